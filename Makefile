@@ -1,0 +1,46 @@
+# cdp: built with PGXS. `make && make install && make installcheck`; scripts/test runs everything.
+EXTENSION   = cdp
+MODULE_big  = cdp
+PG_CONFIG  ?= pg_config
+PKG_CONFIG ?= pkg-config
+EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" cdp.control)
+PG_MAJOR   := $(shell $(PG_CONFIG) --version | sed 's/^[^0-9]*\([0-9]*\).*/\1/')
+
+# The install script, in the order a message flows: each room may use the rooms before it.
+SQL_PARTS = src/schema.sql \
+  src/collect/collect.sql src/identity/identity.sql src/profile/profile.sql \
+  src/segment/segment.sql src/segment/membership.sql src/pipeline/pipeline.sql src/profile/document.sql \
+  src/worker/worker.sql src/govern/verify.sql src/govern/health.sql src/govern/access.sql
+DATA       = $(wildcard updates/*.sql)
+DATA_built = cdp--$(EXTVERSION).sql
+SRCS       = $(wildcard src/*.cpp src/*/*.cpp)
+OBJS       = $(SRCS:.cpp=.o)
+
+# PG15 defines PGDLLEXPORT as nothing on ELF: without this -fvisibility=hidden hides every SQL function.
+ifeq ($(shell test $(PG_MAJOR) -lt 16 && echo yes),yes)
+EXPORT = '-DPGDLLEXPORT=__attribute__((visibility("default")))'
+endif
+WARNINGS    = -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Wno-register -Wno-missing-field-initializers -Werror
+PG_CPPFLAGS = -Isrc -isystem $(shell $(PG_CONFIG) --includedir-server) $(shell $(PKG_CONFIG) --cflags icu-uc icu-i18n) $(EXPORT)
+PG_CXXFLAGS = -std=c++20 -fvisibility=hidden -fvisibility-inlines-hidden $(WARNINGS) $(SANITIZE)
+SHLIB_LINK  = -Wl,--version-script=exports.map $(shell $(PKG_CONFIG) --libs icu-i18n icu-uc) -lphonenumber -lsimdjson -lstdc++ $(SANITIZE)
+EXTRA_CLEAN = $(DATA_built) $(SRCS:.cpp=.d) $(SRCS:.cpp=.bc) results output_iso tmp_check regression.*
+
+REGRESS        = $(shell cat sql/schedule)
+ISOLATION      = $(patsubst test/isolation/specs/%.spec,%,$(sort $(wildcard test/isolation/specs/*.spec)))
+ISOLATION_OPTS = --inputdir=test/isolation --outputdir=output_iso --load-extension=cdp
+
+PGXS := $(shell $(PG_CONFIG) --pgxs)
+include $(PGXS)
+
+# PGXS gives the bitcode compiler neither our standard nor our visibility.
+ifeq ($(with_llvm),yes)
+COMPILE.cxx.bc += $(filter -std=% -fvisibility% -Wno-register,$(PG_CXXFLAGS)) -Wno-deprecated-volatile
+endif
+# Header dependencies: Debian's PGXS has none, and a stale object would corrupt memory.
+override CXXFLAGS += -MMD -MP
+-include $(SRCS:.cpp=.d)
+
+all: $(DATA_built)
+$(DATA_built): $(SQL_PARTS) cdp.control
+	cat $(SQL_PARTS) > $@

@@ -1,0 +1,40 @@
+// Loading the library: settings, and the launcher when the server preloads us. Nothing else.
+#include "worker/worker.hpp"
+
+#include "pg/background.hpp"
+
+cdp::worker::Settings cdp::worker::settings;
+
+namespace {
+
+using cdp::worker::settings;
+
+void define_settings() {
+  DefineCustomBoolVariable("cdp.worker", "Whether cdp does its work in the background.",
+                           "When off, the workers leave; the same work can be called with CALL cdp.run().",
+                           &settings.enabled, settings.enabled, PGC_SIGHUP, 0, nullptr, nullptr, nullptr);
+  DefineCustomIntVariable("cdp.worker_naptime", "How long a cdp worker waits when there is nothing to do.",
+                          nullptr, &settings.naptime_ms, settings.naptime_ms, 10, 3'600'000, PGC_SIGHUP,
+                          GUC_UNIT_MS, nullptr, nullptr, nullptr);
+  DefineCustomIntVariable("cdp.batch_size", "How many lines of cdp.inbox are decided in one transaction.",
+                          "Larger is faster, smaller keeps locks shorter; the result is the same.",
+                          &settings.batch_size, settings.batch_size, 1, 100'000, PGC_USERSET, 0, nullptr,
+                          nullptr, nullptr);
+  DefineCustomIntVariable("cdp.launcher_naptime", "How often the cdp launcher looks for new databases.",
+                          "CREATE EXTENSION is noticed at once, whatever this says.",
+                          &settings.launcher_naptime_s, settings.launcher_naptime_s, 1, 3600, PGC_SIGHUP,
+                          GUC_UNIT_S, nullptr, nullptr, nullptr);
+  MarkGUCPrefixReserved("cdp");
+}
+
+} // namespace
+
+extern "C" {
+PG_MODULE_MAGIC;
+PGDLLEXPORT void _PG_init(void);
+void _PG_init(void) {
+  define_settings();
+  if (process_shared_preload_libraries_in_progress)
+    cdp::pg::install_launcher();
+}
+}

@@ -1,0 +1,59 @@
+// A message on its way in: read, checked and hashed, but not decided yet.
+#pragma once
+#include "core/message.hpp"
+
+#include "pg/jsonb.hpp"
+#include "pg/spi.hpp"
+
+namespace cdp::collect {
+
+using core::Timestamp;
+
+// One line as it came through a door; may hold a batch.
+struct Incoming {
+  std::string source;
+  std::optional<std::string> import;
+  Timestamp received_at; // receipt time, fixed at the door
+  std::string text;
+};
+
+// Why a message was put aside.
+struct Refusal {
+  std::string code, reason, detail, message_id;
+};
+
+enum class Fate { open, accepted, duplicate, quarantined };
+
+// One message. The jsonb values live in the memory context of the batch.
+struct Candidate {
+  Fate fate = Fate::open;
+  std::size_t incoming = 0; // index of the line it came in
+  std::string text;         // its JSON, for quarantine
+  core::BatchDefaults defaults;
+  core::Message message;
+  Refusal refusal; // when quarantined
+  Timestamp received_at = 0, occurred_at = 0;
+  std::int32_t source_id = 0;
+  void *traits = nullptr, *properties = nullptr, *context = nullptr, *extra = nullptr;
+  pg_uuid_t key{}, content_hash{};
+
+  void quarantine(Refusal why) {
+    fate = Fate::quarantined;
+    refusal = std::move(why);
+  }
+};
+
+// Reads lines into candidates; those that cannot be read are quarantined with the reason, never thrown.
+std::vector<Candidate> read(const std::vector<Incoming> &lines);
+
+// Finds or registers the source of every open candidate.
+void find_sources(std::vector<Candidate> &candidates, const std::vector<Incoming> &lines);
+
+// Claims the message keys of all open candidates, in key order so that two callers cannot deadlock: an open one
+// becomes accepted, or duplicate, or quarantined when the same messageId came with other content.
+void claim_keys(std::vector<Candidate> &candidates);
+
+// Writes the quarantined ones down.
+void write_quarantine(const std::vector<Candidate> &candidates, const std::vector<Incoming> &lines);
+
+} // namespace cdp::collect

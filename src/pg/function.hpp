@@ -1,0 +1,19 @@
+// Arguments and results of SQL-callable functions. May throw PgError.
+#pragma once
+#include "pg/guard.hpp"
+
+namespace cdp::pg {
+
+// A text argument as an owned string; empty for NULL.
+inline std::string text_argument(FunctionCallInfo fcinfo, int number) {
+  if (PG_ARGISNULL(number))
+    return {};
+  text *value = call([&] { return PG_GETARG_TEXT_PP(number); });
+  return {VARDATA_ANY(value), static_cast<std::size_t>(VARSIZE_ANY_EXHDR(value))};
+}
+
+inline Datum text_result(std::string_view value) {
+  return call([&] { return PointerGetDatum(cstring_to_text_with_len(value.data(), static_cast<int>(value.size()))); });
+}
+
+} // namespace cdp::pg

@@ -1,0 +1,118 @@
+#include "pg/guard.hpp"
+
+namespace cdp::pg {
+
+namespace detail {
+
+void throw_current_error(MemoryContext context) {
+  MemoryContextSwitchTo(context); // CopyErrorData refuses to copy into ErrorContext
+  ErrorData *data = CopyErrorData();
+  FlushErrorState();
+  throw PgError(data);
+}
+
+char *keep(const std::string &text) noexcept {
+  if (text.empty())
+    return nullptr;
+  auto *copy = static_cast<char *>(
+      MemoryContextAllocExtended(CurrentMemoryContext, text.size() + 1, MCXT_ALLOC_NO_OOM | MCXT_ALLOC_HUGE));
+  if (copy)
+    memcpy(copy, text.c_str(), text.size() + 1);
+  return copy;
+}
+
+void describe(Report &report, const Error &error) noexcept {
+  report.sqlstate = error.sqlstate;
+  report.message = keep(error.what());
+  report.detail = keep(error.detail());
+  report.hint = keep(error.hint());
+  report.text = keep(error.text());
+  report.position = error.position();
+}
+
+void raise(const Report &report) {
+  if (report.rethrow)
+    ReThrowError(report.rethrow);
+  const char *fallback = report.sqlstate == ERRCODE_OUT_OF_MEMORY ? "out of memory" : "unexpected C++ exception";
+  ereport(ERROR, (errcode(report.sqlstate), errmsg_internal("%s", report.message ? report.message : fallback),
+                  report.detail ? errdetail_internal("%s", report.detail) : 0,
+                  report.hint ? errhint("%s", report.hint) : 0,
+                  report.text ? internalerrquery(report.text) : 0,
+                  report.text ? internalerrposition(report.position) : 0));
+  pg_unreachable();
+}
+
+} // namespace detail
+
+namespace {
+
+// The pieces of backend state a subtransaction must put back.
+struct Subtransaction {
+  MemoryContext context = CurrentMemoryContext;
+  ResourceOwner owner = CurrentResourceOwner;
+
+  void begin() {
+    call([&] {
+      BeginInternalSubTransaction(nullptr);
+      MemoryContextSwitchTo(context);
+    });
+  }
+  void commit() {
+    call([&] {
+      ReleaseCurrentSubTransaction();
+      MemoryContextSwitchTo(context);
+    });
+    CurrentResourceOwner = owner;
+  }
+  void roll_back() {
+    call([&] {
+      RollbackAndReleaseCurrentSubTransaction();
+      MemoryContextSwitchTo(context);
+    });
+    CurrentResourceOwner = owner;
+  }
+};
+
+// Errors that must end the statement whatever a subtransaction would like to do about them.
+bool must_end(int sqlstate) {
+  return sqlstate == ERRCODE_QUERY_CANCELED || sqlstate == ERRCODE_ADMIN_SHUTDOWN ||
+         sqlstate == ERRCODE_CRASH_SHUTDOWN || sqlstate == ERRCODE_OUT_OF_MEMORY ||
+         sqlstate == ERRCODE_T_R_DEADLOCK_DETECTED || sqlstate == ERRCODE_LOCK_NOT_AVAILABLE;
+}
+
+} // namespace
+
+bool subtransaction(const std::function<void()> &body, Failure &failure) {
+  Subtransaction inner;
+  inner.begin();
+  try {
+    body();
+  } catch (const PgError &error) {
+    if (must_end(error.data()->sqlerrcode))
+      throw;
+    failure.sqlstate = error.data()->sqlerrcode;
+    failure.message = error.what();
+    failure.detail = error.data()->detail ? error.data()->detail : "";
+    inner.roll_back();
+    return false;
+  } catch (const Error &error) {
+    failure = {error.sqlstate, error.what(), error.detail()};
+    inner.roll_back();
+    return false;
+  }
+  inner.commit();
+  return true;
+}
+
+bool try_in_subtransaction(const std::function<bool()> &body) {
+  Subtransaction inner;
+  inner.begin();
+  const bool keep_it = body(); // an exception leaves with the subtransaction open: the outer abort cleans up
+  if (keep_it)
+    inner.commit();
+  else
+    inner.roll_back();
+  return keep_it;
+}
+
+} // namespace cdp::pg

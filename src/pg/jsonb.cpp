@@ -1,0 +1,67 @@
+#include "pg/jsonb.hpp"
+
+extern "C" {
+#include "common/cryptohash.h"
+#include "common/sha2.h"
+#include "utils/fmgrprotos.h"
+#include "utils/jsonb.h"
+}
+
+namespace cdp::pg {
+
+void *parse_jsonb(const std::string &text) {
+  if (text.empty())
+    return nullptr;
+  return call([&] { return DatumGetPointer(DirectFunctionCall1(jsonb_in, CStringGetDatum(text.c_str()))); });
+}
+
+std::string_view jsonb_text(void *jsonb) {
+  if (!jsonb)
+    return {};
+  auto *value = static_cast<Jsonb *>(jsonb);
+  return call([&] {
+    StringInfoData out;
+    initStringInfo(&out);
+    (void)JsonbToCString(&out, &value->root, static_cast<int>(VARSIZE(value)));
+    return std::string_view(out.data, static_cast<std::size_t>(out.len));
+  });
+}
+
+static void must(bool ok) {
+  if (!ok)
+    throw Error(ERRCODE_INTERNAL_ERROR, "SHA-256 failed");
+}
+
+ContentHash::ContentHash() {
+  context_ = call([] { return pg_cryptohash_create(PG_SHA256); });
+  must(context_ && pg_cryptohash_init(static_cast<pg_cryptohash_ctx *>(context_)) == 0);
+}
+
+ContentHash::~ContentHash() { pg_cryptohash_free(static_cast<pg_cryptohash_ctx *>(context_)); }
+
+ContentHash &ContentHash::add(std::string_view part) {
+  auto *context = static_cast<pg_cryptohash_ctx *>(context_);
+  add(static_cast<std::int64_t>(part.size()));
+  must(pg_cryptohash_update(context, reinterpret_cast<const uint8 *>(part.data()), part.size()) == 0);
+  return *this;
+}
+
+ContentHash &ContentHash::add(std::int64_t part) {
+  uint8 bytes[8];
+  for (int i = 0; i < 8; ++i)
+    bytes[i] = static_cast<uint8>(static_cast<std::uint64_t>(part) >> (8 * i)); // the same on every machine
+  must(pg_cryptohash_update(static_cast<pg_cryptohash_ctx *>(context_), bytes, sizeof bytes) == 0);
+  return *this;
+}
+
+pg_uuid_t ContentHash::finish() {
+  uint8 digest[PG_SHA256_DIGEST_LENGTH];
+  must(pg_cryptohash_final(static_cast<pg_cryptohash_ctx *>(context_), digest, sizeof digest) == 0);
+  pg_uuid_t result;
+  memcpy(result.data, digest, UUID_LEN);
+  return result;
+}
+
+pg_uuid_t hash_text(std::string_view text) { return ContentHash().add(text).finish(); }
+
+} // namespace cdp::pg

@@ -1,0 +1,36 @@
+// JSON text to jsonb and back, and hashes of content. Results live in the current memory context; may throw PgError.
+#pragma once
+#include "pg/guard.hpp"
+
+namespace cdp::pg {
+
+// nullptr for an empty text, which stands for SQL NULL.
+void *parse_jsonb(const std::string &text);
+
+// jsonb's own spelling: the same content gives the same text, whatever its spaces and key order were.
+// The view lives as long as the memory context; empty for nullptr.
+std::string_view jsonb_text(void *jsonb);
+
+// Collects the parts of a content and gives the first 128 bits of the SHA-256 over them; lengths are hashed too, so
+// that no part runs into the next.
+class ContentHash {
+public:
+  ContentHash();
+  ~ContentHash();
+  ContentHash(const ContentHash &) = delete;
+  ContentHash &operator=(const ContentHash &) = delete;
+
+  ContentHash &add(std::string_view part);
+  ContentHash &add(std::int64_t part);
+  pg_uuid_t finish();
+
+private:
+  void *context_;
+};
+
+pg_uuid_t hash_text(std::string_view text);
+
+inline bool operator==(const pg_uuid_t &a, const pg_uuid_t &b) { return memcmp(a.data, b.data, UUID_LEN) == 0; }
+inline bool operator<(const pg_uuid_t &a, const pg_uuid_t &b) { return memcmp(a.data, b.data, UUID_LEN) < 0; }
+
+} // namespace cdp::pg

@@ -1,0 +1,315 @@
+#include "pg/rule_tree.hpp"
+
+extern "C" {
+#include "mb/pg_wchar.h"
+#include "optimizer/optimizer.h"
+#include "parser/analyze.h"
+#include "parser/parse_node.h"
+#include "parser/parser.h"
+}
+
+namespace cdp::pg {
+
+namespace rule {
+
+namespace {
+
+// The oracle's shape, with the columns a rule may use. The real tables come in when the rule is evaluated.
+const char kTemplate[] =
+    "SELECT FROM (SELECT NULL::pg_catalog.int8 AS profile_id, NULL::pg_catalog.jsonb AS traits) p WHERE EXISTS "
+    "(SELECT FROM (SELECT NULL::pg_catalog.int8 AS event_id, NULL::pg_catalog.text AS type, "
+    "NULL::pg_catalog.text AS event, NULL::pg_catalog.text AS source, NULL::pg_catalog.timestamptz AS occurred_at, "
+    "NULL::pg_catalog.timestamptz AS received_at, NULL::pg_catalog.jsonb AS properties, "
+    "NULL::pg_catalog.jsonb AS context) e)";
+
+const char kColumnsHint[] = "A rule may use the event columns event_id, type, event, source, occurred_at, received_at, "
+                            "properties and context, and of the person traits and profile_id.";
+
+int character(const std::string &text, int location) {
+  if (location < 0)
+    return 0;
+  return call([&] { return pg_mbstrlen_with_len(text.c_str(), location); }) + 1;
+}
+
+// An error of the parser or analyser points into the rule, not into the statement that called us.
+void point_at(ErrorData *data, const std::string &text) {
+  call([&] {
+    if (data->cursorpos > 0) {
+      data->internalpos = data->cursorpos;
+      data->internalquery = pstrdup(text.c_str());
+      data->cursorpos = 0;
+    }
+    if (data->sqlerrcode == ERRCODE_UNDEFINED_COLUMN && !data->hint)
+      data->hint = pstrdup(kColumnsHint);
+    if (data->sqlerrcode == ERRCODE_GROUPING_ERROR && !data->hint)
+      data->hint = pstrdup("Event columns belong into aggregates, such as count(*) FILTER (WHERE event = 'X') > 0; "
+                           "traits stand outside of them.");
+  });
+}
+
+template <class F> auto pointing_at(const std::string &text, F &&body) {
+  try {
+    return call(body);
+  } catch (const PgError &error) {
+    point_at(error.data(), text);
+    throw;
+  }
+}
+
+// The clause, besides one expression, that a text brought with it; nullptr if none.
+Node *surplus(SelectStmt *select) {
+  for (List *clause : {select->distinctClause, select->fromClause, select->groupClause, select->windowClause,
+                       select->valuesLists, select->sortClause, select->lockingClause})
+    if (clause != NIL) {
+      auto *first = static_cast<Node *>(linitial(clause));
+      return first ? first : reinterpret_cast<Node *>(select);
+    }
+  for (Node *clause : {select->whereClause, select->havingClause, select->limitOffset, select->limitCount})
+    if (clause)
+      return clause;
+  if (select->intoClause || select->withClause || select->op != SETOP_NONE)
+    return reinterpret_cast<Node *>(select);
+  return nullptr;
+}
+
+struct Analysed {
+  Node *having, *per;
+  int groups;
+};
+
+// In the backend's zone: no C++ objects here.
+Analysed run_analyser(Node *having, Node *per, const char *text) {
+  auto *statement = linitial_node(RawStmt, raw_parser(kTemplate, RAW_PARSE_DEFAULT));
+  auto *exists = castNode(SubLink, castNode(SelectStmt, statement->stmt)->whereClause);
+  auto *inner = castNode(SelectStmt, exists->subselect);
+  inner->havingClause = having;
+  inner->groupClause = per ? list_make1(per) : NIL;
+
+  ParseState *state = make_parsestate(nullptr);
+  state->p_sourcetext = text;
+  Query *outer = transformTopLevelStmt(state, statement);
+  auto *query = castNode(Query, castNode(SubLink, outer->jointree->quals)->subselect);
+  Analysed result{query->havingQual, nullptr, list_length(query->groupClause)};
+  if (result.groups == 1)
+    result.per = get_sortgroupclause_expr(linitial_node(SortGroupClause, query->groupClause), query->targetList);
+#if PG_VERSION_NUM >= 180000
+  if (query->hasGroupRTE) {
+    result.having = flatten_group_exprs(nullptr, query, result.having);
+    if (result.per)
+      result.per = flatten_group_exprs(nullptr, query, result.per);
+  }
+#endif
+  free_parsestate(state);
+  return result;
+}
+
+Node *param(int number, Oid type, Oid collation, int location) {
+  auto *made = makeNode(Param);
+  made->paramkind = PARAM_EXTERN;
+  made->paramid = number;
+  made->paramtype = type;
+  made->paramtypmod = -1;
+  made->paramcollid = collation;
+  made->location = location;
+  return reinterpret_cast<Node *>(made);
+}
+
+Node *cast(Oid function, Oid type, Node *argument, int precision = -1) {
+  List *arguments = list_make1(argument);
+  if (precision >= 0)
+    arguments = lappend(arguments, makeConst(INT4OID, -1, InvalidOid, 4, Int32GetDatum(precision), false, true));
+  return reinterpret_cast<Node *>(
+      makeFuncExpr(function, type, arguments, InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL));
+}
+
+Node *clock(const SQLValueFunction *value) {
+  Node *instant = param(kInstant, TIMESTAMPTZOID, InvalidOid, value->location);
+  switch (value->op) {
+  case SVFOP_CURRENT_TIMESTAMP:
+    return instant;
+  case SVFOP_CURRENT_TIMESTAMP_N:
+    return cast(F_TIMESTAMPTZ_TIMESTAMPTZ_INT4, TIMESTAMPTZOID, instant, value->typmod);
+  case SVFOP_CURRENT_DATE:
+    return cast(F_DATE_TIMESTAMPTZ, DATEOID, instant);
+  case SVFOP_LOCALTIMESTAMP:
+    return cast(F_TIMESTAMP_TIMESTAMPTZ, TIMESTAMPOID, instant);
+  case SVFOP_LOCALTIMESTAMP_N:
+    return cast(F_TIMESTAMP_TIMESTAMP_INT4, TIMESTAMPOID, cast(F_TIMESTAMP_TIMESTAMPTZ, TIMESTAMPOID, instant),
+                value->typmod);
+  default:
+    return nullptr;
+  }
+}
+
+// Columns and the clock become Params. In the backend's zone.
+Node *to_params(Node *node, void *context) {
+  if (!node)
+    return nullptr;
+  if (IsA(node, Var)) {
+    auto *var = reinterpret_cast<Var *>(node);
+    if (var->varattno <= 0)
+      ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED), errmsg("a rule cannot use a whole row"),
+                      errhint("%s", kColumnsHint),
+                      errposition(pg_mbstrlen_with_len(static_cast<const char *>(context), var->location) + 1)));
+    const int number = var->varlevelsup == 0 ? var->varattno : kProfileId + var->varattno - 1;
+    return param(number, var->vartype, var->varcollid, var->location);
+  }
+  if (IsA(node, FuncExpr)) {
+    auto *function = reinterpret_cast<FuncExpr *>(node);
+    if (function->funcid == F_NOW || function->funcid == F_TRANSACTION_TIMESTAMP)
+      return param(kInstant, TIMESTAMPTZOID, InvalidOid, function->location);
+  }
+  if (IsA(node, SQLValueFunction))
+    if (Node *made = clock(reinterpret_cast<SQLValueFunction *>(node)))
+      return made;
+  using Mutator = Node *(*)(Node *, void *);
+  return expression_tree_mutator(node, static_cast<Mutator>(to_params), context);
+}
+
+// Equal keys must have equal texts, or one person's memberships would change their key at random.
+void check_key(Node *key, const Source &source) {
+  const Oid type = call([&] { return getBaseType(exprType(key)); });
+  switch (type) {
+  case TEXTOID: case VARCHAROID: case BPCHAROID: case NAMEOID: case INT2OID: case INT4OID: case INT8OID:
+  case UUIDOID: case BOOLOID: case DATEOID: case TIMESTAMPOID: case TIMESTAMPTZOID:
+    break;
+  default:
+    refuse(source, call([&] { return exprLocation(key); }), ERRCODE_DATATYPE_MISMATCH,
+           "a key cannot be of type " + std::string(call([&] { return format_type_be(type); })),
+           "Cast it to text: equal keys must read the same.");
+  }
+  const Oid collation = call([&] { return exprCollation(key); });
+  if (OidIsValid(collation) && !call([&] { return get_collation_isdeterministic(collation); }))
+    refuse(source, call([&] { return exprLocation(key); }), ERRCODE_INVALID_OBJECT_DEFINITION,
+           "a key cannot have a nondeterministic collation", "Add COLLATE \"C\".");
+}
+
+} // namespace
+
+void refuse(const Source &source, int location, int sqlstate, std::string message, std::string hint) {
+  throw Error(sqlstate, std::move(message), {}, std::move(hint)).at(*source.text, character(*source.text, location));
+}
+
+Node *parse_expression(const std::string &text, const char *what) {
+  List *parsed = pointing_at(text, [&] { return raw_parser(text.c_str(), RAW_PARSE_PLPGSQL_EXPR); });
+  auto *select = call([&] { return castNode(SelectStmt, linitial_node(RawStmt, parsed)->stmt); });
+  const std::string one = std::string(what) + " is exactly one expression";
+  const char *hint = "Write conditions joined by AND and OR, without SELECT, FROM, WHERE or ORDER BY.";
+  const Source source{&text, nullptr};
+  if (Node *clause = surplus(select))
+    refuse(source, call([&] { return exprLocation(clause); }), ERRCODE_SYNTAX_ERROR, one, hint);
+  if (list_length(select->targetList) != 1)
+    refuse(source, select->targetList == NIL ? 0 : call([&] { return exprLocation(static_cast<Node *>(lsecond(select->targetList))); }),
+           ERRCODE_SYNTAX_ERROR, one, hint);
+  auto *target = reinterpret_cast<ResTarget *>(linitial(select->targetList));
+  if (target->name || target->indirection != NIL)
+    refuse(source, target->location, ERRCODE_SYNTAX_ERROR, one + ", without an alias", hint);
+  return target->val;
+}
+
+Expression analyse(const std::string &rule, const std::optional<std::string> &per, Source &rule_source,
+                   Source &per_source) {
+  // Analysis scribbles on raw trees, so each use parses anew.
+  rule_source = {&rule, parse_expression(rule, "a rule")};
+  if (per) {
+    per_source = {&*per, parse_expression(*per, "per")};
+    Node *raw = parse_expression(*per, "per");
+    auto analysed = pointing_at(*per, [&] { return run_analyser(nullptr, raw, per->c_str()); });
+    if (analysed.groups != 1)
+      refuse(per_source, 0, ERRCODE_SYNTAX_ERROR, "per is exactly one expression", "Use concat_ws('|', …) for several.");
+  }
+  Node *raw_rule = parse_expression(rule, "a rule");
+  Node *raw_per = per ? parse_expression(*per, "per") : nullptr;
+  auto analysed = pointing_at(rule, [&] { return run_analyser(raw_rule, raw_per, rule.c_str()); });
+  Expression result;
+  result.having = pointing_at(rule, [&] { return to_params(analysed.having, const_cast<char *>(rule.c_str())); });
+  if (per) {
+    result.per = pointing_at(*per, [&] { return to_params(analysed.per, const_cast<char *>(per->c_str())); });
+    check_key(result.per, per_source);
+  }
+  return result;
+}
+
+// In the backend's zone.
+static bool collect(Node *child, void *context) {
+  if (!child)
+    return false;
+  if (IsA(child, List)) {
+    ListCell *cell;
+    foreach (cell, reinterpret_cast<List *>(child))
+      collect(static_cast<Node *>(lfirst(cell)), context);
+    return false;
+  }
+  auto *into = static_cast<List **>(context);
+  *into = lappend(*into, child);
+  return false;
+}
+
+std::vector<Node *> children(Node *node) {
+  List *found = call([&] {
+    List *list = NIL;
+    using Walker = bool (*)(Node *, void *);
+    expression_tree_walker(node, static_cast<Walker>(collect), &list);
+    return list;
+  });
+  std::vector<Node *> result;
+  for (int i = 0; i < list_length(found); ++i)
+    result.push_back(static_cast<Node *>(list_nth(found, i)));
+  return result;
+}
+
+bool has_param(Node *node, int first, int last, bool inside_aggregates) {
+  if (!node || (IsA(node, Aggref) && !inside_aggregates))
+    return false;
+  if (IsA(node, Param)) {
+    const int number = reinterpret_cast<Param *>(node)->paramid;
+    return number >= first && number <= last;
+  }
+  for (Node *child : children(node))
+    if (has_param(child, first, last, inside_aggregates))
+      return true;
+  return false;
+}
+
+bool has_clock(Node *node, bool inside_aggregates) { return has_param(node, kInstant, kInstant, inside_aggregates); }
+
+bool has_aggregate(Node *node) {
+  if (!node)
+    return false;
+  if (IsA(node, Aggref))
+    return true;
+  for (Node *child : children(node))
+    if (has_aggregate(child))
+      return true;
+  return false;
+}
+
+bool is_constant(Node *node) { return !has_param(node, 1, INT32_MAX, true) && !has_aggregate(node); }
+
+Node *fold(Node *node) {
+  return call([&] { return eval_const_expressions(nullptr, node); });
+}
+
+} // namespace rule
+
+Rule compile_rule(const std::string &text, const std::optional<std::string> &per, const std::string &time_zone) {
+  rule::Source source{}, per_source{};
+  const auto expression = rule::analyse(text, per, source, per_source);
+  rule::check(expression.having, source);
+  if (expression.per) {
+    rule::check(expression.per, per_source);
+    if (rule::has_clock(expression.per, true))
+      rule::refuse(per_source, 0, ERRCODE_FEATURE_NOT_SUPPORTED, "a key cannot depend on now()",
+                   "A key names what a membership is for; put times into the rule.");
+  }
+  Rule result;
+  result.comparisons = rule::find_comparisons(expression, source, time_zone);
+  result.conditions = rule::find_conditions(expression, source);
+  result.having = rule::to_sql(expression.having);
+  result.key = expression.per ? rule::to_sql(expression.per) : "";
+  result.uses_source = rule::has_param(expression.having, rule::kSource, rule::kSource, true) ||
+                       (expression.per && rule::has_param(expression.per, rule::kSource, rule::kSource, true));
+  return result;
+}
+
+} // namespace cdp::pg

@@ -1,0 +1,265 @@
+// What a rule may not contain because its truth could then change with nobody noticing.
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <map>
+
+#include "pg/rule_tree.hpp"
+
+extern "C" {
+#include "access/transam.h"
+#include "catalog/pg_namespace.h"
+#include "catalog/pg_proc.h"
+#include "parser/parse_node.h"
+}
+
+namespace cdp::pg::rule {
+
+namespace {
+
+// STABLE functions of PostgreSQL that depend on their arguments and on settings the segment pins, on nothing else.
+constexpr std::array kPinned = std::to_array<std::string_view>({
+    "anyarray_out", "anytextcat", "array_in", "array_out", "array_to_json", "array_to_string", "concat", "concat_ws",
+    "convert_from", "convert_to", "date", "date_cmp_timestamptz", "date_eq_timestamptz", "date_ge_timestamptz",
+    "date_gt_timestamptz", "date_in", "date_le_timestamptz", "date_lt_timestamptz", "date_ne_timestamptz", "date_out",
+    "date_part", "date_trunc", "domain_in", "enum_first", "enum_in", "enum_last", "enum_out", "enum_range", "extract",
+    "format", "interval_in", "interval_out", "interval_pl_timestamptz", "json_agg", "json_agg_strict",
+    "json_build_array", "json_build_object", "json_object_agg", "json_object_agg_strict", "json_object_agg_unique",
+    "json_object_agg_unique_strict", "json_populate_record", "json_to_record", "jsonb_agg", "jsonb_agg_strict",
+    "jsonb_build_array", "jsonb_build_object", "jsonb_object_agg", "jsonb_object_agg_strict",
+    "jsonb_object_agg_unique", "jsonb_object_agg_unique_strict", "jsonb_path_exists_tz", "jsonb_path_match_tz",
+    "jsonb_path_query_array_tz", "jsonb_path_query_first_tz", "jsonb_populate_record", "jsonb_to_record", "length",
+    "make_timestamptz", "multirange_in", "multirange_out", "overlaps", "quote_literal", "quote_nullable", "range_in",
+    "range_out", "record_in", "record_out", "row_to_json", "textanycat", "time", "time_in", "timestamp",
+    "timestamp_cmp_timestamptz", "timestamp_eq_timestamptz", "timestamp_ge_timestamptz", "timestamp_gt_timestamptz",
+    "timestamp_in", "timestamp_le_timestamptz", "timestamp_lt_timestamptz", "timestamp_ne_timestamptz",
+    "timestamp_out", "timestamptz", "timestamptz_cmp_date", "timestamptz_cmp_timestamp", "timestamptz_eq_date",
+    "timestamptz_eq_timestamp", "timestamptz_ge_date", "timestamptz_ge_timestamp", "timestamptz_gt_date",
+    "timestamptz_gt_timestamp", "timestamptz_in", "timestamptz_le_date", "timestamptz_le_timestamp",
+    "timestamptz_lt_date", "timestamptz_lt_timestamp", "timestamptz_mi_interval", "timestamptz_ne_date",
+    "timestamptz_ne_timestamp", "timestamptz_out", "timestamptz_pl_interval", "timezone", "to_char", "to_date",
+    "to_json", "to_jsonb", "to_number", "to_timestamp",
+});
+static_assert(std::is_sorted(kPinned.begin(), kPinned.end()));
+
+std::vector<Oid> functions_in(Node *node) {
+  List *found = call([&] {
+    List *list = NIL;
+    check_functions_in_node(
+        node,
+        [](Oid function, void *context) {
+          auto *into = static_cast<List **>(context);
+          *into = lappend_oid(*into, function);
+          return false;
+        },
+        &list);
+    return list;
+  });
+  std::vector<Oid> result;
+  for (int i = 0; i < list_length(found); ++i)
+    result.push_back(list_nth_oid(found, i));
+  return result;
+}
+
+// time with time zone borrows today's offset, so whatever makes one looks at the clock.
+bool takes_timetz(Oid function) {
+  return call([&] {
+    Oid *arguments;
+    int count;
+    const Oid result = get_func_signature(function, &arguments, &count);
+    for (int i = 0; i < count; ++i)
+      if (arguments[i] == TIMETZOID)
+        return true;
+    return result == TIMETZOID;
+  });
+}
+
+void check_function(Oid function, int location, const Source &source) {
+  const char volatility = call([&] { return func_volatile(function); });
+  if (volatility == PROVOLATILE_IMMUTABLE)
+    return;
+  const std::string builtin = builtin_name(function);
+  const std::string name = call([&] { return get_func_name(function); });
+  if (name == "clock_timestamp" || name == "statement_timestamp" || name == "timeofday")
+    refuse(source, location, ERRCODE_FEATURE_NOT_SUPPORTED, "a rule cannot use " + name + "()",
+           "Use now(): it stands for the instant at which the rule is judged.");
+  if (volatility == PROVOLATILE_VOLATILE)
+    refuse(source, location, ERRCODE_FEATURE_NOT_SUPPORTED, "a rule cannot use the volatile function " + name + "()",
+           "Its result could change while nothing is known to have changed.");
+  if (std::binary_search(kPinned.begin(), kPinned.end(), builtin) && !takes_timetz(function))
+    return;
+  refuse(source, location, ERRCODE_FEATURE_NOT_SUPPORTED,
+         "a rule cannot use " + name + "(), which is not immutable: it cannot be kept exact",
+         builtin == "age" ? "Subtract instead: now() - x."
+                          : "If its result depends on its arguments alone, declare it IMMUTABLE.");
+}
+
+bool is_time_type(Oid type) {
+  return call([&] {
+    Oid base = getBaseType(type);
+    if (OidIsValid(get_element_type(base)))
+      base = getBaseType(get_element_type(base));
+    if (OidIsValid(get_multirange_range(base)))
+      base = get_multirange_range(base);
+    if (OidIsValid(get_range_subtype(base)))
+      base = getBaseType(get_range_subtype(base));
+    return base == DATEOID || base == TIMESTAMPOID || base == TIMESTAMPTZOID || base == TIMEOID || base == TIMETZOID;
+  });
+}
+
+// 'now', 'today', 'tomorrow' and 'yesterday' freeze when the rule is made.
+bool has_clock_word(std::string_view text) {
+  std::string word;
+  for (std::size_t i = 0; i <= text.size(); ++i) {
+    const auto letter = i < text.size() ? static_cast<unsigned char>(text[i]) : 0;
+    if (std::isalpha(letter)) {
+      word += static_cast<char>(std::tolower(letter));
+      continue;
+    }
+    if (word == "now" || word == "today" || word == "tomorrow" || word == "yesterday")
+      return true;
+    word.clear();
+  }
+  return false;
+}
+
+// The raw tree's string constants, by every location that analysis may give to what it makes of them.
+class Literals {
+public:
+  explicit Literals(Node *raw) { walk(raw, {}); }
+  const std::string *at(int location) const {
+    auto found = texts_.find(location);
+    return found == texts_.end() ? nullptr : &found->second;
+  }
+
+private:
+  void walk(Node *node, std::vector<int> locations) {
+    if (!node)
+      return;
+    if (IsA(node, A_Const)) {
+      add(reinterpret_cast<A_Const *>(node), std::move(locations));
+      return;
+    }
+    const bool is_cast = IsA(node, TypeCast);
+    if (is_cast) {
+      auto *cast = reinterpret_cast<TypeCast *>(node);
+      locations.push_back(cast->location);
+      locations.push_back(cast->typeName->location);
+    } else if (IsA(node, FuncCall)) {
+      locations = {reinterpret_cast<FuncCall *>(node)->location};
+    } else {
+      locations.clear();
+    }
+    for (Node *child : raw_children(node))
+      walk(child, locations);
+  }
+
+  void add(const A_Const *constant, std::vector<int> locations) {
+    if (constant->isnull || !IsA(&constant->val, String))
+      return;
+    locations.push_back(constant->location);
+    for (int location : locations)
+      texts_[location] += std::string(" ") + strVal(&constant->val);
+  }
+
+  static bool collect(Node *child, void *context) {
+    if (child && IsA(child, List)) {
+      ListCell *cell;
+      foreach (cell, reinterpret_cast<List *>(child))
+        collect(static_cast<Node *>(lfirst(cell)), context);
+    } else if (child) {
+      auto *into = static_cast<List **>(context);
+      *into = lappend(*into, child);
+    }
+    return false;
+  }
+
+  static std::vector<Node *> raw_children(Node *node) {
+    List *found = call([&] {
+      List *list = NIL;
+      using Walker = bool (*)(Node *, void *);
+      raw_expression_tree_walker(node, static_cast<Walker>(collect), &list);
+      return list;
+    });
+    std::vector<Node *> result;
+    for (int i = 0; i < list_length(found); ++i)
+      result.push_back(static_cast<Node *>(list_nth(found, i)));
+    return result;
+  }
+
+  std::map<int, std::string> texts_;
+};
+
+void refuse_clock_word(const Source &source, int location) {
+  refuse(source, location, ERRCODE_INVALID_OBJECT_DEFINITION,
+         "words such as 'now' and 'today' would freeze when the segment is created",
+         "Use now() or CURRENT_DATE, which stand for the instant at which the rule is judged.");
+}
+
+void check_constant(Const *constant, const Literals &literals, const Source &source) {
+  if (constant->constisnull || !is_time_type(constant->consttype))
+    return;
+  const std::string *text = literals.at(constant->location);
+  if (text && has_clock_word(*text))
+    refuse_clock_word(source, constant->location);
+}
+
+// 'now'::text::timestamptz: the cast happens at run time and reads the transaction's clock.
+void check_text_cast(Node *node, const Source &source) {
+  auto *cast = reinterpret_cast<CoerceViaIO *>(node);
+  if (!is_time_type(cast->resulttype) || !is_constant(reinterpret_cast<Node *>(cast->arg)))
+    return;
+  Node *argument = fold(reinterpret_cast<Node *>(cast->arg));
+  if (!IsA(argument, Const) || reinterpret_cast<Const *>(argument)->constisnull)
+    return;
+  auto *constant = reinterpret_cast<Const *>(argument);
+  const std::string text = call([&] {
+    Oid output;
+    bool is_varlena;
+    getTypeOutputInfo(constant->consttype, &output, &is_varlena);
+    return OidOutputFunctionCall(output, constant->constvalue);
+  });
+  if (has_clock_word(text))
+    refuse_clock_word(source, call([&] { return exprLocation(node); }));
+}
+
+void check_node(Node *node, const Literals &literals, const Source &source) {
+  const int location = call([&] { return exprLocation(node); });
+  switch (nodeTag(node)) {
+  case T_SubLink:
+    refuse(source, location, ERRCODE_FEATURE_NOT_SUPPORTED, "a rule cannot use a sub-query",
+           "A rule sees one person's events and traits.");
+  case T_WindowFunc:
+    refuse(source, location, ERRCODE_FEATURE_NOT_SUPPORTED, "a rule cannot use a window function", "");
+  case T_GroupingFunc:
+    refuse(source, location, ERRCODE_FEATURE_NOT_SUPPORTED, "a rule cannot use GROUPING", "");
+  case T_SQLValueFunction:
+    refuse(source, location, ERRCODE_FEATURE_NOT_SUPPORTED, "a rule cannot depend on the session or the time of day",
+           "A rule may use now(), CURRENT_TIMESTAMP, LOCALTIMESTAMP and CURRENT_DATE.");
+  case T_Const:
+    check_constant(reinterpret_cast<Const *>(node), literals, source);
+    return;
+  case T_CoerceViaIO:
+    check_text_cast(node, source);
+    break;
+  default:
+    break;
+  }
+  for (Oid function : functions_in(node))
+    check_function(function, location, source);
+  for (Node *child : children(node))
+    check_node(child, literals, source);
+}
+
+} // namespace
+
+std::string builtin_name(Oid function) {
+  if (function >= FirstNormalObjectId || call([&] { return get_func_namespace(function); }) != PG_CATALOG_NAMESPACE)
+    return {};
+  const char *name = call([&] { return get_func_name(function); });
+  return name ? name : "";
+}
+
+void check(Node *node, const Source &source) { check_node(node, Literals(source.raw), source); }
+
+} // namespace cdp::pg::rule

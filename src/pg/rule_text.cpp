@@ -1,0 +1,95 @@
+// Expressions back to SQL text that means the same under any search_path.
+#include <cctype>
+#include <functional>
+
+#include "pg/rule_tree.hpp"
+
+extern "C" {
+#include "utils/ruleutils.h"
+}
+
+namespace cdp::pg::rule {
+
+namespace {
+
+constexpr const char *kColumns[] = {"event_id",    "type",        "event",      "source",
+                                    "occurred_at", "received_at", "properties", "context"};
+
+// Deparses with every name qualified that pg_catalog does not have, and constants in settings-proof spelling.
+std::string deparse(Node *node) {
+  return call([&] {
+    const int level = NewGUCNestLevel();
+    const auto set = [](const char *name, const char *value) {
+      (void)set_config_option(name, value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+    };
+    set("search_path", "pg_catalog, pg_temp");
+    set("datestyle", "ISO, YMD");
+    set("intervalstyle", "postgres");
+    char *text = deparse_expression(node, NIL, false, false);
+    AtEOXact_GUC(true, level);
+    return text;
+  });
+}
+
+// Replaces $n outside of quotes.
+std::string rename(const std::string &text, const std::function<std::string(int)> &name) {
+  std::string out;
+  char quote = 0;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (quote) {
+      quote = c == quote ? 0 : quote; // a doubled quote closes and opens again
+    } else if (c == '\'' || c == '"') {
+      quote = c;
+    } else if (c == '$' && i + 1 < text.size() && std::isdigit(static_cast<unsigned char>(text[i + 1]))) {
+      std::size_t end = i + 1;
+      while (end < text.size() && std::isdigit(static_cast<unsigned char>(text[end])))
+        ++end;
+      out += name(std::stoi(text.substr(i + 1, end - i - 1)));
+      i = end - 1;
+      continue;
+    }
+    out += c;
+  }
+  return out;
+}
+
+} // namespace
+
+std::string to_sql(Node *node) {
+  return rename(deparse(node), [](int number) -> std::string {
+    switch (number) {
+    case kProfileId:
+      return "s.profile_id";
+    case kTraits:
+      return "s.traits";
+    case kInstant:
+      return "s.at";
+    default:
+      return std::string("e.") + kColumns[number - 1];
+    }
+  });
+}
+
+std::string to_test(Node *node) {
+  return rename(deparse(node), [](int number) {
+    return "$" + std::to_string(number == kInstant ? 1 : number - kFirstInput + 2);
+  });
+}
+
+std::string to_display(Node *node) {
+  return rename(deparse(node), [](int number) -> std::string {
+    switch (number) {
+    case kProfileId:
+      return "profile_id";
+    case kTraits:
+      return "traits";
+    case kInstant:
+      return "now()";
+    default:
+      return kColumns[number - 1];
+    }
+  });
+}
+
+} // namespace cdp::pg::rule

@@ -1,0 +1,57 @@
+// Inside the rule compiler: analysed expressions. Every event column, trait and the clock are Params here, so that an
+// expression stands alone; see rule_text.cpp for their names.
+#pragma once
+#include "pg/rule.hpp"
+
+extern "C" {
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "utils/fmgroids.h"
+}
+#undef printf
+#undef fprintf
+#undef sprintf
+#undef snprintf
+
+namespace cdp::pg::rule {
+
+// Param numbers: 1..8 are the event columns in their order.
+enum ParamNumber { kEventColumns = 8, kSource = 4, kProfileId = 9, kTraits = 10, kInstant = 11, kFirstInput = 100 };
+
+struct Expression {
+  Node *having = nullptr;
+  Node *per = nullptr;
+};
+
+// A text with its raw string constants, for errors and for words such as 'today'.
+struct Source {
+  const std::string *text;
+  Node *raw;
+};
+
+[[noreturn]] void refuse(const Source &source, int location, int sqlstate, std::string message, std::string hint);
+
+Node *parse_expression(const std::string &text, const char *what);
+Expression analyse(const std::string &rule, const std::optional<std::string> &per, Source &rule_source,
+                   Source &per_source);
+
+std::vector<Node *> children(Node *node);
+bool has_clock(Node *node, bool inside_aggregates);
+bool has_param(Node *node, int first, int last, bool inside_aggregates);
+bool has_aggregate(Node *node);
+bool is_constant(Node *node);
+Node *fold(Node *node);
+std::string builtin_name(Oid function); // empty: not one of PostgreSQL's own
+inline bool is_instant(Node *node) { return IsA(node, Param) && reinterpret_cast<Param *>(node)->paramid == kInstant; }
+
+void check(Node *node, const Source &source);
+
+std::string to_sql(Node *node);
+std::string to_test(Node *node); // with $1 for the instant and $2… for the inputs
+std::string to_display(Node *node);
+
+std::vector<Comparison> find_comparisons(const Expression &expression, const Source &source,
+                                         const std::string &time_zone);
+std::vector<Condition> find_conditions(const Expression &expression, const Source &source);
+
+} // namespace cdp::pg::rule

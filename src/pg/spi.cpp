@@ -1,0 +1,188 @@
+#include "pg/spi.hpp"
+
+namespace cdp::pg {
+
+Session::Session() : exceptions_(std::uncaught_exceptions()) {
+  call([] {
+    if (SPI_connect() != SPI_OK_CONNECT)
+      elog(ERROR, "SPI_connect failed");
+  });
+}
+
+Session::~Session() {
+  if (std::uncaught_exceptions() == exceptions_)
+    SPI_finish();
+}
+
+Params &Params::add(Oid type, Datum value, bool is_null) {
+  types_.push_back(type);
+  values_.push_back(value);
+  nulls_.push_back(is_null ? 'n' : ' ');
+  return *this;
+}
+
+Params &Params::bigint(std::int64_t value) { return add(INT8OID, Int64GetDatum(value)); }
+Params &Params::integer(std::int32_t value) { return add(INT4OID, Int32GetDatum(value)); }
+Params &Params::boolean(bool value) { return add(BOOLOID, BoolGetDatum(value)); }
+Params &Params::timestamp(Timestamp value) { return add(TIMESTAMPTZOID, TimestampTzGetDatum(value)); }
+
+static Datum text_datum(std::string_view value) {
+  return call([&] { return PointerGetDatum(cstring_to_text_with_len(value.data(), static_cast<int>(value.size()))); });
+}
+
+Params &Params::text(std::string_view value) { return add(TEXTOID, text_datum(value)); }
+
+Params &Params::optional_text(const std::optional<std::string> &value) {
+  return value ? text(*value) : add(TEXTOID, 0, true);
+}
+
+Params &Params::add_array(Oid element, std::vector<Datum> &values, const bool *nulls, int length, bool by_value,
+                          char align) {
+  return add(get_array_type(element), call([&] {
+               int dims[1] = {static_cast<int>(values.size())};
+               int lower[1] = {1};
+               return PointerGetDatum(construct_md_array(values.data(), const_cast<bool *>(nulls), 1, dims, lower,
+                                                         element, length, by_value, align));
+             }));
+}
+
+Params &Params::bigints(std::span<const std::int64_t> values) {
+  std::vector<Datum> datums(values.size());
+  for (std::size_t i = 0; i < values.size(); ++i)
+    datums[i] = Int64GetDatum(values[i]);
+  return add_array(INT8OID, datums, nullptr, 8, true, TYPALIGN_DOUBLE);
+}
+
+Params &Params::integers(std::span<const std::int32_t> values) {
+  std::vector<Datum> datums(values.size());
+  for (std::size_t i = 0; i < values.size(); ++i)
+    datums[i] = Int32GetDatum(values[i]);
+  return add_array(INT4OID, datums, nullptr, 4, true, TYPALIGN_INT);
+}
+
+Params &Params::timestamps(std::span<const Timestamp> values) {
+  std::vector<Datum> datums(values.size());
+  for (std::size_t i = 0; i < values.size(); ++i)
+    datums[i] = TimestampTzGetDatum(values[i]);
+  return add_array(TIMESTAMPTZOID, datums, nullptr, 8, true, TYPALIGN_DOUBLE);
+}
+
+Params &Params::texts(std::span<const std::string> values) {
+  std::vector<Datum> datums(values.size());
+  for (std::size_t i = 0; i < values.size(); ++i)
+    datums[i] = text_datum(values[i]);
+  return add_array(TEXTOID, datums, nullptr, -1, false, TYPALIGN_INT);
+}
+
+Params &Params::optional_texts(std::span<const std::optional<std::string>> values) {
+  std::vector<Datum> datums(values.size());
+  auto nulls = std::make_unique<bool[]>(values.size() + 1);
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    nulls[i] = !values[i];
+    datums[i] = values[i] ? text_datum(*values[i]) : 0;
+  }
+  return add_array(TEXTOID, datums, nulls.get(), -1, false, TYPALIGN_INT);
+}
+
+Params &Params::uuids(std::span<const pg_uuid_t> values) {
+  std::vector<Datum> datums(values.size());
+  for (std::size_t i = 0; i < values.size(); ++i)
+    datums[i] = PointerGetDatum(&values[i]);
+  return add_array(UUIDOID, datums, nullptr, UUID_LEN, false, TYPALIGN_CHAR);
+}
+
+Params &Params::jsonbs(std::span<void *const> values) {
+  std::vector<Datum> datums(values.size());
+  auto nulls = std::make_unique<bool[]>(values.size() + 1);
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    nulls[i] = values[i] == nullptr;
+    datums[i] = PointerGetDatum(values[i]);
+  }
+  return add_array(JSONBOID, datums, nulls.get(), -1, false, TYPALIGN_INT);
+}
+
+Rows::~Rows() {
+  if (table_ && std::uncaught_exceptions() == 0)
+    SPI_freetuptable(table_);
+}
+
+Datum Rows::datum(std::size_t row, int column) const {
+  bool is_null;
+  return call([&] { return SPI_getbinval(table_->vals[row], table_->tupdesc, column, &is_null); });
+}
+
+bool Rows::is_null(std::size_t row, int column) const {
+  bool is_null;
+  call([&] { (void)SPI_getbinval(table_->vals[row], table_->tupdesc, column, &is_null); });
+  return is_null;
+}
+
+std::int64_t Rows::bigint(std::size_t row, int column) const { return DatumGetInt64(datum(row, column)); }
+std::int32_t Rows::integer(std::size_t row, int column) const { return DatumGetInt32(datum(row, column)); }
+bool Rows::boolean(std::size_t row, int column) const { return DatumGetBool(datum(row, column)); }
+Timestamp Rows::timestamp(std::size_t row, int column) const { return DatumGetTimestampTz(datum(row, column)); }
+
+pg_uuid_t Rows::uuid(std::size_t row, int column) const { return *DatumGetUUIDP(datum(row, column)); }
+
+Oid Rows::type(int column) const { return SPI_gettypeid(table_->tupdesc, column); }
+
+std::string Rows::text(std::size_t row, int column) const {
+  const Oid type_id = type(column);
+  if (type_id == TEXTOID || type_id == VARCHAROID) {
+    struct Varlena {
+      const char *data;
+      std::size_t size;
+    };
+    auto value = call([&] {
+      struct varlena *plain = PG_DETOAST_DATUM_PACKED(datum(row, column));
+      return Varlena{VARDATA_ANY(plain), static_cast<std::size_t>(VARSIZE_ANY_EXHDR(plain))};
+    });
+    return {value.data, value.size};
+  }
+  char *out = call([&] { return SPI_getvalue(table_->vals[row], table_->tupdesc, column); });
+  return out ? std::string(out) : std::string();
+}
+
+std::optional<std::string> Rows::optional_text(std::size_t row, int column) const {
+  if (is_null(row, column))
+    return std::nullopt;
+  return text(row, column);
+}
+
+namespace {
+
+Rows finish(int code, const char *sql) {
+  if (code < 0)
+    throw Error(ERRCODE_INTERNAL_ERROR, std::string("SPI failed: ") + SPI_result_code_string(code), sql);
+  return Rows(SPI_tuptable, SPI_processed);
+}
+
+} // namespace
+
+Rows Statement::run(const Params &params) {
+  if (!plan_) {
+    plan_ = call([&] {
+      SPIPlanPtr plan = SPI_prepare(sql_, static_cast<int>(params.types().size()),
+                                    const_cast<Oid *>(params.types().data()));
+      if (!plan)
+        elog(ERROR, "could not prepare: %s", SPI_result_code_string(SPI_result));
+      SPI_keepplan(plan);
+      return plan;
+    });
+  }
+  const int code = call([&] {
+    return SPI_execute_plan(plan_, const_cast<Datum *>(params.values().data()), params.nulls().data(), false, 0);
+  });
+  return finish(code, sql_);
+}
+
+Rows run_once(const std::string &sql, const Params &params, bool read_only) {
+  const int code = call([&] {
+    return SPI_execute_with_args(sql.c_str(), static_cast<int>(params.types().size()),
+                                 const_cast<Oid *>(params.types().data()),
+                                 const_cast<Datum *>(params.values().data()), params.nulls().data(), read_only, 0);
+  });
+  return finish(code, sql.c_str());
+}
+
+} // namespace cdp::pg

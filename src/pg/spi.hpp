@@ -1,0 +1,100 @@
+// SQL from C++: a session, statements prepared once a backend, array parameters and typed rows.
+// Everything here may throw PgError. Values read from Rows are copies, safe after the session ends.
+#pragma once
+#include "core/timestamp.hpp"
+
+#include <optional>
+#include <span>
+
+#include "pg/guard.hpp"
+
+namespace cdp::pg {
+
+using core::Timestamp;
+
+// An SPI connection. On an exception it is left open on purpose: the error still lives in its memory, and abort
+// closes it.
+class Session {
+public:
+  Session();
+  ~Session();
+  Session(const Session &) = delete;
+  Session &operator=(const Session &) = delete;
+
+private:
+  int exceptions_;
+};
+
+// The parameters of one execution, in order. Arrays are copied into the current (SPI) memory context.
+class Params {
+public:
+  Params &bigint(std::int64_t value);
+  Params &integer(std::int32_t value);
+  Params &boolean(bool value);
+  Params &text(std::string_view value);
+  Params &optional_text(const std::optional<std::string> &value);
+  Params &timestamp(Timestamp value);
+  Params &bigints(std::span<const std::int64_t> values);
+  Params &integers(std::span<const std::int32_t> values);
+  Params &timestamps(std::span<const Timestamp> values);
+  Params &texts(std::span<const std::string> values);
+  Params &optional_texts(std::span<const std::optional<std::string>> values);
+  Params &uuids(std::span<const pg_uuid_t> values);
+  Params &datum(Oid type, Datum value) { return add(type, value); }
+  // jsonb values that were made by Jsonb::parse; nullptr is SQL NULL.
+  Params &jsonbs(std::span<void *const> values);
+
+  const std::vector<Oid> &types() const { return types_; }
+  const std::vector<Datum> &values() const { return values_; }
+  const std::vector<char> &nulls() const { return nulls_; }
+
+private:
+  Params &add(Oid type, Datum value, bool is_null = false);
+  Params &add_array(Oid element, std::vector<Datum> &values, const bool *nulls, int length, bool by_value, char align);
+
+  std::vector<Oid> types_;
+  std::vector<Datum> values_;
+  std::vector<char> nulls_;
+};
+
+// The rows of one execution. Owns the tuple table; frees it when it goes, unless an error is on its way.
+class Rows {
+public:
+  explicit Rows(SPITupleTable *table, std::uint64_t count) : table_(table), count_(count) {}
+  Rows(Rows &&other) noexcept : table_(other.table_), count_(other.count_) { other.table_ = nullptr; }
+  Rows(const Rows &) = delete;
+  Rows &operator=(const Rows &) = delete;
+  ~Rows();
+
+  std::size_t size() const { return count_; }
+  bool is_null(std::size_t row, int column) const; // columns count from 1, as in SPI
+  std::int64_t bigint(std::size_t row, int column) const;
+  std::int32_t integer(std::size_t row, int column) const;
+  bool boolean(std::size_t row, int column) const;
+  Timestamp timestamp(std::size_t row, int column) const;
+  std::string text(std::size_t row, int column) const; // any type, by its output function unless text
+  std::optional<std::string> optional_text(std::size_t row, int column) const;
+  pg_uuid_t uuid(std::size_t row, int column) const;
+  Datum datum(std::size_t row, int column) const; // lives as long as these rows
+  Oid type(int column) const;
+
+private:
+  SPITupleTable *table_;
+  std::uint64_t count_;
+};
+
+// A statement with a plan kept for the life of the backend. Make it a function-local static.
+class Statement {
+public:
+  explicit constexpr Statement(const char *sql) : sql_(sql) {}
+  Rows run(const Params &params = {});
+
+private:
+  const char *sql_;
+  SPIPlanPtr plan_ = nullptr;
+};
+
+// Run a text once, without keeping a plan.
+Rows run_once(const std::string &sql, const Params &params = {}, bool read_only = false);
+
+} // namespace cdp::pg

@@ -1,0 +1,131 @@
+// The doors: one message, a batch, the inbox, and quarantine's second try.
+#include <algorithm>
+
+#include "identity/identities.hpp"
+#include "pipeline/ingest.hpp"
+
+#include "pg/function.hpp"
+
+using namespace cdp;
+using collect::Fate;
+
+namespace {
+
+std::string jsonb_argument(FunctionCallInfo fcinfo, int number) {
+  return std::string(pg::jsonb_text(pg::call([&] { return static_cast<void *>(PG_DETOAST_DATUM(PG_GETARG_DATUM(number))); })));
+}
+
+Datum counts(FunctionCallInfo fcinfo, const pipeline::Outcome &outcome) {
+  Datum values[3] = {Int64GetDatum(outcome.count(Fate::accepted)), Int64GetDatum(outcome.count(Fate::duplicate)),
+                     Int64GetDatum(outcome.count(Fate::quarantined))};
+  return pg::call([&] {
+    TupleDesc row;
+    bool nulls[3] = {false, false, false};
+    if (get_call_result_type(fcinfo, nullptr, &row) != TYPEFUNC_COMPOSITE)
+      elog(ERROR, "a row type is needed");
+    return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(row), values, nulls));
+  });
+}
+
+} // namespace
+
+// cdp.ingest(messages jsonb, source text, received_at timestamptz)
+CDP_FUNCTION(cdp_ingest) {
+  const collect::Incoming line{pg::text_argument(fcinfo, 1), std::nullopt, PG_GETARG_TIMESTAMPTZ(2),
+                               jsonb_argument(fcinfo, 0)};
+  pipeline::Outcome outcome;
+  {
+    pg::Session session;
+    outcome = pipeline::ingest({line});
+    collect::write_quarantine(outcome.candidates, {line});
+  }
+  return counts(fcinfo, outcome);
+}
+
+// cdp_internal.accept(message jsonb, source text): one message of a friendly function; refuses with an error.
+CDP_FUNCTION(cdp_accept) {
+  const collect::Incoming line{pg::text_argument(fcinfo, 1), std::nullopt, GetCurrentTransactionStartTimestamp(),
+                               jsonb_argument(fcinfo, 0)};
+  pg::Session session;
+  auto outcome = pipeline::ingest({line});
+  if (outcome.candidates.size() != 1)
+    throw Error(ERRCODE_INTERNAL_ERROR, "one message was expected");
+  const auto &one = outcome.candidates.front();
+  if (one.fate == Fate::quarantined)
+    throw Error(ERRCODE_INVALID_PARAMETER_VALUE, "message refused: " + one.refusal.reason, one.refusal.detail,
+                "Messages sent with cdp.ingest() or the inbox go to cdp.quarantine instead, and the rest goes on.");
+  const auto person = one.fate == Fate::accepted ? outcome.profile_ids.front() : identity::find_person(one);
+  if (person == 0)
+    PG_RETURN_NULL();
+  PG_RETURN_INT64(person);
+}
+
+// cdp_internal.drain_inbox(most integer): decides the oldest lines of the inbox; how many.
+CDP_FUNCTION(cdp_drain_inbox) {
+  pg::Session session;
+  pg::run_once("SELECT pg_catalog.pg_advisory_xact_lock('cdp.inbox'::pg_catalog.regclass::pg_catalog.int4, 0)");
+  static pg::Statement select("SELECT inbox_id, source, import, received_at, message FROM cdp.inbox "
+                              "ORDER BY inbox_id LIMIT $1");
+  auto rows = select.run(pg::Params().integer(PG_GETARG_INT32(0)));
+  if (rows.size() == 0)
+    PG_RETURN_INT64(0);
+  std::vector<collect::Incoming> lines;
+  std::vector<std::int64_t> ids;
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    ids.push_back(rows.bigint(i, 1));
+    lines.push_back({rows.text(i, 2), rows.optional_text(i, 3), rows.timestamp(i, 4), rows.text(i, 5)});
+  }
+  auto outcome = pipeline::ingest(lines);
+  collect::write_quarantine(outcome.candidates, lines);
+  static pg::Statement erase("DELETE FROM cdp.inbox WHERE inbox_id = ANY ($1)");
+  erase.run(pg::Params().bigints(ids));
+  PG_RETURN_INT64(static_cast<std::int64_t>(lines.size()));
+}
+
+// cdp_internal.retry_quarantined(ids bigint[]): tries these again, in order; a row each, with its fate now.
+CDP_FUNCTION(cdp_retry_quarantined) {
+  pg::Session session;
+  static pg::Statement select("SELECT quarantine_id, source, import, received_at, message FROM cdp.quarantine "
+                              "WHERE quarantine_id = ANY ($1) AND resolved_at IS NULL "
+                              "ORDER BY quarantine_id FOR UPDATE");
+  pg::Params wanted;
+  wanted.datum(INT8ARRAYOID, PG_GETARG_DATUM(0));
+  auto rows = select.run(wanted);
+  std::vector<collect::Incoming> lines;
+  for (std::size_t i = 0; i < rows.size(); ++i)
+    lines.push_back({rows.text(i, 2), rows.optional_text(i, 3), rows.timestamp(i, 4), rows.text(i, 5)});
+  auto outcome = pipeline::ingest(lines);
+
+  // A line that holds a batch is resolved when all of it is; what is still refused keeps its row, with today's reason.
+  std::vector<std::int64_t> ids;
+  std::vector<std::string> fates, codes, reasons, details;
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    ids.push_back(rows.bigint(i, 1));
+    fates.emplace_back("duplicate");
+    for (auto *texts : {&codes, &reasons, &details})
+      texts->emplace_back();
+  }
+  for (const auto &one : outcome.candidates) {
+    const auto i = one.incoming;
+    if (one.fate == Fate::quarantined) {
+      fates[i] = "quarantined";
+      codes[i] = one.refusal.code;
+      reasons[i] = one.refusal.reason;
+      details[i] = one.refusal.detail;
+    } else if (one.fate == Fate::accepted && fates[i] == "duplicate") {
+      fates[i] = "accepted";
+    }
+  }
+  static pg::Statement update(
+      "UPDATE cdp.quarantine AS q SET "
+      "resolved_at = CASE WHEN n.fate <> 'quarantined' THEN pg_catalog.now() END, "
+      "resolution = CASE WHEN n.fate <> 'quarantined' THEN n.fate END, "
+      "code = CASE WHEN n.fate = 'quarantined' THEN n.code ELSE q.code END, "
+      "reason = CASE WHEN n.fate = 'quarantined' THEN n.reason ELSE q.reason END, "
+      "detail = CASE WHEN n.fate = 'quarantined' THEN n.detail ELSE q.detail END "
+      "FROM unnest($1, $2, $3, $4, $5) AS n (id, fate, code, reason, detail) WHERE q.quarantine_id = n.id");
+  pg::Params params;
+  params.bigints(ids).texts(fates).texts(codes).texts(reasons).texts(details);
+  update.run(params);
+  PG_RETURN_INT64(static_cast<std::int64_t>(ids.size()));
+}

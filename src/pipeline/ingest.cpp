@@ -1,0 +1,214 @@
+#include "pipeline/ingest.hpp"
+
+#include <algorithm>
+
+#include "identity/identities.hpp"
+#include "pipeline/ready.hpp"
+#include "profile/people.hpp"
+#include "segment/evaluation.hpp"
+
+namespace cdp::pipeline {
+
+namespace {
+
+using collect::Candidate;
+using collect::Fate;
+using core::Timestamp;
+
+std::vector<std::int64_t> draw_decisions(const std::vector<Candidate> &candidates) {
+  std::vector<std::int64_t> decisions(candidates.size());
+  const auto accepted = std::count_if(candidates.begin(), candidates.end(),
+                                      [](const Candidate &one) { return one.fate == Fate::accepted; });
+  static pg::Statement draw(
+      "SELECT pg_catalog.nextval('cdp.decision_seq') FROM pg_catalog.generate_series(1, $1)");
+  auto rows = draw.run(pg::Params().integer(static_cast<std::int32_t>(accepted)));
+  std::size_t next = 0;
+  for (std::size_t i = 0; i < candidates.size(); ++i)
+    if (candidates[i].fate == Fate::accepted)
+      decisions[i] = rows.bigint(next++, 1);
+  return decisions;
+}
+
+void store_events(const std::vector<Candidate> &candidates, const std::vector<std::int64_t> &decisions,
+                  const std::vector<std::int64_t> &owners) {
+  std::vector<std::int64_t> ids, identifiers;
+  std::vector<std::int32_t> sources;
+  std::vector<std::string> types, messages;
+  std::vector<std::optional<std::string>> events;
+  std::vector<Timestamp> occurred, received;
+  std::vector<void *> properties, contexts, extras;
+  for (std::size_t i = 0; i < candidates.size(); ++i) {
+    const auto &one = candidates[i];
+    const auto type = one.message.type;
+    const bool is_event = type == core::MessageType::track || type == core::MessageType::page ||
+                          type == core::MessageType::screen;
+    if (one.fate != Fate::accepted || !is_event)
+      continue;
+    ids.push_back(decisions[i]);
+    identifiers.push_back(owners[i]);
+    sources.push_back(one.source_id);
+    types.emplace_back(core::to_string(type));
+    events.push_back(one.message.event.empty() ? std::nullopt : std::optional(one.message.event));
+    occurred.push_back(one.occurred_at);
+    received.push_back(one.received_at);
+    messages.push_back(one.message.message_id);
+    properties.push_back(one.properties);
+    contexts.push_back(one.context);
+    extras.push_back(one.extra);
+  }
+  if (ids.empty())
+    return;
+  static pg::Statement insert("INSERT INTO cdp.event_records (event_id, identifier_id, source_id, type, event, "
+                              "occurred_at, received_at, message_id, properties, context, extra) "
+                              "SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)");
+  pg::Params params;
+  params.bigints(ids).bigints(identifiers).integers(sources).texts(types).optional_texts(events);
+  params.timestamps(occurred).timestamps(received).texts(messages);
+  params.jsonbs(properties).jsonbs(contexts).jsonbs(extras);
+  insert.run(params);
+}
+
+// What can be decided at once. Inside a wave nobody who is already somebody is merged, so that a person's
+// identifiers, as stored, are right for all their steps; a merge starts the next wave of the people in it.
+struct Wave {
+  std::vector<std::pair<std::int64_t, std::int64_t>> moves;
+  std::vector<segment::Step> steps;
+};
+
+// Decides message by message, in memory, and keeps each person's steps for the segments.
+class Decider {
+public:
+  Decider(identity::Identities &identities, profile::People &people, segment::Evaluation &evaluation)
+      : identities_(identities), people_(people), evaluation_(evaluation), wave_of_(identities.nodes()),
+        last_step_(identities.nodes(), {0, kNoStep}) {}
+
+  std::int64_t decide(const Candidate &candidate, const identity::Carried &carried, std::int64_t decision) {
+    auto joined = identities_.join(carried);
+    const auto profile_id = identities_.profile_id(joined.person);
+    for (auto node : joined.merged)
+      people_.merge(identities_.profile_id(node), profile_id);
+    auto &person = people_.at(profile_id);
+    person.touched = true;
+    person.last_seen_at = std::max(person.last_seen_at, candidate.received_at);
+    if (candidate.message.type == core::MessageType::identify && candidate.traits)
+      person.assert_all(pg::jsonb_text(candidate.traits), candidate.occurred_at, decision);
+
+    auto &wave = wave_for(joined);
+    wave.moves.insert(wave.moves.end(), joined.moves.begin(), joined.moves.end());
+    if (evaluation_.any())
+      add_step(wave, joined, person, decision);
+    return profile_id;
+  }
+
+  // Stores who is who, wave by wave, and evaluates the segments as each person went along.
+  void store() {
+    if (!evaluation_.any()) {
+      std::vector<std::pair<std::int64_t, std::int64_t>> moves;
+      for (const auto &wave : waves_)
+        for (const auto &[from, to] : wave.moves)
+          moves.emplace_back(from, identities_.current(from));
+      identity::store_moves(moves);
+      return;
+    }
+    for (auto &wave : waves_) {
+      identity::store_moves(wave.moves);
+      std::erase_if(wave.steps, [](const segment::Step &step) { return step.from >= step.until; });
+      evaluation_.evaluate(wave.steps);
+    }
+  }
+
+private:
+  static constexpr std::size_t kNoStep = SIZE_MAX;
+
+  Wave &wave_for(const identity::Joined &joined) {
+    auto number = wave_of_[joined.person];
+    for (auto node : joined.merged)
+      number = std::max(number, wave_of_[node]);
+    if (!joined.merged.empty())
+      ++number;
+    wave_of_[joined.person] = number;
+    if (waves_.size() <= number)
+      waves_.resize(number + 1);
+    return waves_[number];
+  }
+
+  void end_last_step(std::size_t node, Timestamp at) {
+    if (auto [wave, index] = last_step_[node]; index != kNoStep)
+      waves_[wave].steps[index].until = at;
+  }
+
+  void add_step(Wave &wave, const identity::Joined &joined, profile::Person &person, std::int64_t decision) {
+    const auto at = person.last_seen_at;
+    end_last_step(joined.person, at);
+    for (auto node : joined.merged) {
+      end_last_step(node, at);
+      evaluation_.end(identities_.profile_id(node), at, decision);
+    }
+    last_step_[joined.person] = {wave_of_[joined.person], wave.steps.size()};
+    wave.steps.push_back(
+        {identities_.profile_id(joined.person), decision, at, core::kInfinity, person.traits()});
+  }
+
+  identity::Identities &identities_;
+  profile::People &people_;
+  segment::Evaluation &evaluation_;
+  std::vector<std::size_t> wave_of_;                               // a node each
+  std::vector<std::pair<std::size_t, std::size_t>> last_step_;     // a node each: wave and index
+  std::vector<Wave> waves_;
+};
+
+void refuse_snapshot_isolation() {
+  if (IsolationUsesXactSnapshot())
+    throw Error(ERRCODE_ACTIVE_SQL_TRANSACTION, "cdp writes only at isolation level READ COMMITTED",
+                "After waiting for a lock, REPEATABLE READ and SERIALIZABLE read people as they were before, and "
+                "merges would be lost.",
+                "Use BEGIN ISOLATION LEVEL READ COMMITTED for transactions that send messages to cdp.");
+}
+
+} // namespace
+
+std::int64_t Outcome::count(Fate fate) const {
+  return std::count_if(candidates.begin(), candidates.end(), [&](const Candidate &one) { return one.fate == fate; });
+}
+
+Outcome ingest(const std::vector<collect::Incoming> &lines) {
+  refuse_snapshot_isolation();
+  const pg_uuid_t secret = make_ready();
+  segment::Evaluation evaluation;
+
+  // Everybody takes locks in this order: segments, sources, types, message keys, identifiers, profiles.
+  Outcome outcome;
+  auto &candidates = outcome.candidates = collect::read(lines);
+  outcome.profile_ids.resize(candidates.size());
+  collect::find_sources(candidates, lines);
+  identity::Identities identities;
+  identities.read(candidates);
+  collect::claim_keys(candidates);
+  if (outcome.count(Fate::accepted) == 0)
+    return outcome;
+  profile::People people;
+  identities.settle(candidates, [&](const std::vector<std::int64_t> &ids) { people.lock(ids); });
+
+  const auto decisions = draw_decisions(candidates);
+  std::vector<std::int64_t> owners(candidates.size());
+  Decider decider(identities, people, evaluation);
+  for (std::size_t i = 0; i < candidates.size(); ++i) {
+    if (candidates[i].fate != Fate::accepted)
+      continue;
+    pg::check_for_interrupts();
+    const auto &carried = identities.of(i);
+    owners[i] = identities.identifier(carried.identifiers.front()).id;
+    outcome.profile_ids[i] = decider.decide(candidates[i], carried, decisions[i]);
+  }
+
+  identities.store_links(candidates, decisions);
+  identities.store_refusals(candidates, decisions);
+  store_events(candidates, decisions, owners);
+  profile::store_assertions(candidates, decisions, owners);
+  decider.store();
+  people.store(secret);
+  evaluation.store();
+  return outcome;
+}
+
+} // namespace cdp::pipeline

@@ -1,0 +1,19 @@
+// The way of a message: read, claimed, decided, folded, evaluated, written - in one transaction.
+#pragma once
+#include "collect/candidate.hpp"
+
+namespace cdp::pipeline {
+
+// What became of a batch. profile_ids[i] is the person of accepted candidate i when the batch was decided, else 0.
+struct Outcome {
+  std::vector<collect::Candidate> candidates;
+  std::vector<std::int64_t> profile_ids;
+
+  std::int64_t count(collect::Fate fate) const;
+};
+
+// Decides the messages of these lines in order. A single call is a batch of one. Quarantined candidates are
+// reported, not yet written. Needs an open SPI session; refuses isolation above READ COMMITTED.
+Outcome ingest(const std::vector<collect::Incoming> &lines);
+
+} // namespace cdp::pipeline

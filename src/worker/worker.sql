@@ -1,0 +1,260 @@
+-- worker: what happens in the background, and the same work called by hand.
+
+CREATE TABLE cdp.worker_status (
+  pid                  integer NOT NULL,
+  started_at           timestamptz NOT NULL,
+  last_turn_at         timestamptz NOT NULL,
+  last_error           text,
+  last_error_at        timestamptz,
+  consecutive_failures integer NOT NULL DEFAULT 0,
+  messages_done        bigint NOT NULL DEFAULT 0
+);
+CREATE UNIQUE INDEX worker_status_one_row ON cdp.worker_status ((true));
+COMMENT ON TABLE cdp.worker_status IS
+  'What the worker of this database did last, at most one row; written every ten seconds of work and on errors';
+COMMENT ON COLUMN cdp.worker_status.pid IS 'The process; whether it lives is in pg_stat_activity (backend_type cdp worker)';
+COMMENT ON COLUMN cdp.worker_status.last_turn_at IS 'Latest turn that did something, to ten seconds';
+COMMENT ON COLUMN cdp.worker_status.consecutive_failures IS '0 when all is well';
+COMMENT ON COLUMN cdp.worker_status.messages_done IS
+  'Lines of the inbox done by workers so far; a crash forgets up to ten seconds';
+
+-- A row belongs to one statement of one process: pid and the moment the statement began, as pg_stat_activity has it.
+CREATE TABLE cdp_internal.progress (
+  pid        integer PRIMARY KEY,
+  started_at timestamptz NOT NULL,
+  task       text NOT NULL,
+  done       bigint NOT NULL,
+  total      bigint,
+  updated_at timestamptz NOT NULL
+);
+
+-- Rows of statements that ended, however they ended, do not show.
+CREATE VIEW cdp.progress AS
+  SELECT p.task, p.pid, p.started_at, p.updated_at, p.done, p.total
+  FROM cdp_internal.progress AS p JOIN pg_catalog.pg_stat_activity AS a ON a.pid = p.pid
+  WHERE (a.query_start IS NULL OR a.query_start = p.started_at) AND (a.state IS NULL OR a.state <> 'idle');
+COMMENT ON VIEW cdp.progress IS 'Long work that is running now, one row each: what, since when, how far';
+COMMENT ON COLUMN cdp.progress.total IS 'Estimated when the work began';
+
+CREATE FUNCTION cdp_internal.report_progress(task text, done bigint, total bigint) RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  INSERT INTO cdp_internal.progress AS p (pid, started_at, task, done, total, updated_at)
+  VALUES (pg_backend_pid(), statement_timestamp(), task, done, total, clock_timestamp())
+  ON CONFLICT (pid) DO UPDATE SET started_at = excluded.started_at, task = excluded.task, done = excluded.done,
+    total = excluded.total, updated_at = excluded.updated_at
+$$;
+
+-- Also removes what was left by processes that ended without saying so.
+CREATE FUNCTION cdp_internal.end_progress() RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  DELETE FROM cdp_internal.progress AS p
+  WHERE p.pid = pg_backend_pid()
+     OR NOT EXISTS (SELECT FROM pg_stat_activity AS a WHERE a.pid = p.pid AND a.query_start = p.started_at)
+$$;
+
+-- A worker must not touch tables that are half restored (a restore in one transaction is not seen before its end).
+CREATE FUNCTION cdp_internal.restore_is_running() RETURNS boolean
+LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+  SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'pg_restore')
+$$;
+
+CREATE FUNCTION cdp_internal.note_worker(starting boolean, done bigint, failures integer, error text) RETURNS void
+LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+  INSERT INTO cdp.worker_status AS s
+    (pid, started_at, last_turn_at, last_error, last_error_at, consecutive_failures, messages_done)
+  VALUES (pg_backend_pid(), clock_timestamp(), clock_timestamp(), error,
+          CASE WHEN error IS NOT NULL THEN clock_timestamp() END, failures, done)
+  ON CONFLICT ((true)) DO UPDATE SET
+    pid = excluded.pid,
+    started_at = CASE WHEN starting THEN excluded.started_at ELSE s.started_at END,
+    last_turn_at = excluded.last_turn_at,
+    last_error = coalesce(excluded.last_error, s.last_error),
+    last_error_at = coalesce(excluded.last_error_at, s.last_error_at),
+    consecutive_failures = excluded.consecutive_failures,
+    messages_done = s.messages_done + excluded.messages_done
+$$;
+
+-- False when the line is not there (any more).
+CREATE FUNCTION cdp_internal.quarantine_inbox_line(inbox_id bigint, code text, reason text, detail text DEFAULT NULL)
+RETURNS boolean
+LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+  WITH line AS (
+    DELETE FROM cdp.inbox AS i WHERE i.inbox_id = quarantine_inbox_line.inbox_id RETURNING i.*
+  ), moved AS (
+    INSERT INTO cdp.quarantine (source, import, received_at, message, code, reason, detail)
+    SELECT l.source, l.import, l.received_at, l.message, quarantine_inbox_line.code, quarantine_inbox_line.reason,
+           quarantine_inbox_line.detail
+    FROM line AS l RETURNING 1
+  )
+  SELECT EXISTS (SELECT FROM moved)
+$$;
+
+-- The oldest line alone: 1 when it was taken, 0 when there is none, -1 when it failed and went to quarantine. Errors
+-- that no line can be blamed for (connections, resources, locks, missing tables or rights, a read-only server) are
+-- raised again, and so is an error when another line turned up in between: then it is not known which one failed.
+CREATE FUNCTION cdp_internal.drain_line() RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  line    bigint := (SELECT min(i.inbox_id) FROM cdp.inbox AS i);
+  message text;
+  detail  text;
+  context text;
+BEGIN
+  RETURN cdp_internal.drain_inbox(1);
+EXCEPTION WHEN OTHERS THEN
+  IF left(SQLSTATE, 2) IN ('08', '25', '28', '40', '42', '53', '55', '57', '58', 'F0')
+     OR line IS NULL OR line IS DISTINCT FROM (SELECT min(i.inbox_id) FROM cdp.inbox AS i) THEN
+    RAISE;
+  END IF;
+  GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL, context = PG_EXCEPTION_CONTEXT;
+  PERFORM cdp_internal.quarantine_inbox_line(line, 'processing_error', message,
+    concat_ws(E'\n', 'SQLSTATE: ' || SQLSTATE, nullif(detail, ''), context));
+  RAISE WARNING 'cdp: inbox line % could not be processed and went to quarantine: %', line, message;
+  RETURN -1;
+END
+$$;
+
+-- One batch of cdp.run(), with the worker's manners: a batch that fails is tried again in smaller ones, down to the
+-- one line that cannot be processed. in_a_row: good batches at this size; or, below 0, lines just quarantined.
+CREATE FUNCTION cdp_internal.run_batch(INOUT size integer, INOUT in_a_row integer, INOUT done bigint, total bigint,
+                                       OUT finished boolean)
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  full_size integer := coalesce(current_setting('cdp.batch_size', true), '1000')::integer;
+  taken     bigint;
+BEGIN
+  finished := false;
+  size := least(coalesce(size, full_size), full_size);
+  BEGIN
+    IF size > 1 THEN
+      taken := cdp_internal.drain_inbox(size);
+    ELSE
+      taken := cdp_internal.drain_line();
+    END IF;
+  EXCEPTION WHEN OTHERS THEN
+    IF size = 1 THEN
+      RAISE;
+    END IF;
+    size := greatest(1, size / 10);
+    in_a_row := 0;
+    RETURN;
+  END;
+  finished := taken = 0;
+  done := done + abs(taken);
+  in_a_row := CASE WHEN taken < 0 THEN least(in_a_row, 0) - 1 ELSE greatest(in_a_row, 0) + 1 END;
+  IF in_a_row <= -10 THEN
+    RAISE WARNING '% lines in a row went to quarantine; what fails may not be the lines', - in_a_row
+      USING HINT = 'See cdp.quarantine; then CALL cdp.run() again.';
+    finished := true;
+  ELSIF in_a_row >= 10 THEN
+    size := least(full_size::bigint, size::bigint * 10);
+    in_a_row := 0;
+  END IF;
+  PERFORM cdp_internal.report_progress('run', done, total);
+END
+$$;
+
+CREATE FUNCTION cdp_internal.begin_run() RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  total bigint := (SELECT coalesce(max(i.inbox_id) - min(i.inbox_id) + 1, 0) FROM cdp.inbox AS i);
+BEGIN
+  PERFORM cdp_internal.end_progress(), cdp_internal.report_progress('run', 0, total);
+  RETURN total;
+END
+$$;
+
+-- It commits, so it cannot pin search_path: it only calls functions that do, all by their full name.
+CREATE PROCEDURE cdp.run(max_batches integer DEFAULT NULL) LANGUAGE plpgsql AS $$
+DECLARE
+  state record;
+  size  pg_catalog.int4;
+  good  pg_catalog.int4 := 0;
+  done  pg_catalog.int8 := 0;
+  total pg_catalog.int8 := cdp_internal.begin_run();
+BEGIN
+  COMMIT;
+  FOR batch IN 1 .. coalesce(max_batches, 2147483647) LOOP
+    SELECT * INTO state FROM cdp_internal.run_batch(size, good, done, total);
+    COMMIT;
+    EXIT WHEN state.finished;
+    size := state.size;
+    good := state.in_a_row;
+    done := state.done;
+  END LOOP;
+  PERFORM cdp_internal.end_progress();
+END
+$$;
+COMMENT ON PROCEDURE cdp.run(integer) IS
+  'Does what waits in the inbox now, a transaction a batch; with or without a worker. max_batches: stop after so many';
+
+CREATE FUNCTION cdp_internal.wake_launcher() RETURNS void
+AS 'MODULE_PATHNAME', 'cdp_wake_launcher' LANGUAGE C;
+CREATE FUNCTION cdp_internal.launch_worker() RETURNS boolean
+AS 'MODULE_PATHNAME', 'cdp_launch_worker' LANGUAGE C;
+CREATE FUNCTION cdp_internal.hold_worker() RETURNS void
+AS 'MODULE_PATHNAME', 'cdp_hold_worker' LANGUAGE C;
+
+-- The worker is who holds this lock: see become_the_worker() in src/pg/background.cpp.
+CREATE FUNCTION cdp_internal.worker_pid() RETURNS integer
+LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+  SELECT l.pid FROM pg_locks AS l
+  WHERE l.locktype = 'advisory' AND l.classid = 6513776 AND l.objid = 1 AND l.objsubid = 205
+    AND l.granted AND l.database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
+$$;
+
+CREATE FUNCTION cdp.start_worker() RETURNS integer
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  worker integer := cdp_internal.worker_pid();
+BEGIN
+  IF worker IS NOT NULL THEN
+    RAISE EXCEPTION USING ERRCODE = 'object_in_use',
+      MESSAGE = format('the cdp worker of this database is already running, with pid %s', worker),
+      HINT = 'SELECT cdp.stop_worker() stops it.';
+  END IF;
+  IF NOT cdp_internal.launch_worker() THEN
+    RAISE EXCEPTION USING ERRCODE = 'configuration_limit_exceeded',
+      MESSAGE = 'no free slot for a cdp worker', HINT = 'Increase max_worker_processes.';
+  END IF;
+  worker := cdp_internal.worker_pid();
+  IF worker IS NULL THEN
+    RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
+      MESSAGE = 'the cdp worker did not stay', HINT = 'See the server log.';
+  END IF;
+  RETURN worker;
+END
+$$;
+COMMENT ON FUNCTION cdp.start_worker() IS
+  'Starts the worker of this database and returns its pid: for servers that do not preload cdp, and after stop_worker()';
+
+CREATE FUNCTION cdp.stop_worker() RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  worker integer;
+BEGIN
+  PERFORM cdp_internal.hold_worker();
+  worker := cdp_internal.worker_pid();
+  IF worker IS NULL THEN
+    RETURN false;
+  END IF;
+  IF NOT pg_terminate_backend(worker, 10000) THEN
+    RAISE EXCEPTION USING ERRCODE = 'object_in_use', MESSAGE = format('the cdp worker with pid %s does not stop', worker);
+  END IF;
+  RETURN true;
+END
+$$;
+COMMENT ON FUNCTION cdp.stop_worker() IS
+  'Stops the worker of this database until cdp.start_worker() or a server restart; false when none was running';
+
+REVOKE ALL ON TABLE cdp.worker_status, cdp_internal.progress, cdp.progress FROM PUBLIC;
+REVOKE ALL ON PROCEDURE cdp.run(integer) FROM PUBLIC;
+REVOKE ALL ON FUNCTION cdp.start_worker(), cdp.stop_worker(), cdp_internal.report_progress(text, bigint, bigint),
+  cdp_internal.end_progress(), cdp_internal.restore_is_running(),
+  cdp_internal.note_worker(boolean, bigint, integer, text),
+  cdp_internal.quarantine_inbox_line(bigint, text, text, text), cdp_internal.drain_line(),
+  cdp_internal.run_batch(integer, integer, bigint, bigint), cdp_internal.begin_run(), cdp_internal.wake_launcher(),
+  cdp_internal.launch_worker(), cdp_internal.hold_worker(), cdp_internal.worker_pid() FROM PUBLIC;
+
+-- As soon as this is committed the launcher, if there is one, starts a worker here.
+SELECT cdp_internal.wake_launcher();

@@ -1,0 +1,96 @@
+// libFuzzer target: parse_message and split_batch never crash, and every slice they hand out is what jsonb
+// accepts.
+#include "json.hpp"
+#include "message.hpp"
+#include "text.hpp"
+
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <simdjson.h>
+
+using namespace cdp::core;
+
+namespace {
+
+void require(bool holds, const char *what, std::string_view text) {
+  if (holds)
+    return;
+  std::fprintf(stderr, "broken promise: %s: %.*s\n", what, static_cast<int>(text.size()), text.data());
+  std::abort();
+}
+
+void check_slice(const std::string &slice) {
+  if (slice.empty())
+    return;
+  require(json::kind_of(slice) == json::Kind::object, "a slice is an object", slice);
+  require(!json::validate(slice, kMaxJsonDepth).has_value(), "a slice is valid", slice);
+}
+
+void check_storable(const std::string &text) {
+  require(is_valid_utf8(text) && text.find('\0') == std::string::npos, "texts can be stored", text);
+}
+
+void check_message(const Message &message) {
+  for (const std::string *slice : {&message.traits, &message.properties, &message.context, &message.extra})
+    check_slice(*slice);
+  require(!message.identifiers.empty() && message.identifiers.size() <= kMaxIdentifiers, "identifiers", "");
+  for (const RawIdentifier &identifier : message.identifiers) {
+    check_storable(identifier.type);
+    check_storable(identifier.value);
+    require(!identifier.value.empty() && trim(identifier.value) == identifier.value, "trimmed",
+            identifier.value);
+  }
+  for (const std::string *text : {&message.message_id, &message.event, &message.group_id, &message.region})
+    check_storable(*text);
+  format_iso8601(occurred_at(message, 0));
+  format_iso8601(occurred_at(message, kInfinity));
+}
+
+void check_rejection(const Rejection &why) {
+  require(!why.code.empty() && !why.reason.empty(), "a rejection says why", why.code);
+  for (const std::string *text : {&why.code, &why.reason, &why.detail, &why.message_id})
+    check_storable(*text);
+  require(why.detail.size() < 512 && why.message_id.size() <= kMaxMessageIdBytes, "short texts", why.detail);
+}
+
+void check_parsed(const Parsed &parsed) {
+  if (const auto *why = std::get_if<Rejection>(&parsed))
+    check_rejection(*why);
+  else
+    check_message(std::get<Message>(parsed));
+}
+
+/// What simdjson accepts we may refuse only for what PostgreSQL cannot hold, and what it refuses we accept
+/// only for numbers that a double or a 64-bit integer cannot hold.
+void compare_with_simdjson(std::string_view text) {
+  static simdjson::dom::parser parser;
+  const auto theirs = parser.parse(text.data(), text.size()).error();
+  const auto ours = json::validate(text, kMaxJsonDepth);
+  if (theirs == simdjson::SUCCESS)
+    require(!ours || ours->code == "invalid_unicode" || ours->code == "invalid_number" ||
+                ours->code == "too_deep",
+            "accepted by simdjson", text);
+  else if (!ours)
+    require(theirs == simdjson::NUMBER_ERROR, "refused by simdjson", text);
+}
+
+} // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t *data, std::size_t size) {
+  const std::string_view text(reinterpret_cast<const char *>(data), size);
+  compare_with_simdjson(text);
+  check_parsed(parse_message(text));
+  const auto split = split_batch(text);
+  if (const auto *why = std::get_if<Rejection>(&split)) {
+    check_rejection(*why);
+    return 0;
+  }
+  const Batch &batch = std::get<Batch>(split);
+  check_slice(batch.defaults.context);
+  for (const std::string &message : batch.messages)
+    check_parsed(parse_message(message, batch.defaults));
+  const BatchDefaults odd{std::string(text), std::string(text), std::string(text)}; // must survive misuse
+  parse_message(R"({"type":"identify","userId":"u","context":{"a":1}})", odd);
+  return 0;
+}
