@@ -43,6 +43,11 @@ struct Candidate {
   }
 };
 
+// Something a person did, as against something that was said about them.
+inline bool is_event(core::MessageType type) {
+  return type == core::MessageType::track || type == core::MessageType::page || type == core::MessageType::screen;
+}
+
 // Reads lines into candidates; those that cannot be read are quarantined with the reason, never thrown.
 std::vector<Candidate> read(const std::vector<Incoming> &lines);
 

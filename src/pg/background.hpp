@@ -69,7 +69,7 @@ bool due(Oid database);                         // is it time to start a worker,
 bool crowded();                                 // are enough workers on their way for now?
 void expect(Oid database);                      // one is on its way
 void put_off(Oid database, milliseconds delay); // none for now: look again then
-void settled();                                 // in a worker: the extension is here, this worker stays
+bool settle();                                  // in a worker: the extension is here; may it stay?
 void hold(Oid database, bool held);             // a user's wish; a server restart forgets it
 void keep_only(const std::vector<Oid> &databases);
 milliseconds until_next_due(milliseconds limit);

@@ -242,13 +242,17 @@ void put_off(Oid database, milliseconds delay) {
   }
 }
 
-void settled() {
+bool settle() {
   if (!table)
-    return;
+    return true;
   Locked lock;
-  if (Entry *entry = find(MyDatabaseId); entry && entry->pid == MyProcPid && entry->state != State::held)
+  Entry *entry = find(MyDatabaseId);
+  if (entry && entry->state == State::held)
+    return false; // stop_worker() was called while this worker was on its way
+  if (entry && entry->pid == MyProcPid)
     entry->state = State::here;
   wake_launcher(); // there is room for the next one
+  return true;
 }
 
 void hold(Oid database, bool held) {

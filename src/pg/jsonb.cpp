@@ -40,17 +40,20 @@ ContentHash::ContentHash() {
 ContentHash::~ContentHash() { pg_cryptohash_free(static_cast<pg_cryptohash_ctx *>(context_)); }
 
 ContentHash &ContentHash::add(std::string_view part) {
-  auto *context = static_cast<pg_cryptohash_ctx *>(context_);
   add(static_cast<std::int64_t>(part.size()));
-  must(pg_cryptohash_update(context, reinterpret_cast<const uint8 *>(part.data()), part.size()) == 0);
+  add_bytes(part.data(), part.size());
   return *this;
+}
+
+void ContentHash::add_bytes(const void *bytes, std::size_t size) {
+  must(pg_cryptohash_update(static_cast<pg_cryptohash_ctx *>(context_), static_cast<const uint8 *>(bytes), size) == 0);
 }
 
 ContentHash &ContentHash::add(std::int64_t part) {
   uint8 bytes[8];
   for (int i = 0; i < 8; ++i)
     bytes[i] = static_cast<uint8>(static_cast<std::uint64_t>(part) >> (8 * i)); // the same on every machine
-  must(pg_cryptohash_update(static_cast<pg_cryptohash_ctx *>(context_), bytes, sizeof bytes) == 0);
+  add_bytes(bytes, sizeof bytes);
   return *this;
 }
 
@@ -62,6 +65,10 @@ pg_uuid_t ContentHash::finish() {
   return result;
 }
 
-pg_uuid_t hash_text(std::string_view text) { return ContentHash().add(text).finish(); }
+pg_uuid_t hash_text(std::string_view text) {
+  ContentHash hash;
+  hash.add_bytes(text.data(), text.size());
+  return hash.finish();
+}
 
 } // namespace cdp::pg

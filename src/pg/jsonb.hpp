@@ -22,12 +22,14 @@ public:
 
   ContentHash &add(std::string_view part);
   ContentHash &add(std::int64_t part);
+  void add_bytes(const void *bytes, std::size_t size); // as they are, without their length
   pg_uuid_t finish();
 
 private:
   void *context_;
 };
 
+// First 128 bits of the SHA-256 of the text itself, as sha256(convert_to(text, 'UTF8')) gives in SQL.
 pg_uuid_t hash_text(std::string_view text);
 
 inline bool operator==(const pg_uuid_t &a, const pg_uuid_t &b) { return memcmp(a.data, b.data, UUID_LEN) == 0; }

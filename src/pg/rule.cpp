@@ -162,8 +162,7 @@ Node *to_params(Node *node, void *context) {
   if (IsA(node, SQLValueFunction))
     if (Node *made = clock(reinterpret_cast<SQLValueFunction *>(node)))
       return made;
-  using Mutator = Node *(*)(Node *, void *);
-  return expression_tree_mutator(node, static_cast<Mutator>(to_params), context);
+  return expression_tree_mutator(node, as_mutator(to_params), context);
 }
 
 // Equal keys must have equal texts, or one person's memberships would change their key at random.
@@ -248,8 +247,7 @@ static bool collect(Node *child, void *context) {
 std::vector<Node *> children(Node *node) {
   List *found = call([&] {
     List *list = NIL;
-    using Walker = bool (*)(Node *, void *);
-    expression_tree_walker(node, static_cast<Walker>(collect), &list);
+    expression_tree_walker(node, as_walker(collect), &list);
     return list;
   });
   std::vector<Node *> result;

@@ -177,8 +177,7 @@ private:
   static std::vector<Node *> raw_children(Node *node) {
     List *found = call([&] {
       List *list = NIL;
-      using Walker = bool (*)(Node *, void *);
-      raw_expression_tree_walker(node, static_cast<Walker>(collect), &list);
+      raw_expression_tree_walker(node, as_walker(collect), &list);
       return list;
     });
     std::vector<Node *> result;

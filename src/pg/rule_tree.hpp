@@ -15,6 +15,21 @@ extern "C" {
 
 namespace cdp::pg::rule {
 
+// PostgreSQL 15 declares these callbacks without arguments.
+#if PG_VERSION_NUM >= 160000
+using Walker = bool (*)(Node *, void *);
+using Mutator = Node *(*)(Node *, void *);
+#else
+using Walker = bool (*)();
+using Mutator = Node *(*)();
+#endif
+inline Walker as_walker(bool (*walker)(Node *, void *)) {
+  return reinterpret_cast<Walker>(reinterpret_cast<void (*)()>(walker));
+}
+inline Mutator as_mutator(Node *(*mutator)(Node *, void *)) {
+  return reinterpret_cast<Mutator>(reinterpret_cast<void (*)()>(mutator));
+}
+
 // Param numbers: 1..8 are the event columns in their order.
 enum ParamNumber { kEventColumns = 8, kSource = 4, kProfileId = 9, kTraits = 10, kInstant = 11, kFirstInput = 100 };
 

@@ -11,6 +11,8 @@ using collect::Fate;
 
 namespace {
 
+constexpr std::int64_t kMostBytes = 32 << 20; // of inbox lines decided at once
+
 std::string jsonb_argument(FunctionCallInfo fcinfo, int number) {
   return std::string(pg::jsonb_text(pg::call([&] { return static_cast<void *>(PG_DETOAST_DATUM(PG_GETARG_DATUM(number))); })));
 }
@@ -64,9 +66,14 @@ CDP_FUNCTION(cdp_accept) {
 CDP_FUNCTION(cdp_drain_inbox) {
   pg::Session session;
   pg::run_once("SELECT pg_catalog.pg_advisory_xact_lock('cdp.inbox'::pg_catalog.regclass::pg_catalog.int4, 0)");
-  static pg::Statement select("SELECT inbox_id, source, import, received_at, message FROM cdp.inbox "
-                              "ORDER BY inbox_id LIMIT $1");
-  auto rows = select.run(pg::Params().integer(PG_GETARG_INT32(0)));
+  // Lines may be long: what is read at once is bounded in bytes, too.
+  static pg::Statement select(
+      "SELECT inbox_id, source, import, received_at, message FROM ("
+      "  SELECT i.*, pg_catalog.octet_length(message) AS bytes,"
+      "    pg_catalog.sum(pg_catalog.octet_length(message)) OVER (ORDER BY inbox_id) AS bytes_so_far"
+      "  FROM (SELECT * FROM cdp.inbox ORDER BY inbox_id LIMIT $1) AS i) AS line "
+      "WHERE bytes_so_far - bytes < $2 ORDER BY inbox_id");
+  auto rows = select.run(pg::Params().integer(PG_GETARG_INT32(0)).bigint(kMostBytes));
   if (rows.size() == 0)
     PG_RETURN_INT64(0);
   std::vector<collect::Incoming> lines;

@@ -39,15 +39,12 @@ void store_events(const std::vector<Candidate> &candidates, const std::vector<st
   std::vector<void *> properties, contexts, extras;
   for (std::size_t i = 0; i < candidates.size(); ++i) {
     const auto &one = candidates[i];
-    const auto type = one.message.type;
-    const bool is_event = type == core::MessageType::track || type == core::MessageType::page ||
-                          type == core::MessageType::screen;
-    if (one.fate != Fate::accepted || !is_event)
+    if (one.fate != Fate::accepted || !collect::is_event(one.message.type))
       continue;
     ids.push_back(decisions[i]);
     identifiers.push_back(owners[i]);
     sources.push_back(one.source_id);
-    types.emplace_back(core::to_string(type));
+    types.emplace_back(core::to_string(one.message.type));
     events.push_back(one.message.event.empty() ? std::nullopt : std::optional(one.message.event));
     occurred.push_back(one.occurred_at);
     received.push_back(one.received_at);

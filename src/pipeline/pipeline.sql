@@ -28,7 +28,7 @@ CREATE FUNCTION cdp_internal.accept(message jsonb, source text) RETURNS bigint
 COMMENT ON FUNCTION cdp_internal.accept(jsonb, text) IS 'One message of a friendly function; returns its profile';
 
 CREATE FUNCTION cdp_internal.drain_inbox(most integer) RETURNS bigint
-  LANGUAGE c STRICT SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'cdp_drain_inbox';
+  LANGUAGE c STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'cdp_drain_inbox';
 COMMENT ON FUNCTION cdp_internal.drain_inbox(integer) IS
   'Decides at most this many of the oldest inbox lines, in this transaction; returns how many';
 

@@ -54,7 +54,8 @@ LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp AS $$
     UNION ALL
     (SELECT i.profile_id, i.type, i.value, 2
      FROM cdp.identifiers AS i
-     WHERE i.value ^@ query AND query <> ''
+     -- A prefix as a range: a parameter can use the index this way, LIKE and ^@ cannot.
+     WHERE i.value ~>=~ query AND i.value ~<~ (query || chr(1114111)) AND query <> ''
      ORDER BY i.value LIMIT most)
   ), best AS (
     SELECT DISTINCT ON (f.profile_id, f.type, f.value) f.* FROM found AS f ORDER BY f.profile_id, f.type, f.value, f.rank

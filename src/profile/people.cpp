@@ -126,8 +126,7 @@ void store_assertions(const std::vector<collect::Candidate> &candidates, const s
   for (std::size_t i = 0; i < candidates.size(); ++i) {
     const auto &one = candidates[i];
     const auto type = one.message.type;
-    if (one.fate != collect::Fate::accepted ||
-        (type != core::MessageType::identify && type != core::MessageType::group))
+    if (one.fate != collect::Fate::accepted || collect::is_event(type))
       continue;
     seqs.push_back(decisions[i]);
     identifiers.push_back(owners[i]);

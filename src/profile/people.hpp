@@ -58,7 +58,7 @@ private:
   std::vector<std::int64_t> merged_;
 };
 
-// Writes the identify and group messages of a batch as assertions, each owned by owners[i].
+// Writes the identify, group and alias messages of a batch as assertions, each owned by owners[i].
 void store_assertions(const std::vector<collect::Candidate> &candidates, const std::vector<std::int64_t> &decisions,
                       const std::vector<std::int64_t> &owners);
 

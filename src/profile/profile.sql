@@ -4,7 +4,7 @@ CREATE TABLE cdp.assertions (
   decision_seq  bigint NOT NULL PRIMARY KEY,
   identifier_id bigint NOT NULL,
   source_id     integer NOT NULL,
-  type          text NOT NULL CHECK (type IN ('identify', 'group')),
+  type          text NOT NULL CHECK (type IN ('identify', 'group', 'alias')),
   group_id      text,
   asserted_at   timestamptz NOT NULL,
   received_at   timestamptz NOT NULL,
@@ -16,7 +16,7 @@ CREATE TABLE cdp.assertions (
 CREATE INDEX assertions_owner ON cdp.assertions (identifier_id, decision_seq);
 CREATE INDEX assertions_group ON cdp.assertions (group_id, decision_seq) WHERE type = 'group';
 COMMENT ON TABLE cdp.assertions IS
-  'What identify and group messages said, by the identifier that owns them; golden traits are a fold over these';
+  'What identify, group and alias messages said, by the identifier that owns them; golden traits are a fold over these';
 
 CREATE TABLE cdp.profiles (
   profile_id    bigint NOT NULL PRIMARY KEY,
@@ -24,7 +24,7 @@ CREATE TABLE cdp.profiles (
   traits        jsonb NOT NULL DEFAULT '{}',
   trait_origins jsonb NOT NULL DEFAULT '{}',
   last_seen_at  timestamptz NOT NULL
-);
+) WITH (fillfactor = 85);
 COMMENT ON TABLE cdp.profiles IS 'One row a person, with the golden traits';
 COMMENT ON COLUMN cdp.profiles.profile_id IS
   'Smallest identifier_id of the person. An id that was merged away still finds its person: cdp.current_profile(id)';

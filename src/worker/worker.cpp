@@ -100,7 +100,8 @@ bool Worker::succeeded(std::int64_t taken) {
     size_ *= shrink, good_turns_ = 0;
   size_ = std::min(size_, settings.batch_size);
   if (!settled_) {
-    pg::workers::settled();
+    if (!pg::workers::settle())
+      pg::leave_process(pg::Farewell::switched_off);
     pg::log("cdp worker started for database " + std::to_string(MyDatabaseId));
   }
   if (!settled_ || recovered || (taken != 0 && steady_clock::now() - noted_at_ >= note_interval))

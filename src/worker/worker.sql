@@ -118,27 +118,24 @@ $$;
 -- one line that cannot be processed. in_a_row: good batches at this size; or, below 0, lines just quarantined.
 CREATE FUNCTION cdp_internal.run_batch(INOUT size integer, INOUT in_a_row integer, INOUT done bigint, total bigint,
                                        OUT finished boolean)
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   full_size integer := coalesce(current_setting('cdp.batch_size', true), '1000')::integer;
   taken     bigint;
 BEGIN
-  finished := false;
   size := least(coalesce(size, full_size), full_size);
-  BEGIN
-    IF size > 1 THEN
-      taken := cdp_internal.drain_inbox(size);
-    ELSE
-      taken := cdp_internal.drain_line();
-    END IF;
-  EXCEPTION WHEN OTHERS THEN
-    IF size = 1 THEN
-      RAISE;
-    END IF;
-    size := greatest(1, size / 10);
-    in_a_row := 0;
-    RETURN;
-  END;
+  LOOP
+    BEGIN
+      taken := CASE WHEN size > 1 THEN cdp_internal.drain_inbox(size) ELSE cdp_internal.drain_line() END;
+      EXIT;
+    EXCEPTION WHEN OTHERS THEN
+      IF size = 1 THEN
+        RAISE;
+      END IF;
+      size := greatest(1, size / 10);
+      in_a_row := 0;
+    END;
+  END LOOP;
   finished := taken = 0;
   done := done + abs(taken);
   in_a_row := CASE WHEN taken < 0 THEN least(in_a_row, 0) - 1 ELSE greatest(in_a_row, 0) + 1 END;
@@ -155,7 +152,7 @@ END
 $$;
 
 CREATE FUNCTION cdp_internal.begin_run() RETURNS bigint
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   total bigint := (SELECT coalesce(max(i.inbox_id) - min(i.inbox_id) + 1, 0) FROM cdp.inbox AS i);
 BEGIN
@@ -164,7 +161,8 @@ BEGIN
 END
 $$;
 
--- It commits, so it cannot pin search_path: it only calls functions that do, all by their full name.
+-- It commits, so it can neither pin search_path nor be SECURITY DEFINER: it only calls functions that are both, by their
+-- full name. Who may call it needs begin_run, run_batch and end_progress, too.
 CREATE PROCEDURE cdp.run(max_batches integer DEFAULT NULL) LANGUAGE plpgsql AS $$
 DECLARE
   state record;
@@ -189,11 +187,11 @@ COMMENT ON PROCEDURE cdp.run(integer) IS
   'Does what waits in the inbox now, a transaction a batch; with or without a worker. max_batches: stop after so many';
 
 CREATE FUNCTION cdp_internal.wake_launcher() RETURNS void
-AS 'MODULE_PATHNAME', 'cdp_wake_launcher' LANGUAGE C;
+LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'cdp_wake_launcher';
 CREATE FUNCTION cdp_internal.launch_worker() RETURNS boolean
-AS 'MODULE_PATHNAME', 'cdp_launch_worker' LANGUAGE C;
+LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'cdp_launch_worker';
 CREATE FUNCTION cdp_internal.hold_worker() RETURNS void
-AS 'MODULE_PATHNAME', 'cdp_hold_worker' LANGUAGE C;
+LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'cdp_hold_worker';
 
 -- The worker is who holds this lock: see become_the_worker() in src/pg/background.cpp.
 CREATE FUNCTION cdp_internal.worker_pid() RETURNS integer

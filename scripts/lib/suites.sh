@@ -1,0 +1,120 @@
+# The test suites. Each prints a line a test and adds to PASSED and FAILED.
+PASSED=0
+FAILED=0
+
+pass() { PASSED=$((PASSED + 1)); printf 'ok      %s\n' "$1"; }
+fail() { FAILED=$((FAILED + 1)); printf 'FAILED  %s\n' "$1"; }
+# check NAME COMMAND…: one test; what it printed is shown when it fails.
+check() {
+  local name=$1
+  shift
+  if "$@" >"$WORK/check.log" 2>&1; then pass "$name"; else fail "$name"; tail -n 60 "$WORK/check.log"; fi
+}
+
+wanted() { [ "$WANTED" = all ] || [ "$WANTED" = "$1" ] || [ "$WANTED" = "${2:-}" ]; }
+
+names() { (cd "$ROOT/$1" && ls -- *."$2" 2>/dev/null | sed "s/\.$2\$//"); }
+
+# Core alone, under AddressSanitizer and UndefinedBehaviorSanitizer, and a short run of the fuzzer.
+unit_suite() {
+  wanted unit || return 0
+  check "unit: core under ASan and UBSan" make -C "$ROOT/test/unit" -j"$(nproc)" check
+  check "unit: fuzzing the message parser for 10 s" make -C "$ROOT/test/unit" fuzz SECONDS=10
+}
+
+# pg_regress NAME…: reads the results line by line.
+count_regress() {
+  local suite=$1 log=$2 line name
+  while read -r line; do
+    name=$(sed -E 's/^test +([^ ]+) .*/\1/' <<<"$line")
+    case $line in
+    *" ok "*) pass "$suite: $name" ;;
+    *FAILED*) fail "$suite: $name" ;;
+    esac
+  done < <(grep -E '^(test| {5})' "$log" | grep -E '\.\.\. ')
+}
+
+regress_suite() {
+  local chosen=() name dir=$WORK/regress
+  for name in $(cat "$ROOT/sql/schedule"); do ! wanted regress "$name" || chosen+=("$name"); done
+  [ ${#chosen[@]} -gt 0 ] || return 0
+  mkdir -p "$dir"
+  cp -r "$ROOT/sql" "$ROOT/expected" "$dir/"
+  { stage_settings; printf "shared_preload_libraries = 'cdp'\ncdp.worker = off\nfsync = off\n"; } >"$dir/conf"
+  own "$dir"
+  as_server_user "$PGXS_TEST/regress/pg_regress" --temp-instance="$dir/server" --temp-config="$dir/conf" \
+    --bindir="$BIN" --inputdir="$dir" --outputdir="$dir" --port="$(free_port)" --encoding=UTF8 --no-locale \
+    --dbname=regression_cdp "${chosen[@]}" >"$dir/log" 2>&1 || true
+  count_regress regress "$dir/log"
+  [ ! -s "$dir/regression.diffs" ] || head -n 200 "$dir/regression.diffs"
+  grep -q '^test' "$dir/log" || { fail "regress: did not start"; tail -n 20 "$dir/log"; }
+}
+
+isolation_suite() {
+  local chosen=() name dir=$WORK/isolation
+  for name in $(names test/isolation/specs spec); do ! wanted isolation "$name" || chosen+=("$name"); done
+  [ ${#chosen[@]} -gt 0 ] || return 0
+  mkdir -p "$dir"
+  cp -r "$ROOT/test/isolation/." "$dir/"
+  { stage_settings; printf "shared_preload_libraries = 'cdp'\ncdp.worker = off\nfsync = off\n"; } >"$dir/conf"
+  own "$dir"
+  as_server_user "$PGXS_TEST/isolation/pg_isolation_regress" --temp-instance="$dir/server" --temp-config="$dir/conf" \
+    --bindir="$BIN" --inputdir="$dir" --outputdir="$dir" --port="$(free_port)" --load-extension=cdp \
+    --dbname=isolation_cdp "${chosen[@]}" >"$dir/log" 2>&1 || true
+  count_regress isolation "$dir/log"
+  [ ! -s "$dir/regression.diffs" ] || head -n 200 "$dir/regression.diffs"
+  grep -q '^test' "$dir/log" || { fail "isolation: did not start"; tail -n 20 "$dir/log"; }
+}
+
+tap_suite() {
+  local name dir=$WORK/tap
+  mkdir -p "$dir"
+  cp -r "$ROOT/test/tap/." "$dir/"
+  own "$dir"
+  for name in $(names test/tap pl); do
+    wanted tap "$name" || continue
+    check "tap: $name" as_server_user env TESTDIR="$dir" TESTDATADIR="$dir/data" PATH="$BIN:$PATH" \
+      EXT_DESTDIR="$STAGE" PGVERSION="$PGVERSION" PG_TEST_TIMEOUT_DEFAULT=90 PG_REGRESS="$PGXS_TEST/regress/pg_regress" \
+      prove -I "$PGXS_TEST/perl" -I "$dir" "$dir/$name.pl"
+  done
+}
+
+# Random histories against plain SQL; CASES and SEED say how many and which.
+differential_suite() {
+  local name dir=$WORK/differential
+  for name in $(names test/differential py); do
+    wanted differential "$name" || continue
+    grep -q '^if __name__' "$ROOT/test/differential/$name.py" || continue
+    [ -e "$dir/data/PG_VERSION" ] || start_server "$dir" "shared_preload_libraries = 'cdp'" 'fsync = off' \
+      'cdp.worker_naptime = 20' 'max_connections = 50'
+    check "differential: $name" /usr/bin/python3 "$ROOT/test/differential/$name.py" --host "$dir"
+  done
+}
+
+lint_suite() {
+  wanted lint || return 0
+  check "lint: every file is formatted" bash -c "cd '$ROOT' && git ls-files 'src/*.cpp' 'src/*.hpp' 'test/unit/*.cpp' |
+    xargs clang-format-14 --dry-run -Werror"
+  check "lint: clang compiles without warnings" bash -c "cd '$ROOT' && git ls-files 'src/*.cpp' | xargs -P $(nproc) -n 1 \
+    clang++-14 -fsyntax-only -std=c++20 -Wall -Wextra -Wshadow -Werror -Wno-register -Wno-missing-field-initializers \
+    -Wno-deprecated-volatile -Isrc -isystem $("$BIN/pg_config" --includedir-server) -D_GNU_SOURCE"
+  check "lint: only src/pg includes PostgreSQL" bash -c "cd '$ROOT' && ! grep -rlE \
+    '#include [<\"](postgres\.h|fmgr\.h|executor/|utils/|access/|catalog/)' src --include='*.?pp' | grep -v '^src/pg/'"
+  check "lint: core knows nobody" bash -c "cd '$ROOT' && ! grep -rnE '#include \"(pg|collect|identity|profile|segment|worker|pipeline)/' src/core"
+  check "lint: the examples in README and docs are tested" /usr/bin/python3 "$ROOT/scripts/lib/check_docs.py"
+  check "lint: every regression test has an expected output" bash -c "cd '$ROOT' && for t in \$(cat sql/schedule); do
+    [ -e sql/\$t.sql ] && [ -e expected/\$t.out ] || exit 1; done; [ \$(ls sql/*.sql | wc -l) = \$(wc -w <sql/schedule) ]"
+}
+
+run_suites() {
+  WANTED=$1
+  lint_suite
+  unit_suite
+  regress_suite
+  isolation_suite
+  tap_suite
+  differential_suite
+  if [ $((PASSED + FAILED)) = 0 ]; then say "no test is called $WANTED"; FAILED=1; fi
+  printf '%d passed, %d failed\n' "$PASSED" "$FAILED"
+  [ "$FAILED" = 0 ]
+}

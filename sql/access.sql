@@ -1,0 +1,52 @@
+-- access: PUBLIC gets nothing; grant_access gives each role what its work needs.
+SET client_min_messages = warning;
+DROP EXTENSION IF EXISTS cdp CASCADE;
+CREATE EXTENSION cdp;
+CREATE ROLE regress_cdp_sender;
+CREATE ROLE regress_cdp_analyst;
+CREATE ROLE regress_cdp_marketer;
+CREATE ROLE regress_cdp_nobody;
+RESET client_min_messages;
+SELECT cdp.grant_access('regress_cdp_sender', 'ingest');
+SELECT cdp.grant_access('regress_cdp_analyst', 'analyst');
+SELECT cdp.grant_access('regress_cdp_marketer', 'marketer');
+SELECT cdp.grant_access('regress_cdp_nobody', 'king');
+SELECT cdp.grant_access('no_such_role', 'ingest');
+
+-- A sender sends, and reads nothing.
+SET ROLE regress_cdp_sender;
+SELECT cdp.identify(user_id => 'u1', traits => '{"country": "NL"}');
+SELECT accepted FROM cdp.ingest('{"type": "track", "userId": "u1", "event": "X"}');
+INSERT INTO cdp.inbox (message) VALUES ('{"type": "track", "userId": "u1", "event": "Y"}');
+SELECT * FROM cdp.profiles;
+SELECT cdp.lookup('user_id', 'u1');
+SELECT message FROM cdp.inbox;
+
+-- An analyst reads, and sends nothing.
+SET ROLE regress_cdp_analyst;
+SELECT profile_id, traits FROM cdp.profiles;
+SELECT event FROM cdp.events;
+SELECT cdp.profile(cdp.lookup('user_id', 'u1')) -> 'traits' AS traits;
+SELECT cdp.track('Z', user_id => 'u1');
+SELECT cdp.create_segment('mine', 'count(*) > 0');
+SELECT * FROM cdp.secrets;
+
+-- A marketer makes segments; the rule runs as the marketer.
+SET ROLE regress_cdp_marketer;
+SELECT cdp.create_segment('dutch', $$traits ->> 'country' = 'NL'$$) > 0 AS created;
+SELECT profile_id FROM cdp.members('dutch');
+SELECT profile_id FROM cdp_segments.dutch;
+SELECT cdp_internal.query_as_owner('postgres', 'UTC', '', 'ISO', 'postgres', 'SELECT 1');
+RESET ROLE;
+SELECT name, owner FROM cdp.segments;
+
+-- Nobody may do nothing, but pure functions are everybody's.
+SET ROLE regress_cdp_nobody;
+SELECT cdp.identify(user_id => 'u1');
+SELECT count(*) FROM cdp.events;
+SELECT cdp.normalize_email('A@b.nl');
+RESET ROLE;
+
+SET client_min_messages = warning;
+DROP EXTENSION cdp CASCADE;
+DROP ROLE regress_cdp_sender, regress_cdp_analyst, regress_cdp_marketer, regress_cdp_nobody;

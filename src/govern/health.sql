@@ -1,0 +1,46 @@
+-- health: one table that says what is running, waiting, lagging or wrong, and what to do about it.
+
+CREATE FUNCTION cdp.health() RETURNS TABLE (check_name text, status text, value text, advice text)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  WITH worker AS (
+    SELECT count(*) AS running FROM pg_stat_activity
+    WHERE backend_type = 'cdp worker' AND datname = current_database()
+  ), status AS (
+    SELECT max(s.consecutive_failures) AS failures, max(s.last_error) AS error FROM cdp.worker_status AS s
+  ), waiting AS (
+    SELECT count(*) AS lines, coalesce(max(extract(epoch FROM clock_timestamp() - i.received_at)), 0) AS seconds
+    FROM (SELECT received_at FROM cdp.inbox ORDER BY inbox_id LIMIT 100000) AS i
+  )
+  SELECT 'worker',
+         CASE WHEN running > 0 THEN 'ok' WHEN pg_is_in_recovery() THEN 'ok' ELSE 'warning' END,
+         CASE WHEN running > 0 THEN 'running' WHEN pg_is_in_recovery() THEN 'none on a standby' ELSE 'not running' END,
+         CASE WHEN running > 0 OR pg_is_in_recovery() THEN NULL
+              ELSE 'Add cdp to shared_preload_libraries and restart, or SELECT cdp.start_worker(), or CALL cdp.run() now and then.' END
+  FROM worker
+  UNION ALL
+  SELECT 'worker errors', CASE WHEN coalesce(failures, 0) > 0 THEN 'error' ELSE 'ok' END,
+         CASE WHEN coalesce(failures, 0) > 0 THEN format('%s in a row: %s', failures, error) ELSE 'none' END,
+         CASE WHEN coalesce(failures, 0) > 0 THEN 'See the server log and cdp.worker_status; the worker tries again by itself.' END
+  FROM status
+  UNION ALL
+  SELECT 'inbox', CASE WHEN lines = 0 OR seconds < 60 THEN 'ok' ELSE 'warning' END,
+         CASE WHEN lines = 0 THEN 'empty'
+              ELSE format('%s%s lines, the oldest came %s s ago', lines, CASE WHEN lines = 100000 THEN ' or more' END, round(seconds)) END,
+         CASE WHEN lines > 0 AND seconds >= 60 THEN 'Is a worker running? CALL cdp.run() drains the inbox from this session.' END
+  FROM waiting
+  UNION ALL
+  SELECT 'quarantine', CASE WHEN count(*) = 0 THEN 'ok' ELSE 'warning' END,
+         CASE WHEN count(*) = 0 THEN 'empty' ELSE
+           (SELECT string_agg(format('%s %s', c.n, c.code), ', ' ORDER BY c.n DESC, c.code)
+            FROM (SELECT q.code, count(*) AS n FROM cdp.quarantine AS q WHERE q.resolved_at IS NULL GROUP BY q.code) AS c) END,
+         CASE WHEN count(*) > 0 THEN 'SELECT code, reason, detail, message FROM cdp.quarantine WHERE resolved_at IS NULL; correct the message, then SELECT * FROM cdp.retry_quarantined();' END
+  FROM cdp.quarantine AS q WHERE q.resolved_at IS NULL
+  UNION ALL
+  SELECT 'segments', CASE WHEN count(*) = 0 THEN 'ok' ELSE 'error' END,
+         CASE WHEN count(*) = 0 THEN (SELECT format('%s segments, all exact', count(*)) FROM cdp.segments)
+              ELSE string_agg(DISTINCT format('%s: %s', s.name, e.message), '; ') END,
+         CASE WHEN count(*) > 0 THEN 'SELECT * FROM cdp.segment_errors; these memberships stay as they were until the rule works again.' END
+  FROM cdp.segment_errors AS e JOIN cdp.segments AS s USING (segment_id)
+$$;
+COMMENT ON FUNCTION cdp.health() IS
+  'What is running, waiting, lagging or wrong (status ok, warning, error), and what to do about it';

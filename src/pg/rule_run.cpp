@@ -1,0 +1,116 @@
+#include "pg/rule_run.hpp"
+
+extern "C" {
+#include "access/htup_details.h"
+#include "catalog/pg_proc.h"
+#include "utils/acl.h"
+#include "utils/syscache.h"
+}
+#undef printf
+#undef snprintf
+
+namespace cdp::pg {
+
+namespace {
+
+void set(const char *name, const char *value) {
+  const char *now = GetConfigOption(name, false, false);
+  if (!now || strcmp(now, value) != 0)
+    (void)set_config_option(name, value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+}
+
+std::string setting(const char *name) {
+  return call([&] { return GetConfigOption(name, false, false); });
+}
+
+} // namespace
+
+RuleSettings current_settings() {
+  return {call([] { return GetUserNameFromId(GetUserId(), false); }), "UTC", setting("search_path"),
+          setting("datestyle"), setting("intervalstyle")};
+}
+
+AsOwner::AsOwner(const RuleSettings &settings, Names names) : exceptions_(std::uncaught_exceptions()) {
+  std::string path = names == Names::compiled ? "pg_catalog" : "";
+  for (const auto *part : {settings.search_path.c_str(), "pg_temp"})
+    if (*part)
+      path += (path.empty() ? "" : ", ") + std::string(part);
+  call([&] {
+    const Oid owner = get_role_oid(settings.owner.c_str(), true);
+    if (!OidIsValid(owner))
+      ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+                      errmsg("role \"%s\", which owns the segment, does not exist", settings.owner.c_str())));
+    GetUserIdAndSecContext(&user_, &security_);
+    guc_level_ = NewGUCNestLevel();
+    set("search_path", path.c_str());
+    set("TimeZone", settings.time_zone.c_str());
+    set("DateStyle", settings.datestyle.c_str());
+    set("IntervalStyle", settings.intervalstyle.c_str());
+    set("extra_float_digits", "1");
+    set("bytea_output", "hex");
+    set("lc_time", "C");
+    set("lc_numeric", "C");
+    set("lc_monetary", "C");
+    if (names == Names::compiled) {
+      set("enable_seqscan", "off");
+      set("enable_hashjoin", "off");
+      set("enable_mergejoin", "off");
+      set("jit", "off");
+      set("max_parallel_workers_per_gather", "0");
+    }
+    SetUserIdAndSecContext(owner, security_ | SECURITY_RESTRICTED_OPERATION | SECURITY_LOCAL_USERID_CHANGE);
+  });
+}
+
+AsOwner::~AsOwner() {
+  if (std::uncaught_exceptions() != exceptions_)
+    return;
+  SetUserIdAndSecContext(user_, security_);
+  AtEOXact_GUC(true, guc_level_);
+}
+
+AsExtension::AsExtension(Oid function) : exceptions_(std::uncaught_exceptions()) {
+  call([&] {
+    HeapTuple tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+    if (!HeapTupleIsValid(tuple))
+      elog(ERROR, "cache lookup failed for function %u", function);
+    const Oid owner = reinterpret_cast<Form_pg_proc>(GETSTRUCT(tuple))->proowner;
+    ReleaseSysCache(tuple);
+    GetUserIdAndSecContext(&user_, &security_);
+    guc_level_ = NewGUCNestLevel();
+    set("search_path", "pg_catalog, pg_temp");
+    SetUserIdAndSecContext(owner, security_ | SECURITY_LOCAL_USERID_CHANGE);
+  });
+}
+
+AsExtension::~AsExtension() {
+  if (std::uncaught_exceptions() != exceptions_)
+    return;
+  SetUserIdAndSecContext(user_, security_);
+  AtEOXact_GUC(true, guc_level_);
+}
+
+KeptPlan::~KeptPlan() {
+  if (plan_)
+    SPI_freeplan(plan_);
+}
+
+Rows KeptPlan::run(const Params &params) {
+  if (!plan_)
+    plan_ = call([&] {
+      SPIPlanPtr plan = SPI_prepare_cursor(sql_.c_str(), static_cast<int>(params.types().size()),
+                                           const_cast<Oid *>(params.types().data()), CURSOR_OPT_GENERIC_PLAN);
+      if (!plan)
+        elog(ERROR, "could not prepare: %s", SPI_result_code_string(SPI_result));
+      SPI_keepplan(plan);
+      return plan;
+    });
+  const int code = call([&] {
+    return SPI_execute_plan(plan_, const_cast<Datum *>(params.values().data()), params.nulls().data(), false, 0);
+  });
+  if (code < 0)
+    throw Error(ERRCODE_INTERNAL_ERROR, std::string("SPI failed: ") + SPI_result_code_string(code), sql_);
+  return Rows(SPI_tuptable, SPI_processed);
+}
+
+} // namespace cdp::pg

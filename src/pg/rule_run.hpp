@@ -1,0 +1,61 @@
+// Running what a rule's owner wrote: as that role, under the settings the segment keeps, and nothing more.
+#pragma once
+#include <string>
+
+#include "pg/spi.hpp"
+
+namespace cdp::pg {
+
+struct RuleSettings {
+  std::string owner, time_zone, search_path, datestyle, intervalstyle;
+};
+
+// The settings of this moment; the owner is the role that calls (not the session's).
+RuleSettings current_settings();
+
+// Whose names are looked up first: the rule as it was written needs its own search_path; compiled texts find
+// PostgreSQL's own first. Temporary objects come last in both, or a session could slip in its own.
+enum class Names { as_written, compiled };
+
+// While this lives, code runs as the owner, restricted, under the settings. After an exception the (sub)transaction's
+// abort puts everything back.
+class AsOwner {
+public:
+  AsOwner(const RuleSettings &settings, Names names);
+  ~AsOwner();
+  AsOwner(const AsOwner &) = delete;
+  AsOwner &operator=(const AsOwner &) = delete;
+
+private:
+  int exceptions_, guc_level_, security_;
+  Oid user_;
+};
+
+// While this lives, code runs as the owner of our functions, for our own tables.
+class AsExtension {
+public:
+  explicit AsExtension(Oid any_of_our_functions);
+  ~AsExtension();
+  AsExtension(const AsExtension &) = delete;
+  AsExtension &operator=(const AsExtension &) = delete;
+
+private:
+  int exceptions_, guc_level_, security_;
+  Oid user_;
+};
+
+// A text planned once and kept, whatever the parameters, with index lookups.
+class KeptPlan {
+public:
+  explicit KeptPlan(std::string sql) : sql_(std::move(sql)) {}
+  ~KeptPlan();
+  KeptPlan(const KeptPlan &) = delete;
+  KeptPlan &operator=(const KeptPlan &) = delete;
+  Rows run(const Params &params);
+
+private:
+  std::string sql_;
+  SPIPlanPtr plan_ = nullptr;
+};
+
+} // namespace cdp::pg

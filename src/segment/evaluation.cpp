@@ -1,0 +1,179 @@
+// How a batch stays invisible: a step is judged up to the person's next step, the last of a wave for all the future,
+// and the joined pieces replace what is stored from the person's first step on. A step at the same instant as the next
+// one leaves no trace, as it would leave none if they came alone.
+#include "segment/evaluation.hpp"
+
+#include <algorithm>
+#include <map>
+#include <numeric>
+#include <unordered_map>
+
+#include "segment/judge.hpp"
+#include "segment/store.hpp"
+
+#include "pg/spi.hpp"
+
+namespace cdp::segment {
+
+namespace {
+
+constexpr std::size_t kBatch = 1000;
+
+// Errors that say the rule cannot run at all, whoever it is about.
+bool is_general(int sqlstate) {
+  const auto category = ERRCODE_TO_CATEGORY(sqlstate);
+  return category == ERRCODE_SYNTAX_ERROR_OR_ACCESS_RULE_VIOLATION || category == ERRCODE_INTERNAL_ERROR ||
+         category == ERRCODE_FEATURE_NOT_SUPPORTED;
+}
+
+// One segment during one Evaluation.
+class Progress {
+public:
+  explicit Progress(Judge &judge) : judge_(judge) { found_.segment_id = judge.segment_id(); }
+
+  void evaluate(const std::vector<Step> &steps) {
+    if (found_.broken)
+      return;
+    for (std::size_t start = 0; start < steps.size() && !found_.broken; start += kBatch) {
+      pg::check_for_interrupts();
+      const auto begin = steps.begin() + static_cast<std::ptrdiff_t>(start);
+      auto some = bounded({begin, begin + static_cast<std::ptrdiff_t>(std::min(steps.size() - start, kBatch))});
+      std::vector<std::size_t> all(some.size());
+      std::iota(all.begin(), all.end(), std::size_t{0});
+      try_all(some, all);
+    }
+  }
+
+  void end(std::int64_t profile_id, core::Timestamp at) { found_.people[profile_id].end(at); }
+  Found take() { return std::move(found_); }
+
+private:
+  // What comes later may fail for somebody, and then their last step here stands on: it is judged for all the future.
+  static std::vector<Step> bounded(std::vector<Step> steps) {
+    std::unordered_map<std::int64_t, std::size_t> last;
+    for (std::size_t i = 0; i < steps.size(); ++i)
+      last[steps[i].profile_id] = i;
+    for (auto [profile_id, i] : last)
+      steps[i].until = core::kInfinity;
+    return steps;
+  }
+
+  void try_all(const std::vector<Step> &steps, const std::vector<std::size_t> &chosen) {
+    std::vector<Step> some;
+    for (auto i : chosen)
+      some.push_back(steps[i]);
+    std::vector<std::vector<Range>> ranges;
+    pg::Failure failure;
+    if (pg::subtransaction([&] { ranges = judge_.judge(some); }, failure)) {
+      for (std::size_t i = 0; i < some.size(); ++i)
+        add(some[i], std::move(ranges[i]));
+    } else if (is_general(failure.sqlstate)) {
+      found_.broken = std::move(failure);
+      found_.failed_at = some.front().from;
+    } else {
+      halve(steps, chosen, failure);
+    }
+  }
+
+  void add(const Step &step, std::vector<Range> ranges) {
+    auto &person = found_.people[step.profile_id];
+    person.add(step.from, step.decision_seq, std::move(ranges));
+  }
+
+  // Down to the people, and with a person down to the step; what is known of them before a failing step stands on,
+  // so their other steps are judged for all the future.
+  void halve(const std::vector<Step> &steps, const std::vector<std::size_t> &chosen, const pg::Failure &failure) {
+    std::map<std::int64_t, std::vector<std::size_t>> people;
+    for (auto i : chosen)
+      people[steps[i].profile_id].push_back(i);
+    if (people.size() == 1)
+      return one_by_one(steps, chosen, failure);
+    std::vector<std::size_t> first, second;
+    std::size_t number = 0;
+    for (auto &[person, indexes] : people) {
+      auto &half = number++ < people.size() / 2 ? first : second;
+      half.insert(half.end(), indexes.begin(), indexes.end());
+    }
+    for (auto *half : {&first, &second}) {
+      std::sort(half->begin(), half->end());
+      if (!found_.broken)
+        try_all(steps, *half);
+    }
+  }
+
+  void one_by_one(const std::vector<Step> &steps, const std::vector<std::size_t> &chosen, pg::Failure failure) {
+    for (auto i : chosen) {
+      auto step = steps[i];
+      step.until = core::kInfinity;
+      std::vector<std::vector<Range>> ranges;
+      if (pg::subtransaction([&] { ranges = judge_.judge({step}); }, failure))
+        add(step, std::move(ranges[0]));
+      else
+        found_.people[step.profile_id].fail(step.from, failure);
+    }
+  }
+
+  Judge &judge_;
+  Found found_;
+};
+
+} // namespace
+
+struct Evaluation::State {
+  std::vector<Progress> segments;
+};
+
+Evaluation::Evaluation() : state_(std::make_unique<State>()) {
+  for (Judge *judge : judges())
+    state_->segments.emplace_back(*judge);
+}
+
+Evaluation::~Evaluation() = default;
+
+bool Evaluation::any() const { return !state_->segments.empty(); }
+
+void Evaluation::evaluate(const std::vector<Step> &steps) {
+  if (!any() || steps.empty())
+    return;
+  for (auto &segment : state_->segments)
+    segment.evaluate(steps);
+}
+
+void Evaluation::end(std::int64_t profile_id, core::Timestamp at, std::int64_t) {
+  for (auto &segment : state_->segments)
+    segment.end(profile_id, at);
+}
+
+void Evaluation::store() {
+  std::vector<Found> found;
+  for (auto &segment : state_->segments)
+    found.push_back(segment.take());
+  store_found(found);
+}
+
+void evaluate_everybody(std::int32_t segment_id, Timestamp at) {
+  static pg::Statement read("SELECT profile_id, traits::text FROM cdp.profiles WHERE profile_id > $1 "
+                            "ORDER BY profile_id LIMIT 2000");
+  Judge &judge = judge_of(segment_id);
+  for (std::int64_t last = INT64_MIN;;) {
+    pg::check_for_interrupts();
+    pg::Session session;
+    std::vector<Step> steps;
+    {
+      auto rows = read.run(pg::Params().bigint(last));
+      for (std::size_t i = 0; i < rows.size(); ++i)
+        steps.push_back({rows.bigint(i, 1), kAllEvents, at, core::kInfinity, rows.text(i, 2)});
+    }
+    if (steps.empty())
+      return;
+    last = steps.back().profile_id;
+    Progress progress(judge);
+    progress.evaluate(steps);
+    auto found = progress.take();
+    if (found.broken)
+      throw Error(found.broken->sqlstate, found.broken->message, found.broken->detail);
+    store_found({std::move(found)});
+  }
+}
+
+} // namespace cdp::segment

@@ -1,0 +1,197 @@
+// What SQL calls: creating, dropping, refreshing and explaining segments.
+#include "segment/judge.hpp"
+#include "segment/statements.hpp"
+#include "segment/store.hpp"
+
+#include "pg/spi.hpp"
+
+extern "C" {
+#include "utils/acl.h"
+}
+#undef printf
+#undef snprintf
+
+namespace {
+
+using namespace cdp;
+
+std::string text_argument(FunctionCallInfo fcinfo, int number) {
+  return pg::call([&] { return text_to_cstring(PG_GETARG_TEXT_PP(number)); });
+}
+
+std::string required(FunctionCallInfo fcinfo, int number, const char *what) {
+  if (PG_ARGISNULL(number))
+    throw Error(ERRCODE_NULL_VALUE_NOT_ALLOWED, std::string(what) + " must not be null");
+  return text_argument(fcinfo, number);
+}
+
+void check_name(const std::string &name) {
+  static pg::Statement good("SELECT $1 ~ '^[a-z][a-z0-9_]{0,62}$' AND $1 <> 'all_segments'");
+  if (!good.run(pg::Params().text(name)).boolean(0, 1))
+    throw Error(ERRCODE_INVALID_NAME, "\"" + name + "\" cannot be the name of a segment", {},
+                "Use lower-case letters, digits and underscores, at most 63, a letter first; all_segments is taken.");
+  static pg::Statement taken("SELECT EXISTS (SELECT FROM cdp.segments WHERE name = $1)");
+  if (taken.run(pg::Params().text(name)).boolean(0, 1))
+    throw Error(ERRCODE_DUPLICATE_OBJECT, "segment \"" + name + "\" already exists", {},
+                "Drop it first: SELECT cdp.drop_segment('" + name + "').");
+}
+
+void check_time_zone(const std::string &zone) {
+  static pg::Statement known("SELECT EXISTS (SELECT FROM pg_catalog.pg_timezone_names WHERE name = $1)");
+  if (!known.run(pg::Params().text(zone)).boolean(0, 1))
+    throw Error(ERRCODE_INVALID_PARAMETER_VALUE, "time zone \"" + zone + "\" not recognized", {},
+                "Use a full name, such as Europe/Amsterdam; see pg_timezone_names.");
+}
+
+// A query waits for this lock, and must then see what was committed meanwhile.
+void refuse_snapshot_isolation() {
+  if (IsolationUsesXactSnapshot())
+    throw Error(ERRCODE_ACTIVE_SQL_TRANSACTION, "cdp writes only at isolation level READ COMMITTED", {},
+                "Use BEGIN ISOLATION LEVEL READ COMMITTED.");
+}
+
+void lock_segments() {
+  refuse_snapshot_isolation();
+  pg::run_once("LOCK TABLE cdp.segments IN EXCLUSIVE MODE"); // ingestion holds ROW SHARE until it commits
+}
+
+struct Known {
+  std::int32_t segment_id;
+  std::string owner;
+};
+
+Known find_segment(const std::string &name) {
+  static pg::Statement read("SELECT segment_id, owner::text FROM cdp.segments WHERE name = $1");
+  auto rows = read.run(pg::Params().text(name));
+  if (rows.size() == 1)
+    return {rows.integer(0, 1), rows.text(0, 2)};
+  static pg::Statement refuse("SELECT cdp_internal.refuse_segment($1)");
+  refuse.run(pg::Params().text(name));
+  throw Error(ERRCODE_UNDEFINED_OBJECT, "segment \"" + name + "\" does not exist");
+}
+
+// Its owner's members may change a segment, and whoever administers cdp.
+void check_owner(const std::string &name, const std::string &owner, Oid caller) {
+  const bool may = pg::call([&] {
+    const Oid role = get_role_oid(owner.c_str(), true);
+    return has_privs_of_role(caller, GetUserId()) || (OidIsValid(role) && has_privs_of_role(caller, role));
+  });
+  if (!may)
+    throw Error(ERRCODE_INSUFFICIENT_PRIVILEGE, "must be owner of segment " + name);
+}
+
+std::int32_t insert_segment(const std::string &name, const std::string &rule, const std::optional<std::string> &per,
+                            const pg::RuleSettings &settings, const std::string &compiled) {
+  static pg::Statement insert(
+      "INSERT INTO cdp.segments (name, rule, per, owner, time_zone, search_path, datestyle, intervalstyle, compiled) "
+      "VALUES ($1, $2, $3, $4::name, $5, $6, $7, $8, $9::jsonb) RETURNING segment_id");
+  auto rows = insert.run(pg::Params()
+                             .text(name)
+                             .text(rule)
+                             .optional_text(per)
+                             .text(settings.owner)
+                             .text(settings.time_zone)
+                             .text(settings.search_path)
+                             .text(settings.datestyle)
+                             .text(settings.intervalstyle)
+                             .text(compiled));
+  return rows.integer(0, 1);
+}
+
+} // namespace
+
+// Runs with its caller's rights, so that GetUserId() is the role that calls: nobody can pass for another owner, as
+// they could with an SQL function that is told the owner. It takes the extension's rights itself, for our tables.
+CDP_FUNCTION(cdp_create_segment) {
+  const auto name = required(fcinfo, 0, "name"), rule = required(fcinfo, 1, "rule");
+  const auto per = PG_ARGISNULL(2) ? std::nullopt : std::optional(text_argument(fcinfo, 2));
+  auto settings = pg::current_settings();
+  settings.time_zone = PG_ARGISNULL(3) ? "UTC" : text_argument(fcinfo, 3);
+
+  pg::Session session;
+  pg::AsExtension extension(fcinfo->flinfo->fn_oid);
+  lock_segments();
+  check_name(name);
+  check_time_zone(settings.time_zone);
+  pg::Rule compiled;
+  {
+    pg::AsOwner owner(settings, pg::Names::as_written);
+    compiled = pg::compile_rule(rule, per, settings.time_zone);
+  }
+  const auto json = segment::to_json(segment::make_statements(compiled));
+  const auto segment_id = insert_segment(name, rule, per, settings, json);
+  segment::evaluate_everybody(segment_id, GetCurrentTransactionStartTimestamp());
+  static pg::Statement view("SELECT cdp_internal.create_segment_view($1)");
+  view.run(pg::Params().integer(segment_id));
+  PG_RETURN_INT32(segment_id);
+}
+
+CDP_FUNCTION(cdp_drop_segment) {
+  const auto name = required(fcinfo, 0, "name");
+  const Oid caller = GetUserId();
+  pg::Session session;
+  pg::AsExtension extension(fcinfo->flinfo->fn_oid);
+  lock_segments();
+  const auto known = find_segment(name);
+  check_owner(name, known.owner, caller);
+  static pg::Statement drop("SELECT cdp_internal.drop_segment_rows($1)");
+  drop.run(pg::Params().integer(known.segment_id));
+  PG_RETURN_VOID();
+}
+
+CDP_FUNCTION(cdp_refresh_segment) {
+  const auto name = required(fcinfo, 0, "name");
+  const Oid caller = GetUserId();
+  pg::Session session;
+  pg::AsExtension extension(fcinfo->flinfo->fn_oid);
+  lock_segments();
+  const auto known = find_segment(name);
+  check_owner(name, known.owner, caller);
+  static pg::Statement clear("DELETE FROM cdp.segment_errors WHERE segment_id = $1 AND profile_id IS NULL");
+  clear.run(pg::Params().integer(known.segment_id));
+  segment::evaluate_everybody(known.segment_id, GetCurrentTransactionStartTimestamp());
+  PG_RETURN_VOID();
+}
+
+// The conditions of one person's membership, judged as the segment's owner over what the caller may see of traits.
+CDP_FUNCTION(cdp_explain_segment) {
+  const auto segment_id = PG_GETARG_INT32(0);
+  const auto profile_id = PG_GETARG_INT64(1);
+  pg::call([&] { InitMaterializedSRF(fcinfo, 0); });
+  auto *result = reinterpret_cast<ReturnSetInfo *>(fcinfo->resultinfo);
+  pg::Session session;
+  const auto traits = text_argument(fcinfo, 2);
+  auto rows = segment::judge_of(segment_id).explain(profile_id, traits, GetCurrentTransactionStartTimestamp(), session);
+  for (std::size_t row = 0; row < rows.size(); ++row) {
+    Datum values[5];
+    bool nulls[5];
+    for (int column = 0; column < 5; ++column) {
+      values[column] = rows.datum(row, column + 1);
+      nulls[column] = rows.is_null(row, column + 1);
+    }
+    pg::call([&] { tuplestore_putvalues(result->setResult, result->setDesc, values, nulls); });
+  }
+  return 0;
+}
+
+// A query as a segment's owner would run it, one jsonb a row.
+CDP_FUNCTION(cdp_query_as_owner) {
+  pg::RuleSettings settings;
+  settings.owner = pg::call([&] { return NameStr(*PG_GETARG_NAME(0)); });
+  settings.time_zone = text_argument(fcinfo, 1);
+  settings.search_path = text_argument(fcinfo, 2);
+  settings.datestyle = text_argument(fcinfo, 3);
+  settings.intervalstyle = text_argument(fcinfo, 4);
+  const auto query = text_argument(fcinfo, 5);
+  pg::call([&] { InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC); });
+  auto *result = reinterpret_cast<ReturnSetInfo *>(fcinfo->resultinfo);
+  pg::Session session;
+  pg::AsOwner owner(settings, pg::Names::as_written);
+  auto rows = pg::run_once("SELECT pg_catalog.to_jsonb(q) FROM (" + query + "\n) AS q");
+  for (std::size_t row = 0; row < rows.size(); ++row) {
+    Datum value = rows.datum(row, 1);
+    bool is_null = rows.is_null(row, 1);
+    pg::call([&] { tuplestore_putvalues(result->setResult, result->setDesc, &value, &is_null); });
+  }
+  return 0;
+}

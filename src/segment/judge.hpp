@@ -1,0 +1,47 @@
+// One segment, ready to judge steps: its owner, settings and prepared statements, kept for the life of the backend.
+#pragma once
+#include "segment/evaluation.hpp"
+#include "segment/ledger.hpp"
+#include "segment/statements.hpp"
+
+#include <memory>
+
+#include "pg/rule_run.hpp"
+#include "pg/rule_search.hpp"
+
+namespace cdp::segment {
+
+class Judge {
+public:
+  explicit Judge(std::int32_t segment_id); // reads cdp.segments
+
+  std::int32_t segment_id() const { return segment_id_; }
+  const std::string &name() const { return name_; }
+
+  // What holds from each step on, up to its `until`. Runs as the owner; may throw what the rule throws.
+  std::vector<std::vector<Range>> judge(const std::vector<Step> &steps);
+
+  pg::Rows explain(std::int64_t profile_id, const std::string &traits, Timestamp at, const pg::Session &);
+  const pg::RuleSettings &settings() const { return settings_; }
+
+private:
+  struct Searches {
+    SearchPlan plan;
+    std::vector<std::unique_ptr<pg::Search>> tests;
+  };
+  void read_searches();
+  void add_turns(const std::string &level, pg::KeptPlan *query, const pg::Params &params,
+                 std::vector<std::vector<Timestamp>> &turns);
+
+  std::int32_t segment_id_;
+  std::string name_;
+  pg::RuleSettings settings_;
+  std::vector<Searches> searches_;
+  std::unique_ptr<pg::KeptPlan> judge_, person_inputs_, event_inputs_, group_inputs_, explain_;
+};
+
+// The segments there are, in order; the backend keeps them until one changes.
+std::vector<Judge *> judges();
+Judge &judge_of(std::int32_t segment_id);
+
+} // namespace cdp::segment

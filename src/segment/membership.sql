@@ -1,0 +1,157 @@
+-- membership: who is in which segment, from when until when; the past, the present and the known future.
+
+CREATE TABLE cdp.memberships (
+  segment_id   integer NOT NULL,
+  profile_id   bigint NOT NULL,
+  key          text,
+  entered_at   timestamptz NOT NULL,
+  left_at      timestamptz NOT NULL DEFAULT 'infinity',
+  decision_seq bigint,
+  CHECK (entered_at < left_at)
+);
+CREATE UNIQUE INDEX memberships_person ON cdp.memberships (profile_id, segment_id, key, entered_at)
+  NULLS NOT DISTINCT;
+CREATE INDEX memberships_present ON cdp.memberships (segment_id, left_at) INCLUDE (entered_at);
+COMMENT ON TABLE cdp.memberships IS
+  'Ranges [entered_at, left_at) of being in a segment, ahead into the known future: read cdp.segment_members';
+COMMENT ON COLUMN cdp.memberships.key IS 'What the membership is for, by the segment''s per expression';
+COMMENT ON COLUMN cdp.memberships.left_at IS 'When the person leaves if nothing new happens';
+COMMENT ON COLUMN cdp.memberships.decision_seq IS
+  'The last decision received at the instant of entry; null when time alone, or the creation of the segment, let the person in';
+SELECT pg_catalog.pg_extension_config_dump('cdp.memberships', '');
+
+CREATE VIEW cdp.segment_members WITH (security_invoker) AS
+  SELECT s.name AS segment, m.profile_id, m.key, m.entered_at AS since, m.left_at AS until
+  FROM cdp.memberships AS m JOIN cdp.segments AS s USING (segment_id)
+  WHERE m.entered_at <= pg_catalog.now() AND m.left_at > pg_catalog.now();
+COMMENT ON VIEW cdp.segment_members IS 'Who is in which segment now; until: when they leave if nothing new happens';
+
+CREATE VIEW cdp.membership_history WITH (security_invoker) AS
+  SELECT s.name AS segment, m.profile_id, m.key, m.entered_at, m.left_at, m.decision_seq
+  FROM cdp.memberships AS m JOIN cdp.segments AS s USING (segment_id)
+  WHERE m.entered_at <= pg_catalog.now();
+COMMENT ON VIEW cdp.membership_history IS 'Every membership that has begun, with its end, as it was known';
+
+CREATE FUNCTION cdp_internal.refuse_segment(name text) RETURNS void LANGUAGE plpgsql STABLE
+  SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  near text;
+BEGIN
+  -- Alike: of the letters of both names, the most at the same or a neighbouring place.
+  SELECT string_agg(quote_literal(c.name), ', ' ORDER BY c.score DESC, c.name) INTO near
+  FROM (SELECT s.name, (SELECT count(*) FROM generate_series(1, length($1)) AS i
+                        WHERE strpos(substr(s.name, greatest(i - 1, 1), 3), substr($1, i, 1)) > 0)::numeric
+                       / greatest(length(s.name), length($1), 1) AS score
+        FROM cdp.segments AS s ORDER BY 2 DESC, 1 LIMIT 3) AS c;
+  RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('segment "%s" does not exist', $1),
+    HINT = coalesce('Nearest: ' || near || '.', 'There are no segments yet: cdp.create_segment(name, rule) makes one.');
+END $$;
+REVOKE ALL ON FUNCTION cdp_internal.refuse_segment(text) FROM PUBLIC;
+COMMENT ON FUNCTION cdp_internal.refuse_segment(text) IS 'Raises the error of an unknown segment';
+
+CREATE FUNCTION cdp.members(name text, at timestamptz DEFAULT pg_catalog.now())
+  RETURNS TABLE (profile_id bigint, key text, since timestamptz, until timestamptz) LANGUAGE plpgsql STABLE
+  SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+  chosen integer := (SELECT s.segment_id FROM cdp.segments AS s WHERE s.name = $1);
+BEGIN
+  IF chosen IS NULL THEN
+    PERFORM cdp_internal.refuse_segment($1);
+  END IF;
+  RETURN QUERY SELECT m.profile_id, m.key, m.entered_at, m.left_at FROM cdp.memberships AS m
+    WHERE m.segment_id = chosen AND m.entered_at <= $2 AND m.left_at > $2;
+END $$;
+REVOKE ALL ON FUNCTION cdp.members(text, timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION cdp.members(text, timestamptz) IS
+  'Who is in a segment, now or at another instant: the past as it was known, the future if nothing new happens';
+
+-- A view a segment. Whoever may read cdp.segment_members may read it; being security_invoker it shows nobody more.
+CREATE FUNCTION cdp_internal.create_segment_view(segment_id integer) RETURNS void LANGUAGE plpgsql
+  SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  chosen cdp.segments := (SELECT s FROM cdp.segments AS s WHERE s.segment_id = $1);
+  grantee text;
+BEGIN
+  EXECUTE format('CREATE VIEW cdp_segments.%I WITH (security_invoker) AS '
+    'SELECT m.profile_id, m.key, m.entered_at AS since, p.traits FROM cdp.memberships AS m '
+    'JOIN cdp.profiles AS p USING (profile_id) WHERE m.segment_id = %s '
+    'AND m.entered_at <= pg_catalog.now() AND m.left_at > pg_catalog.now()', chosen.name, chosen.segment_id);
+  EXECUTE format('COMMENT ON VIEW cdp_segments.%I IS %L', chosen.name,
+    chosen.rule || coalesce(E'\nper ' || chosen.per, ''));
+  FOR grantee IN
+    SELECT coalesce(quote_ident(r.rolname), 'PUBLIC') FROM pg_class AS c CROSS JOIN aclexplode(c.relacl) AS a
+    LEFT JOIN pg_roles AS r ON r.oid = a.grantee
+    WHERE c.oid = 'cdp.segment_members'::regclass AND a.privilege_type = 'SELECT' AND a.grantee <> c.relowner
+  LOOP
+    EXECUTE format('GRANT SELECT ON cdp_segments.%I TO %s', chosen.name, grantee);
+  END LOOP;
+END $$;
+REVOKE ALL ON FUNCTION cdp_internal.create_segment_view(integer) FROM PUBLIC;
+COMMENT ON FUNCTION cdp_internal.create_segment_view(integer) IS 'Makes the view of a segment';
+
+CREATE FUNCTION cdp_internal.drop_segment_rows(segment_id integer) RETURNS void LANGUAGE plpgsql
+  SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  EXECUTE format('DROP VIEW IF EXISTS cdp_segments.%I', (SELECT s.name FROM cdp.segments AS s WHERE s.segment_id = $1));
+  DELETE FROM cdp.memberships AS m WHERE m.segment_id = $1;
+  DELETE FROM cdp.segments AS s WHERE s.segment_id = $1;
+END $$;
+REVOKE ALL ON FUNCTION cdp_internal.drop_segment_rows(integer) FROM PUBLIC;
+COMMENT ON FUNCTION cdp_internal.drop_segment_rows(integer) IS 'Deletes a segment with its view and memberships';
+
+-- These three take the extension's rights in C, after they have seen who calls and with which search_path.
+CREATE FUNCTION cdp.create_segment(name text, rule text, per text DEFAULT NULL, time_zone text DEFAULT 'UTC')
+  RETURNS integer LANGUAGE c AS 'MODULE_PATHNAME', 'cdp_create_segment';
+REVOKE ALL ON FUNCTION cdp.create_segment(text, text, text, text) FROM PUBLIC;
+COMMENT ON FUNCTION cdp.create_segment(text, text, text, text) IS
+  'Creates a segment from a rule, a SQL HAVING clause over one person''s events and traits, and finds its members';
+
+CREATE FUNCTION cdp.drop_segment(name text) RETURNS void LANGUAGE c AS 'MODULE_PATHNAME', 'cdp_drop_segment';
+REVOKE ALL ON FUNCTION cdp.drop_segment(text) FROM PUBLIC;
+COMMENT ON FUNCTION cdp.drop_segment(text) IS 'Drops a segment with its view and its memberships';
+
+CREATE FUNCTION cdp.refresh_segment(name text) RETURNS void LANGUAGE c AS 'MODULE_PATHNAME', 'cdp_refresh_segment';
+REVOKE ALL ON FUNCTION cdp.refresh_segment(text) FROM PUBLIC;
+COMMENT ON FUNCTION cdp.refresh_segment(text) IS
+  'Judges everybody anew, after what broke the rule (see cdp.segment_errors) was repaired';
+
+CREATE FUNCTION cdp_internal.explain_segment(segment_id integer, profile_id bigint, traits text)
+  RETURNS TABLE (condition text, holds boolean, "values" jsonb, evidence jsonb, key text) LANGUAGE c STRICT
+  AS 'MODULE_PATHNAME', 'cdp_explain_segment';
+REVOKE ALL ON FUNCTION cdp_internal.explain_segment(integer, bigint, text) FROM PUBLIC;
+COMMENT ON FUNCTION cdp_internal.explain_segment(integer, bigint, text) IS 'The conditions of a rule for one person';
+
+CREATE FUNCTION cdp.why_member(name text, profile_id bigint)
+  RETURNS TABLE (condition text, holds boolean, "values" jsonb, evidence jsonb, key text)
+  LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+  chosen integer := (SELECT s.segment_id FROM cdp.segments AS s WHERE s.name = $1);
+  known  text := (SELECT p.traits::text FROM cdp.profiles AS p WHERE p.profile_id = $2);
+BEGIN
+  IF chosen IS NULL THEN
+    PERFORM cdp_internal.refuse_segment($1);
+  ELSIF known IS NULL THEN
+    RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('profile %s does not exist', $2),
+      HINT = 'cdp.lookup(type, value) finds a person''s profile_id.';
+  END IF;
+  RETURN QUERY SELECT * FROM cdp_internal.explain_segment(chosen, $2, known);
+  -- A row for each membership, or the next one to come: when time alone would change it.
+  RETURN QUERY
+    SELECT 'until'::text, m.entered_at <= now(),
+           jsonb_build_object('since', m.entered_at, 'until', m.left_at),
+           jsonb_build_object('decision_seq', m.decision_seq), m.key
+    FROM cdp.memberships AS m
+    WHERE m.segment_id = chosen AND m.profile_id = $2 AND m.left_at > now() ORDER BY m.key, m.entered_at;
+END $$;
+REVOKE ALL ON FUNCTION cdp.why_member(text, bigint) FROM PUBLIC;
+COMMENT ON FUNCTION cdp.why_member(text, bigint) IS
+  'Why a person is in a segment, or is not: each condition, its values and the events behind it, then when time alone changes it';
+
+CREATE FUNCTION cdp_internal.query_as_owner(owner name, time_zone text, search_path text, datestyle text,
+                                            intervalstyle text, query text)
+  RETURNS SETOF jsonb LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'cdp_query_as_owner';
+REVOKE ALL ON FUNCTION cdp_internal.query_as_owner(name, text, text, text, text, text) FROM PUBLIC;
+COMMENT ON FUNCTION cdp_internal.query_as_owner(name, text, text, text, text, text) IS
+  'Runs a query as a segment''s owner, restricted and under the segment''s settings; one jsonb a row';

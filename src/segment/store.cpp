@@ -1,0 +1,182 @@
+#include "segment/store.hpp"
+
+#include <algorithm>
+
+#include "pg/spi.hpp"
+
+namespace cdp::segment {
+
+namespace {
+
+// Rows of cdp.memberships as columns.
+struct Columns {
+  std::vector<std::int32_t> segments;
+  std::vector<std::int64_t> profiles;
+  std::vector<std::optional<std::string>> keys, decisions;
+  std::vector<Timestamp> from, to;
+
+  void add(std::int32_t segment, std::int64_t profile, const Range &row) {
+    segments.push_back(segment);
+    profiles.push_back(profile);
+    keys.push_back(row.key);
+    from.push_back(row.from);
+    to.push_back(row.to);
+    decisions.push_back(row.decision ? std::optional(std::to_string(*row.decision)) : std::nullopt);
+  }
+  pg::Params params() const {
+    pg::Params made;
+    made.integers(segments).bigints(profiles).optional_texts(keys).timestamps(from).timestamps(to);
+    made.optional_texts(decisions);
+    return made;
+  }
+  bool empty() const { return segments.empty(); }
+};
+
+struct Errors {
+  std::vector<std::int32_t> segments, cleared_segments;
+  std::vector<std::int64_t> profiles, cleared_profiles;
+  std::vector<std::string> states, messages;
+  std::vector<Timestamp> at;
+};
+
+using Stored = std::map<std::pair<std::int32_t, std::int64_t>, std::vector<Range>>;
+
+// All ranges that reach the first instant anything is known for, a person each.
+Stored read_stored(const std::vector<Found> &found, const std::map<std::int64_t, Timestamp> &starts) {
+  static pg::Statement read(
+      "SELECT m.segment_id, m.profile_id, m.key, m.entered_at, m.left_at, m.decision_seq "
+      "FROM unnest($1::int8[], $2::timestamptz[]) AS p (profile_id, start) CROSS JOIN LATERAL (SELECT * FROM "
+      "cdp.memberships AS o WHERE o.profile_id = p.profile_id AND o.segment_id = ANY ($3) AND o.left_at >= p.start "
+      "OFFSET 0) AS m");
+  std::vector<std::int64_t> profiles;
+  std::vector<Timestamp> from;
+  std::vector<std::int32_t> segments;
+  for (auto [profile, start] : starts) {
+    profiles.push_back(profile);
+    from.push_back(start);
+  }
+  for (const auto &one : found)
+    segments.push_back(one.segment_id);
+  Stored stored;
+  auto rows = read.run(pg::Params().bigints(profiles).timestamps(from).integers(segments));
+  for (std::size_t i = 0; i < rows.size(); ++i)
+    stored[{rows.integer(i, 1), rows.bigint(i, 2)}].push_back(
+        {rows.optional_text(i, 3), rows.timestamp(i, 4), rows.timestamp(i, 5),
+         rows.is_null(i, 6) ? std::nullopt : std::optional(rows.bigint(i, 6))});
+  return stored;
+}
+
+void write(const Columns &removed, const Columns &updated, const Columns &inserted) {
+  static pg::Statement remove(
+      "DELETE FROM cdp.memberships AS m USING unnest($1::int4[], $2::int8[], $3::text[], $4::timestamptz[], "
+      "$5::timestamptz[], $6::text[]) AS u (segment_id, profile_id, key, entered_at, left_at, decision_seq) "
+      "WHERE m.profile_id = u.profile_id AND m.segment_id = u.segment_id AND m.entered_at = u.entered_at "
+      "AND m.key IS NOT DISTINCT FROM u.key");
+  static pg::Statement update(
+      "UPDATE cdp.memberships AS m SET left_at = u.left_at, decision_seq = u.decision_seq::int8 FROM "
+      "unnest($1::int4[], $2::int8[], $3::text[], $4::timestamptz[], $5::timestamptz[], $6::text[]) "
+      "AS u (segment_id, profile_id, key, entered_at, left_at, decision_seq) "
+      "WHERE m.profile_id = u.profile_id AND m.segment_id = u.segment_id AND m.entered_at = u.entered_at "
+      "AND m.key IS NOT DISTINCT FROM u.key");
+  static pg::Statement insert(
+      "INSERT INTO cdp.memberships (segment_id, profile_id, key, entered_at, left_at, decision_seq) "
+      "SELECT segment_id, profile_id, key, entered_at, left_at, decision_seq::int8 FROM "
+      "unnest($1::int4[], $2::int8[], $3::text[], $4::timestamptz[], $5::timestamptz[], $6::text[]) "
+      "AS u (segment_id, profile_id, key, entered_at, left_at, decision_seq)");
+  if (!removed.empty())
+    remove.run(removed.params());
+  if (!updated.empty())
+    update.run(updated.params());
+  if (!inserted.empty())
+    insert.run(inserted.params());
+}
+
+void write(const Errors &errors) {
+  static pg::Statement clear("DELETE FROM cdp.segment_errors AS e USING unnest($1::int4[], $2::int8[]) "
+                             "AS u (segment_id, profile_id) WHERE e.segment_id = u.segment_id "
+                             "AND e.profile_id = u.profile_id");
+  static pg::Statement record(
+      "INSERT INTO cdp.segment_errors (segment_id, profile_id, sqlstate, message, failed_at) "
+      "SELECT segment_id, nullif(profile_id, 0), sqlstate, message, failed_at FROM "
+      "unnest($1::int4[], $2::int8[], $3::text[], $4::text[], $5::timestamptz[]) "
+      "AS u (segment_id, profile_id, sqlstate, message, failed_at) ON CONFLICT (segment_id, profile_id) "
+      "DO UPDATE SET sqlstate = excluded.sqlstate, message = excluded.message, failed_at = excluded.failed_at");
+  static pg::Statement any("SELECT EXISTS (SELECT FROM cdp.segment_errors WHERE profile_id IS NOT NULL)");
+  if (!errors.cleared_segments.empty() && any.run().boolean(0, 1))
+    clear.run(pg::Params().integers(errors.cleared_segments).bigints(errors.cleared_profiles));
+  if (!errors.segments.empty())
+    record.run(pg::Params()
+                   .integers(errors.segments)
+                   .bigints(errors.profiles)
+                   .texts(errors.states)
+                   .texts(errors.messages)
+                   .timestamps(errors.at));
+}
+
+void add_error(Errors &errors, std::int32_t segment, std::int64_t profile, const pg::Failure &failure, Timestamp at) {
+  errors.segments.push_back(segment);
+  errors.profiles.push_back(profile);
+  errors.states.emplace_back(unpack_sql_state(failure.sqlstate));
+  errors.messages.push_back(failure.message);
+  errors.at.push_back(at);
+}
+
+// The course with its end, if the person was merged away. Of a broken rule only ends count.
+Course whole(const Found &segment, const Person &person) {
+  auto course = segment.broken ? Course() : person.course;
+  if (person.ended)
+    course.end(*person.ended);
+  return course;
+}
+
+} // namespace
+
+void store_found(const std::vector<Found> &found) {
+  std::map<std::int64_t, Timestamp> starts;
+  Errors errors;
+  for (const auto &segment : found) {
+    if (segment.broken)
+      add_error(errors, segment.segment_id, 0, *segment.broken, segment.failed_at);
+    for (const auto &[profile, person] : segment.people) {
+      const auto course = whole(segment, person);
+      if (!course.empty()) {
+        auto start = starts.emplace(profile, course.start()).first;
+        start->second = std::min(start->second, course.start());
+      }
+      if (segment.broken)
+        continue;
+      if (person.failure && !person.ended) {
+        add_error(errors, segment.segment_id, profile, *person.failure, person.failed_at);
+      } else {
+        errors.cleared_segments.push_back(segment.segment_id);
+        errors.cleared_profiles.push_back(profile);
+      }
+    }
+  }
+  if (found.empty() || (starts.empty() && errors.segments.empty()))
+    return;
+
+  pg::Session session;
+  const auto stored = read_stored(found, starts);
+  Columns removed, updated, inserted;
+  for (const auto &segment : found) {
+    for (const auto &[profile, person] : segment.people) {
+      const auto course = whole(segment, person);
+      if (course.empty())
+        continue;
+      std::vector<Range> rows;
+      if (auto before = stored.find({segment.segment_id, profile}); before != stored.end())
+        for (const auto &row : before->second)
+          if (row.to >= course.start())
+            rows.push_back(row);
+      for (const auto &change : course.compare(rows)) {
+        auto &columns = change.kind == Change::insert ? inserted : change.kind == Change::update ? updated : removed;
+        columns.add(segment.segment_id, profile, change.row);
+      }
+    }
+  }
+  write(removed, updated, inserted);
+  write(errors);
+}
+
+} // namespace cdp::segment
