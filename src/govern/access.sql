@@ -25,7 +25,7 @@ DECLARE
     'GRANT INSERT, UPDATE, DELETE ON cdp.sources, cdp.identifier_types, cdp.inbox, cdp.quarantine TO %1$I',
     'GRANT EXECUTE ON FUNCTION cdp.verify, cdp.grant_access, cdp.start_worker, cdp.stop_worker TO %1$I',
     'GRANT EXECUTE ON PROCEDURE cdp.run TO %1$I',
-    'GRANT EXECUTE ON FUNCTION cdp_internal.drain_inbox, cdp_internal.report_progress, cdp_internal.end_progress TO %1$I'];
+    'GRANT EXECUTE ON FUNCTION cdp_internal.begin_run, cdp_internal.run_batch, cdp_internal.end_progress TO %1$I'];
   statement text;
 BEGIN
   IF NOT EXISTS (SELECT FROM pg_roles AS r WHERE r.rolname = grant_access.role) THEN

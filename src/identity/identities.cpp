@@ -32,7 +32,7 @@ void Identities::read(std::vector<Candidate> &candidates) {
       continue;
     auto &carried = carried_[i];
     for (const auto &raw : candidate.message.identifiers) {
-      auto index = intern(raw, types_.at(raw.type), candidate, carried);
+      auto index = intern(raw, candidate, carried);
       if (index && std::find(carried.identifiers.begin(), carried.identifiers.end(), *index) == carried.identifiers.end())
         carried.identifiers.push_back(*index);
     }
@@ -47,27 +47,44 @@ void Identities::read(std::vector<Candidate> &candidates) {
   }
 }
 
-std::optional<std::size_t> Identities::intern(const core::RawIdentifier &raw, const Type &type,
-                                              const Candidate &candidate, Carried &carried) {
+const core::NormalizeResult &Identities::normalize(const core::RawIdentifier &raw, const Candidate &candidate) {
+  const auto &type = types_.at(raw.type);
   const auto &region = candidate.message.region.empty() ? type.default_region : candidate.message.region;
   auto [entry, is_new] = normalized_.try_emplace({raw.type, raw.value, region});
   if (is_new)
     entry->second = core::normalize(type.normalizer, raw.value, region);
-  if (auto *refused = std::get_if<core::Refused>(&entry->second)) {
+  return entry->second;
+}
+
+std::optional<std::size_t> Identities::intern(const core::RawIdentifier &raw, const Candidate &candidate,
+                                              Carried &carried) {
+  const auto &result = normalize(raw, candidate);
+  if (auto *refused = std::get_if<core::Refused>(&result)) {
     carried.refused.push_back({raw.type, raw.value, refused->reason});
     return std::nullopt;
   }
-  const auto &value = std::get<core::Normalized>(entry->second).value;
+  const auto &value = std::get<core::Normalized>(result).value;
   auto [place, fresh] = by_value_.try_emplace({raw.type, value}, identifiers_.size());
   if (fresh) {
     auto &identifier = identifiers_.emplace_back();
     identifier.type = raw.type;
-    identifier.priority = type.priority;
+    identifier.priority = types_.at(raw.type).priority;
     identifier.value = value;
+  }
+  return place->second;
+}
+
+void Identities::note_first_sight(const Candidate &candidate) {
+  for (const auto &raw : candidate.message.identifiers) {
+    const auto *normal = std::get_if<core::Normalized>(&normalize(raw, candidate));
+    if (!normal)
+      continue;
+    auto &identifier = identifiers_[by_value_.at({raw.type, normal->value})];
+    if (!identifier.raw.empty())
+      continue;
     identifier.raw = raw.value;
     identifier.first_seen_at = candidate.received_at;
   }
-  return place->second;
 }
 
 std::size_t Identities::node_of(std::int64_t profile_id) {

@@ -28,8 +28,9 @@ struct Type {
 // One identifier value of the batch. `node` is its person in Identities, the smallest known identifier of it.
 struct Identifier {
   std::int32_t priority = 0;
-  std::string type, value, raw;
-  Timestamp first_seen_at = 0;
+  std::string type, value;
+  std::string raw;             // as its first accepted message spelt it
+  Timestamp first_seen_at = 0; // when that was received
   std::int64_t id = 0;
   std::size_t node = 0;
 };
@@ -80,8 +81,9 @@ public:
   void store_refusals(const std::vector<Candidate> &candidates, const std::vector<std::int64_t> &decisions) const;
 
 private:
-  std::optional<std::size_t> intern(const core::RawIdentifier &raw, const Type &type, const Candidate &candidate,
-                                    Carried &carried);
+  const core::NormalizeResult &normalize(const core::RawIdentifier &raw, const Candidate &candidate);
+  std::optional<std::size_t> intern(const core::RawIdentifier &raw, const Candidate &candidate, Carried &carried);
+  void note_first_sight(const Candidate &candidate);
   void find_existing(std::vector<std::size_t> &missing);
   void insert_missing(const std::vector<std::size_t> &missing);
   std::vector<std::int64_t> read_people(const std::vector<std::int64_t> &ids);

@@ -40,13 +40,16 @@ void Identities::settle(const std::vector<Candidate> &candidates,
                         const std::function<void(const std::vector<std::int64_t> &)> &lock) {
   Order needed; // in order of appearance, which is the order of ids
   std::vector<bool> taken(identifiers_.size());
-  for (std::size_t i = 0; i < candidates.size(); ++i)
-    if (candidates[i].fate == collect::Fate::accepted)
-      for (auto index : carried_[i].identifiers)
-        if (!taken[index]) {
-          taken[index] = true;
-          needed.push_back(index);
-        }
+  for (std::size_t i = 0; i < candidates.size(); ++i) {
+    if (candidates[i].fate != collect::Fate::accepted)
+      continue;
+    note_first_sight(candidates[i]);
+    for (auto index : carried_[i].identifiers)
+      if (!taken[index]) {
+        taken[index] = true;
+        needed.push_back(index);
+      }
+  }
   if (needed.empty())
     return;
   find_existing(needed); // leaves those that nobody has yet

@@ -16,14 +16,17 @@ namespace {
 
 // The oracle's shape, with the columns a rule may use. The real tables come in when the rule is evaluated.
 const char kTemplate[] =
-    "SELECT FROM (SELECT NULL::pg_catalog.int8 AS profile_id, NULL::pg_catalog.jsonb AS traits) p WHERE EXISTS "
+    "SELECT FROM (SELECT NULL::pg_catalog.int8 AS profile_id, NULL::pg_catalog.jsonb AS traits) p WHERE "
+    "EXISTS "
     "(SELECT FROM (SELECT NULL::pg_catalog.int8 AS event_id, NULL::pg_catalog.text AS type, "
-    "NULL::pg_catalog.text AS event, NULL::pg_catalog.text AS source, NULL::pg_catalog.timestamptz AS occurred_at, "
+    "NULL::pg_catalog.text AS event, NULL::pg_catalog.text AS source, NULL::pg_catalog.timestamptz AS "
+    "occurred_at, "
     "NULL::pg_catalog.timestamptz AS received_at, NULL::pg_catalog.jsonb AS properties, "
     "NULL::pg_catalog.jsonb AS context) e)";
 
-const char kColumnsHint[] = "A rule may use the event columns event_id, type, event, source, occurred_at, received_at, "
-                            "properties and context, and of the person traits and profile_id.";
+const char kColumnsHint[] =
+    "A rule may use the event columns event_id, type, event, source, occurred_at, received_at, "
+    "properties and context, and of the person traits and profile_id.";
 
 int character(const std::string &text, int location) {
   if (location < 0)
@@ -42,8 +45,9 @@ void point_at(ErrorData *data, const std::string &text) {
     if (data->sqlerrcode == ERRCODE_UNDEFINED_COLUMN && !data->hint)
       data->hint = pstrdup(kColumnsHint);
     if (data->sqlerrcode == ERRCODE_GROUPING_ERROR && !data->hint)
-      data->hint = pstrdup("Event columns belong into aggregates, such as count(*) FILTER (WHERE event = 'X') > 0; "
-                           "traits stand outside of them.");
+      data->hint =
+          pstrdup("Event columns belong into aggregates, such as count(*) FILTER (WHERE event = 'X') > 0; "
+                  "traits stand outside of them.");
   });
 }
 
@@ -91,7 +95,8 @@ Analysed run_analyser(Node *having, Node *per, const char *text) {
   auto *query = castNode(Query, castNode(SubLink, outer->jointree->quals)->subselect);
   Analysed result{query->havingQual, nullptr, list_length(query->groupClause)};
   if (result.groups == 1)
-    result.per = get_sortgroupclause_expr(linitial_node(SortGroupClause, query->groupClause), query->targetList);
+    result.per =
+        get_sortgroupclause_expr(linitial_node(SortGroupClause, query->groupClause), query->targetList);
 #if PG_VERSION_NUM >= 180000
   if (query->hasGroupRTE) {
     result.having = flatten_group_exprs(nullptr, query, result.having);
@@ -117,7 +122,8 @@ Node *param(int number, Oid type, Oid collation, int location) {
 Node *cast(Oid function, Oid type, Node *argument, int precision = -1) {
   List *arguments = list_make1(argument);
   if (precision >= 0)
-    arguments = lappend(arguments, makeConst(INT4OID, -1, InvalidOid, 4, Int32GetDatum(precision), false, true));
+    arguments =
+        lappend(arguments, makeConst(INT4OID, -1, InvalidOid, 4, Int32GetDatum(precision), false, true));
   return reinterpret_cast<Node *>(
       makeFuncExpr(function, type, arguments, InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL));
 }
@@ -134,8 +140,8 @@ Node *clock(const SQLValueFunction *value) {
   case SVFOP_LOCALTIMESTAMP:
     return cast(F_TIMESTAMP_TIMESTAMPTZ, TIMESTAMPOID, instant);
   case SVFOP_LOCALTIMESTAMP_N:
-    return cast(F_TIMESTAMP_TIMESTAMP_INT4, TIMESTAMPOID, cast(F_TIMESTAMP_TIMESTAMPTZ, TIMESTAMPOID, instant),
-                value->typmod);
+    return cast(F_TIMESTAMP_TIMESTAMP_INT4, TIMESTAMPOID,
+                cast(F_TIMESTAMP_TIMESTAMPTZ, TIMESTAMPOID, instant), value->typmod);
   default:
     return nullptr;
   }
@@ -148,9 +154,10 @@ Node *to_params(Node *node, void *context) {
   if (IsA(node, Var)) {
     auto *var = reinterpret_cast<Var *>(node);
     if (var->varattno <= 0)
-      ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED), errmsg("a rule cannot use a whole row"),
-                      errhint("%s", kColumnsHint),
-                      errposition(pg_mbstrlen_with_len(static_cast<const char *>(context), var->location) + 1)));
+      ereport(ERROR,
+              (errcode(ERRCODE_FEATURE_NOT_SUPPORTED), errmsg("a rule cannot use a whole row"),
+               errhint("%s", kColumnsHint),
+               errposition(pg_mbstrlen_with_len(static_cast<const char *>(context), var->location) + 1)));
     const int number = var->varlevelsup == 0 ? var->varattno : kProfileId + var->varattno - 1;
     return param(number, var->vartype, var->varcollid, var->location);
   }
@@ -169,8 +176,18 @@ Node *to_params(Node *node, void *context) {
 void check_key(Node *key, const Source &source) {
   const Oid type = call([&] { return getBaseType(exprType(key)); });
   switch (type) {
-  case TEXTOID: case VARCHAROID: case BPCHAROID: case NAMEOID: case INT2OID: case INT4OID: case INT8OID:
-  case UUIDOID: case BOOLOID: case DATEOID: case TIMESTAMPOID: case TIMESTAMPTZOID:
+  case TEXTOID:
+  case VARCHAROID:
+  case BPCHAROID:
+  case NAMEOID:
+  case INT2OID:
+  case INT4OID:
+  case INT8OID:
+  case UUIDOID:
+  case BOOLOID:
+  case DATEOID:
+  case TIMESTAMPOID:
+  case TIMESTAMPTZOID:
     break;
   default:
     refuse(source, call([&] { return exprLocation(key); }), ERRCODE_DATATYPE_MISMATCH,
@@ -186,7 +203,8 @@ void check_key(Node *key, const Source &source) {
 } // namespace
 
 void refuse(const Source &source, int location, int sqlstate, std::string message, std::string hint) {
-  throw Error(sqlstate, std::move(message), {}, std::move(hint)).at(*source.text, character(*source.text, location));
+  throw Error(sqlstate, std::move(message), {}, std::move(hint))
+      .at(*source.text, character(*source.text, location));
 }
 
 Node *parse_expression(const std::string &text, const char *what) {
@@ -198,7 +216,9 @@ Node *parse_expression(const std::string &text, const char *what) {
   if (Node *clause = surplus(select))
     refuse(source, call([&] { return exprLocation(clause); }), ERRCODE_SYNTAX_ERROR, one, hint);
   if (list_length(select->targetList) != 1)
-    refuse(source, select->targetList == NIL ? 0 : call([&] { return exprLocation(static_cast<Node *>(lsecond(select->targetList))); }),
+    refuse(source, select->targetList == NIL ? 0 : call([&] {
+             return exprLocation(static_cast<Node *>(lsecond(select->targetList)));
+           }),
            ERRCODE_SYNTAX_ERROR, one, hint);
   auto *target = reinterpret_cast<ResTarget *>(linitial(select->targetList));
   if (target->name || target->indirection != NIL)
@@ -215,13 +235,15 @@ Expression analyse(const std::string &rule, const std::optional<std::string> &pe
     Node *raw = parse_expression(*per, "per");
     auto analysed = pointing_at(*per, [&] { return run_analyser(nullptr, raw, per->c_str()); });
     if (analysed.groups != 1)
-      refuse(per_source, 0, ERRCODE_SYNTAX_ERROR, "per is exactly one expression", "Use concat_ws('|', …) for several.");
+      refuse(per_source, 0, ERRCODE_SYNTAX_ERROR, "per is exactly one expression",
+             "Use concat_ws('|', …) for several.");
   }
   Node *raw_rule = parse_expression(rule, "a rule");
   Node *raw_per = per ? parse_expression(*per, "per") : nullptr;
   auto analysed = pointing_at(rule, [&] { return run_analyser(raw_rule, raw_per, rule.c_str()); });
   Expression result;
-  result.having = pointing_at(rule, [&] { return to_params(analysed.having, const_cast<char *>(rule.c_str())); });
+  result.having =
+      pointing_at(rule, [&] { return to_params(analysed.having, const_cast<char *>(rule.c_str())); });
   if (per) {
     result.per = pointing_at(*per, [&] { return to_params(analysed.per, const_cast<char *>(per->c_str())); });
     check_key(result.per, per_source);
@@ -269,7 +291,9 @@ bool has_param(Node *node, int first, int last, bool inside_aggregates) {
   return false;
 }
 
-bool has_clock(Node *node, bool inside_aggregates) { return has_param(node, kInstant, kInstant, inside_aggregates); }
+bool has_clock(Node *node, bool inside_aggregates) {
+  return has_param(node, kInstant, kInstant, inside_aggregates);
+}
 
 bool has_aggregate(Node *node) {
   if (!node)
@@ -282,7 +306,9 @@ bool has_aggregate(Node *node) {
   return false;
 }
 
-bool is_constant(Node *node) { return !has_param(node, 1, INT32_MAX, true) && !has_aggregate(node); }
+bool is_constant(Node *node) {
+  return !has_param(node, 1, INT32_MAX, true) && !has_aggregate(node);
+}
 
 Node *fold(Node *node) {
   return call([&] { return eval_const_expressions(nullptr, node); });
@@ -290,7 +316,8 @@ Node *fold(Node *node) {
 
 } // namespace rule
 
-Rule compile_rule(const std::string &text, const std::optional<std::string> &per, const std::string &time_zone) {
+Rule compile_rule(const std::string &text, const std::optional<std::string> &per,
+                  const std::string &time_zone) {
   rule::Source source{}, per_source{};
   const auto expression = rule::analyse(text, per, source, per_source);
   rule::check(expression.having, source);
@@ -305,8 +332,9 @@ Rule compile_rule(const std::string &text, const std::optional<std::string> &per
   result.conditions = rule::find_conditions(expression, source);
   result.having = rule::to_sql(expression.having);
   result.key = expression.per ? rule::to_sql(expression.per) : "";
-  result.uses_source = rule::has_param(expression.having, rule::kSource, rule::kSource, true) ||
-                       (expression.per && rule::has_param(expression.per, rule::kSource, rule::kSource, true));
+  result.uses_source =
+      rule::has_param(expression.having, rule::kSource, rule::kSource, true) ||
+      (expression.per && rule::has_param(expression.per, rule::kSource, rule::kSource, true));
   return result;
 }
 

@@ -1,5 +1,5 @@
-// The rule compiler. A rule is a HAVING clause; PostgreSQL's own parser and analyser read it, and what comes out is
-// SQL text: no node tree and no OID is ever kept. Rooms see strings only.
+// The rule compiler. A rule is a HAVING clause; PostgreSQL's own parser and analyser read it, and what comes
+// out is SQL text: no node tree and no OID is ever kept. Rooms see strings only.
 //
 // In all texts `e` is an event, `s` the step that is judged: s.profile_id, s.traits and the instant, s.at.
 #pragma once
@@ -18,12 +18,13 @@ enum class Level { person, event, group };
 // One comparison that the passing of time can turn.
 struct Comparison {
   Level level = Level::event;
-  std::string guard;                 // the comparison matters only where this holds
-  std::vector<std::string> inputs;   // its clock-free parts
-  std::vector<std::string> tests;    // the comparison itself: $1 is the instant, $2 and on the inputs
-  std::vector<std::string> zones;    // time zones it depends on
-  bool wide = false;                 // flips around daylight saving time must be looked for on a grid
-  std::vector<std::int64_t> offsets; // closed form: it turns at inputs[0] plus these microseconds; else search
+  std::string guard;               // the comparison matters only where this holds
+  std::vector<std::string> inputs; // its clock-free parts
+  std::vector<std::string> tests;  // the comparison itself: $1 is the instant, $2 and on the inputs
+  std::vector<std::string> zones;  // time zones it depends on
+  bool wide = false;               // flips around daylight saving time must be looked for on a grid
+  std::vector<std::int64_t>
+      offsets; // closed form: it turns at inputs[0] plus these microseconds; else search
 };
 
 // An aggregate of a condition: for people, as a value, and the events it looks at.
@@ -46,6 +47,7 @@ struct Rule {
 };
 
 // Compiles under the settings in force (see AsOwner). Errors point at the character of the text.
-Rule compile_rule(const std::string &rule, const std::optional<std::string> &per, const std::string &time_zone);
+Rule compile_rule(const std::string &rule, const std::optional<std::string> &per,
+                  const std::string &time_zone);
 
 } // namespace cdp::pg

@@ -17,28 +17,117 @@ namespace cdp::pg::rule {
 
 namespace {
 
-// STABLE functions of PostgreSQL that depend on their arguments and on settings the segment pins, on nothing else.
+// STABLE functions of PostgreSQL that depend on their arguments and on settings the segment pins, on nothing
+// else.
 constexpr std::array kPinned = std::to_array<std::string_view>({
-    "anyarray_out", "anytextcat", "array_in", "array_out", "array_to_json", "array_to_string", "concat", "concat_ws",
-    "convert_from", "convert_to", "date", "date_cmp_timestamptz", "date_eq_timestamptz", "date_ge_timestamptz",
-    "date_gt_timestamptz", "date_in", "date_le_timestamptz", "date_lt_timestamptz", "date_ne_timestamptz", "date_out",
-    "date_part", "date_trunc", "domain_in", "enum_first", "enum_in", "enum_last", "enum_out", "enum_range", "extract",
-    "format", "interval_in", "interval_out", "interval_pl_timestamptz", "json_agg", "json_agg_strict",
-    "json_build_array", "json_build_object", "json_object_agg", "json_object_agg_strict", "json_object_agg_unique",
-    "json_object_agg_unique_strict", "json_populate_record", "json_to_record", "jsonb_agg", "jsonb_agg_strict",
-    "jsonb_build_array", "jsonb_build_object", "jsonb_object_agg", "jsonb_object_agg_strict",
-    "jsonb_object_agg_unique", "jsonb_object_agg_unique_strict", "jsonb_path_exists_tz", "jsonb_path_match_tz",
-    "jsonb_path_query_array_tz", "jsonb_path_query_first_tz", "jsonb_populate_record", "jsonb_to_record", "length",
-    "make_timestamptz", "multirange_in", "multirange_out", "overlaps", "quote_literal", "quote_nullable", "range_in",
-    "range_out", "record_in", "record_out", "row_to_json", "textanycat", "time", "time_in", "timestamp",
-    "timestamp_cmp_timestamptz", "timestamp_eq_timestamptz", "timestamp_ge_timestamptz", "timestamp_gt_timestamptz",
-    "timestamp_in", "timestamp_le_timestamptz", "timestamp_lt_timestamptz", "timestamp_ne_timestamptz",
-    "timestamp_out", "timestamptz", "timestamptz_cmp_date", "timestamptz_cmp_timestamp", "timestamptz_eq_date",
-    "timestamptz_eq_timestamp", "timestamptz_ge_date", "timestamptz_ge_timestamp", "timestamptz_gt_date",
-    "timestamptz_gt_timestamp", "timestamptz_in", "timestamptz_le_date", "timestamptz_le_timestamp",
-    "timestamptz_lt_date", "timestamptz_lt_timestamp", "timestamptz_mi_interval", "timestamptz_ne_date",
-    "timestamptz_ne_timestamp", "timestamptz_out", "timestamptz_pl_interval", "timezone", "to_char", "to_date",
-    "to_json", "to_jsonb", "to_number", "to_timestamp",
+    "anyarray_out",
+    "anytextcat",
+    "array_in",
+    "array_out",
+    "array_to_json",
+    "array_to_string",
+    "concat",
+    "concat_ws",
+    "convert_from",
+    "convert_to",
+    "date",
+    "date_cmp_timestamptz",
+    "date_eq_timestamptz",
+    "date_ge_timestamptz",
+    "date_gt_timestamptz",
+    "date_in",
+    "date_le_timestamptz",
+    "date_lt_timestamptz",
+    "date_ne_timestamptz",
+    "date_out",
+    "date_part",
+    "date_trunc",
+    "domain_in",
+    "enum_first",
+    "enum_in",
+    "enum_last",
+    "enum_out",
+    "enum_range",
+    "extract",
+    "format",
+    "interval_in",
+    "interval_out",
+    "interval_pl_timestamptz",
+    "json_agg",
+    "json_agg_strict",
+    "json_build_array",
+    "json_build_object",
+    "json_object_agg",
+    "json_object_agg_strict",
+    "json_object_agg_unique",
+    "json_object_agg_unique_strict",
+    "json_populate_record",
+    "json_to_record",
+    "jsonb_agg",
+    "jsonb_agg_strict",
+    "jsonb_build_array",
+    "jsonb_build_object",
+    "jsonb_object_agg",
+    "jsonb_object_agg_strict",
+    "jsonb_object_agg_unique",
+    "jsonb_object_agg_unique_strict",
+    "jsonb_path_exists_tz",
+    "jsonb_path_match_tz",
+    "jsonb_path_query_array_tz",
+    "jsonb_path_query_first_tz",
+    "jsonb_populate_record",
+    "jsonb_to_record",
+    "length",
+    "make_timestamptz",
+    "multirange_in",
+    "multirange_out",
+    "overlaps",
+    "quote_literal",
+    "quote_nullable",
+    "range_in",
+    "range_out",
+    "record_in",
+    "record_out",
+    "row_to_json",
+    "textanycat",
+    "time",
+    "time_in",
+    "timestamp",
+    "timestamp_cmp_timestamptz",
+    "timestamp_eq_timestamptz",
+    "timestamp_ge_timestamptz",
+    "timestamp_gt_timestamptz",
+    "timestamp_in",
+    "timestamp_le_timestamptz",
+    "timestamp_lt_timestamptz",
+    "timestamp_ne_timestamptz",
+    "timestamp_out",
+    "timestamptz",
+    "timestamptz_cmp_date",
+    "timestamptz_cmp_timestamp",
+    "timestamptz_eq_date",
+    "timestamptz_eq_timestamp",
+    "timestamptz_ge_date",
+    "timestamptz_ge_timestamp",
+    "timestamptz_gt_date",
+    "timestamptz_gt_timestamp",
+    "timestamptz_in",
+    "timestamptz_le_date",
+    "timestamptz_le_timestamp",
+    "timestamptz_lt_date",
+    "timestamptz_lt_timestamp",
+    "timestamptz_mi_interval",
+    "timestamptz_ne_date",
+    "timestamptz_ne_timestamp",
+    "timestamptz_out",
+    "timestamptz_pl_interval",
+    "timezone",
+    "to_char",
+    "to_date",
+    "to_json",
+    "to_jsonb",
+    "to_number",
+    "to_timestamp",
 });
 static_assert(std::is_sorted(kPinned.begin(), kPinned.end()));
 
@@ -84,7 +173,8 @@ void check_function(Oid function, int location, const Source &source) {
     refuse(source, location, ERRCODE_FEATURE_NOT_SUPPORTED, "a rule cannot use " + name + "()",
            "Use now(): it stands for the instant at which the rule is judged.");
   if (volatility == PROVOLATILE_VOLATILE)
-    refuse(source, location, ERRCODE_FEATURE_NOT_SUPPORTED, "a rule cannot use the volatile function " + name + "()",
+    refuse(source, location, ERRCODE_FEATURE_NOT_SUPPORTED,
+           "a rule cannot use the volatile function " + name + "()",
            "Its result could change while nothing is known to have changed.");
   if (std::binary_search(kPinned.begin(), kPinned.end(), builtin) && !takes_timetz(function))
     return;
@@ -103,7 +193,8 @@ bool is_time_type(Oid type) {
       base = get_multirange_range(base);
     if (OidIsValid(get_range_subtype(base)))
       base = getBaseType(get_range_subtype(base));
-    return base == DATEOID || base == TIMESTAMPOID || base == TIMESTAMPTZOID || base == TIMEOID || base == TIMETZOID;
+    return base == DATEOID || base == TIMESTAMPOID || base == TIMESTAMPTZOID || base == TIMEOID ||
+           base == TIMETZOID;
   });
 }
 
@@ -233,7 +324,8 @@ void check_node(Node *node, const Literals &literals, const Source &source) {
   case T_GroupingFunc:
     refuse(source, location, ERRCODE_FEATURE_NOT_SUPPORTED, "a rule cannot use GROUPING", "");
   case T_SQLValueFunction:
-    refuse(source, location, ERRCODE_FEATURE_NOT_SUPPORTED, "a rule cannot depend on the session or the time of day",
+    refuse(source, location, ERRCODE_FEATURE_NOT_SUPPORTED,
+           "a rule cannot depend on the session or the time of day",
            "A rule may use now(), CURRENT_TIMESTAMP, LOCALTIMESTAMP and CURRENT_DATE.");
   case T_Const:
     check_constant(reinterpret_cast<Const *>(node), literals, source);
@@ -253,12 +345,15 @@ void check_node(Node *node, const Literals &literals, const Source &source) {
 } // namespace
 
 std::string builtin_name(Oid function) {
-  if (function >= FirstNormalObjectId || call([&] { return get_func_namespace(function); }) != PG_CATALOG_NAMESPACE)
+  if (function >= FirstNormalObjectId ||
+      call([&] { return get_func_namespace(function); }) != PG_CATALOG_NAMESPACE)
     return {};
   const char *name = call([&] { return get_func_name(function); });
   return name ? name : "";
 }
 
-void check(Node *node, const Source &source) { check_node(node, Literals(source.raw), source); }
+void check(Node *node, const Source &source) {
+  check_node(node, Literals(source.raw), source);
+}
 
 } // namespace cdp::pg::rule

@@ -1,5 +1,5 @@
-// Where the clock enters a rule. Each piece must be a comparison of two sides that never move the same way, so that
-// it turns where a search can find it.
+// Where the clock enters a rule. Each piece must be a comparison of two sides that never move the same way,
+// so that it turns where a search can find it.
 #include <algorithm>
 #include <set>
 
@@ -18,19 +18,27 @@ const std::set<std::string_view> kComparisons = {"<", "<=", "=", ">=", ">", "<>"
 // Cannot fail on any value: such a condition may be asked before the ones that were written in front of it.
 bool is_safe(Node *node) {
   static const std::set<std::string_view> kSafe = {
-      "texteq", "textne", "jsonb_object_field", "jsonb_object_field_text", "jsonb_exists", "jsonb_contains",
-      "timestamptz_lt", "timestamptz_le", "timestamptz_gt", "timestamptz_ge", "timestamptz_eq", "int8eq", "int84eq"};
+      "texteq",         "textne",         "jsonb_object_field", "jsonb_object_field_text",
+      "jsonb_exists",   "jsonb_contains", "timestamptz_lt",     "timestamptz_le",
+      "timestamptz_gt", "timestamptz_ge", "timestamptz_eq",     "int8eq",
+      "int84eq"};
   switch (nodeTag(node)) {
-  case T_Param: case T_Const: case T_NullTest: case T_BoolExpr: case T_BooleanTest: case T_RelabelType:
+  case T_Param:
+  case T_Const:
+  case T_NullTest:
+  case T_BoolExpr:
+  case T_BooleanTest:
+  case T_RelabelType:
   case T_ArrayExpr:
     break;
   case T_OpExpr:
-    if (!kSafe.contains(builtin_name(call([&] { return get_opcode(reinterpret_cast<OpExpr *>(node)->opno); }))))
+    if (!kSafe.contains(
+            builtin_name(call([&] { return get_opcode(reinterpret_cast<OpExpr *>(node)->opno); }))))
       return false;
     break;
   case T_ScalarArrayOpExpr:
-    if (!kSafe.contains(
-            builtin_name(call([&] { return get_opcode(reinterpret_cast<ScalarArrayOpExpr *>(node)->opno); }))))
+    if (!kSafe.contains(builtin_name(
+            call([&] { return get_opcode(reinterpret_cast<ScalarArrayOpExpr *>(node)->opno); }))))
       return false;
     break;
   default:
@@ -92,7 +100,8 @@ private:
   [[noreturn]] void refuse_clock(Node *node) const {
     refuse(source_, location_of(node), ERRCODE_FEATURE_NOT_SUPPORTED,
            "this use of now() cannot be kept exact yet",
-           "Compare the clock, shifted or truncated, with something that stands still: occurred_at > now() - interval "
+           "Compare the clock, shifted or truncated, with something that stands still: occurred_at > now() - "
+           "interval "
            "'7 days', or now() - max(occurred_at) > interval '1 month'.");
   }
 
@@ -250,8 +259,8 @@ private:
       const Oid oid = call([&] {
         Oid left_type, right_type;
         op_input_types(node->opno, &left_type, &right_type);
-        return OpernameGetOprid(list_make2(makeString(pstrdup("pg_catalog")), makeString(pstrdup(name))), left_type,
-                                right_type);
+        return OpernameGetOprid(list_make2(makeString(pstrdup("pg_catalog")), makeString(pstrdup(name))),
+                                left_type, right_type);
       });
       if (!OidIsValid(oid))
         throw Error(ERRCODE_FEATURE_NOT_SUPPORTED, "this comparison with now() cannot be kept exact yet");
@@ -263,7 +272,8 @@ private:
   static Node *with_operator(Oid op, Node *left, Node *right, const OpExpr *like) {
     return call([&] {
       return reinterpret_cast<Node *>(make_opclause(op, BOOLOID, false, reinterpret_cast<Expr *>(left),
-                                                    reinterpret_cast<Expr *>(right), InvalidOid, like->inputcollid));
+                                                    reinterpret_cast<Expr *>(right), InvalidOid,
+                                                    like->inputcollid));
     });
   }
 

@@ -11,28 +11,53 @@ namespace {
 
 // Functions that never fall as their argument grows; the argument that may move.
 const std::map<std::string_view, int> kRising = {
-    {"date", 0},   {"timestamp", 0}, {"timestamptz", 0}, {"date_trunc", 1}, {"timezone", 1}, {"date_bin", 1},
-    {"int4", 0},   {"int8", 0},      {"numeric", 0},     {"float8", 0},     {"floor", 0},    {"ceil", 0},
-    {"ceiling", 0}, {"round", 0},    {"trunc", 0}};
+    {"date", 0},     {"timestamp", 0}, {"timestamptz", 0}, {"date_trunc", 1}, {"timezone", 1},
+    {"date_bin", 1}, {"int4", 0},      {"int8", 0},        {"numeric", 0},    {"float8", 0},
+    {"floor", 0},    {"ceil", 0},      {"ceiling", 0},     {"round", 0},      {"trunc", 0}};
 
-const std::set<std::string_view> kSum = {
-    "timestamptz_pl_interval", "interval_pl_timestamptz", "timestamp_pl_interval", "interval_pl_timestamp",
-    "date_pl_interval", "interval_pl_date", "date_pli", "integer_pl_date", "datetime_pl", "timedate_pl",
-    "interval_pl", "int4pl", "int8pl", "int48pl", "int84pl", "numeric_add", "float8pl"};
-const std::set<std::string_view> kDifference = {
-    "timestamptz_mi_interval", "timestamptz_mi", "timestamp_mi_interval", "timestamp_mi", "date_mi_interval",
-    "date_mii", "date_mi", "interval_mi", "int4mi", "int8mi", "int48mi", "int84mi", "numeric_sub", "float8mi"};
-const std::set<std::string_view> kProduct = {"interval_mul", "mul_d_interval", "int4mul", "int8mul", "int48mul",
-                                             "int84mul", "numeric_mul", "float8mul"};
-const std::set<std::string_view> kQuotient = {"interval_div", "int4div", "int8div", "int48div", "int84div",
-                                              "numeric_div", "float8div"};
+const std::set<std::string_view> kSum = {"timestamptz_pl_interval",
+                                         "interval_pl_timestamptz",
+                                         "timestamp_pl_interval",
+                                         "interval_pl_timestamp",
+                                         "date_pl_interval",
+                                         "interval_pl_date",
+                                         "date_pli",
+                                         "integer_pl_date",
+                                         "datetime_pl",
+                                         "timedate_pl",
+                                         "interval_pl",
+                                         "int4pl",
+                                         "int8pl",
+                                         "int48pl",
+                                         "int84pl",
+                                         "numeric_add",
+                                         "float8pl"};
+const std::set<std::string_view> kDifference = {"timestamptz_mi_interval",
+                                                "timestamptz_mi",
+                                                "timestamp_mi_interval",
+                                                "timestamp_mi",
+                                                "date_mi_interval",
+                                                "date_mii",
+                                                "date_mi",
+                                                "interval_mi",
+                                                "int4mi",
+                                                "int8mi",
+                                                "int48mi",
+                                                "int84mi",
+                                                "numeric_sub",
+                                                "float8mi"};
+const std::set<std::string_view> kProduct = {"interval_mul", "mul_d_interval", "int4mul",     "int8mul",
+                                             "int48mul",     "int84mul",       "numeric_mul", "float8mul"};
+const std::set<std::string_view> kQuotient = {"interval_div", "int4div",     "int8div",  "int48div",
+                                              "int84div",     "numeric_div", "float8div"};
 
 Const *constant(Node *node) {
   if (!is_constant(node))
     return nullptr;
   Node *folded = fold(node);
-  return IsA(folded, Const) && !reinterpret_cast<Const *>(folded)->constisnull ? reinterpret_cast<Const *>(folded)
-                                                                               : nullptr;
+  return IsA(folded, Const) && !reinterpret_cast<Const *>(folded)->constisnull
+             ? reinterpret_cast<Const *>(folded)
+             : nullptr;
 }
 
 std::optional<std::string> constant_text(Node *node) {
@@ -114,8 +139,8 @@ std::optional<int> Motion::of_operator(OpExpr *operation) {
   auto *first = static_cast<Node *>(linitial(operation->args));
   if (list_length(operation->args) == 1) {
     auto way = of(first);
-    return way && (name == "interval_um" || name == "numeric_uminus" || name == "float8um" || name == "int4um" ||
-                   name == "int8um")
+    return way && (name == "interval_um" || name == "numeric_uminus" || name == "float8um" ||
+                   name == "int4um" || name == "int8um")
                ? std::optional(-*way)
                : std::nullopt;
   }
@@ -179,7 +204,8 @@ std::int64_t rigid(Node *node, bool whole_days, bool whole_months) {
     return kNever;
   std::int64_t days, micros;
   if (__builtin_mul_overflow(static_cast<std::int64_t>(interval->month), 30, &days) ||
-      __builtin_add_overflow(days, interval->day, &days) || __builtin_mul_overflow(days, USECS_PER_DAY, &micros) ||
+      __builtin_add_overflow(days, interval->day, &days) ||
+      __builtin_mul_overflow(days, USECS_PER_DAY, &micros) ||
       __builtin_add_overflow(micros, interval->time, &micros) || std::abs(micros) > INT64_MAX / 16)
     return kNever;
   return micros;
@@ -212,7 +238,8 @@ Closed turn(const std::string &op, Node *stands, std::int64_t offset) {
 }
 
 std::string turned(const std::string &op) {
-  static const std::map<std::string, std::string> kTurned = {{"<", ">"}, {"<=", ">="}, {">", "<"}, {">=", "<="}};
+  static const std::map<std::string, std::string> kTurned = {
+      {"<", ">"}, {"<=", ">="}, {">", "<"}, {">=", "<="}};
   auto found = kTurned.find(op);
   return found == kTurned.end() ? op : found->second;
 }
@@ -237,7 +264,8 @@ std::optional<Closed> solve(const std::string &op, Node *left, Node *right, cons
     return std::nullopt;
   // Intervals compare with days of 24 hours and months of 30 days.
   const auto span = rigid(right, true, true);
-  auto *first = static_cast<Node *>(linitial(operation->args)), *second = static_cast<Node *>(lsecond(operation->args));
+  auto *first = static_cast<Node *>(linitial(operation->args)),
+       *second = static_cast<Node *>(lsecond(operation->args));
   const bool forward = has_clock(first, false);
   if (span == kNever || (forward && has_clock(second, false)))
     return std::nullopt;

@@ -106,7 +106,8 @@ Rows KeptPlan::run(const Params &params) {
       return plan;
     });
   const int code = call([&] {
-    return SPI_execute_plan(plan_, const_cast<Datum *>(params.values().data()), params.nulls().data(), false, 0);
+    return SPI_execute_plan(plan_, const_cast<Datum *>(params.values().data()), params.nulls().data(), false,
+                            0);
   });
   if (code < 0)
     throw Error(ERRCODE_INTERNAL_ERROR, std::string("SPI failed: ") + SPI_result_code_string(code), sql_);

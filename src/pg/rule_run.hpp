@@ -17,8 +17,8 @@ RuleSettings current_settings();
 // PostgreSQL's own first. Temporary objects come last in both, or a session could slip in its own.
 enum class Names { as_written, compiled };
 
-// While this lives, code runs as the owner, restricted, under the settings. After an exception the (sub)transaction's
-// abort puts everything back.
+// While this lives, code runs as the owner, restricted, under the settings. After an exception the
+// (sub)transaction's abort puts everything back.
 class AsOwner {
 public:
   AsOwner(const RuleSettings &settings, Names names);

@@ -29,7 +29,9 @@ Timestamp floor_to(Timestamp at, Timestamp unit) {
   return at - (rest < 0 ? rest + unit : rest);
 }
 
-pg_time_t unix_time(Timestamp at) { return floor_to(at - kUnixEpoch, core::kMicrosPerSecond) / core::kMicrosPerSecond; }
+pg_time_t unix_time(Timestamp at) {
+  return floor_to(at - kUnixEpoch, core::kMicrosPerSecond) / core::kMicrosPerSecond;
+}
 
 Timestamp zone_offset(pg_tz *zone, Timestamp at) {
   const pg_time_t time = unix_time(at);
@@ -120,8 +122,9 @@ Timestamp Search::turn_between(Timestamp low, Timestamp high, int truth_low) {
   return high;
 }
 
-void Search::run(const std::vector<Oid> &types, const std::vector<Datum> &inputs, const std::vector<bool> &nulls,
-                 Timestamp from, Timestamp until, std::vector<Timestamp> &turns) {
+void Search::run(const std::vector<Oid> &types, const std::vector<Datum> &inputs,
+                 const std::vector<bool> &nulls, Timestamp from, Timestamp until,
+                 std::vector<Timestamp> &turns) {
   static const Timestamp kEndOfTime = 2'921'575 * kDay; // year 9999
   compile(types);
   for (std::size_t i = 0; i < inputs.size(); ++i) {
@@ -137,7 +140,8 @@ void Search::run(const std::vector<Oid> &types, const std::vector<Datum> &inputs
     look_around(turn_between(low, high, first), from, std::min(until, kEndOfTime), turns);
 }
 
-// Time runs back, jumps and clamps near midnights and changes of the offset; between those seams it only runs on.
+// Time runs back, jumps and clamps near midnights and changes of the offset; between those seams it only runs
+// on.
 void Search::look_around(Timestamp main, Timestamp from, Timestamp until, std::vector<Timestamp> &turns) {
   const auto keep = [&](Timestamp at) {
     if (at > from && at < until)
@@ -159,14 +163,15 @@ std::vector<Timestamp> Search::seams(Timestamp low, Timestamp high) {
   if (low >= high)
     return {};
   std::vector<Timestamp> points = {low, high};
-  const bool grid = std::any_of(compiled_->zones.begin(), compiled_->zones.end(),
-                                [&](pg_tz *zone) { return transition_between(zone, low - kDay, high + kDay); }) ||
-                    (wide_ && std::any_of(compiled_->zones.begin(), compiled_->zones.end(),
-                                          [](pg_tz *zone) {
-                                            return transition_between(zone, 0, 400 * kDay) ||
-                                                   transition_between(zone, 9'000 * kDay, 9'400 * kDay);
-                                          })) ||
-                    input_near_transition();
+  const bool grid =
+      std::any_of(compiled_->zones.begin(), compiled_->zones.end(),
+                  [&](pg_tz *zone) { return transition_between(zone, low - kDay, high + kDay); }) ||
+      (wide_ && std::any_of(compiled_->zones.begin(), compiled_->zones.end(),
+                            [](pg_tz *zone) {
+                              return transition_between(zone, 0, 400 * kDay) ||
+                                     transition_between(zone, 9'000 * kDay, 9'400 * kDay);
+                            })) ||
+      input_near_transition();
   if (grid) {
     for (auto at = floor_to(low, kQuarter) + kQuarter; at < high; at += kQuarter)
       points.push_back(at);

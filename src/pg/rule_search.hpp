@@ -1,5 +1,5 @@
-// When does a comparison with the clock turn? Asked of the comparison itself, evaluated by PostgreSQL: intervals are
-// not invertible at daylight saving time and month ends.
+// When does a comparison with the clock turn? Asked of the comparison itself, evaluated by PostgreSQL:
+// intervals are not invertible at daylight saving time and month ends.
 #pragma once
 #include <string>
 #include <vector>

@@ -1,5 +1,5 @@
-// Inside the rule compiler: analysed expressions. Every event column, trait and the clock are Params here, so that an
-// expression stands alone; see rule_text.cpp for their names.
+// Inside the rule compiler: analysed expressions. Every event column, trait and the clock are Params here, so
+// that an expression stands alone; see rule_text.cpp for their names.
 #pragma once
 #include "pg/rule.hpp"
 
@@ -31,7 +31,14 @@ inline Mutator as_mutator(Node *(*mutator)(Node *, void *)) {
 }
 
 // Param numbers: 1..8 are the event columns in their order.
-enum ParamNumber { kEventColumns = 8, kSource = 4, kProfileId = 9, kTraits = 10, kInstant = 11, kFirstInput = 100 };
+enum ParamNumber {
+  kEventColumns = 8,
+  kSource = 4,
+  kProfileId = 9,
+  kTraits = 10,
+  kInstant = 11,
+  kFirstInput = 100
+};
 
 struct Expression {
   Node *having = nullptr;
@@ -44,7 +51,8 @@ struct Source {
   Node *raw;
 };
 
-[[noreturn]] void refuse(const Source &source, int location, int sqlstate, std::string message, std::string hint);
+[[noreturn]] void refuse(const Source &source, int location, int sqlstate, std::string message,
+                         std::string hint);
 
 Node *parse_expression(const std::string &text, const char *what);
 Expression analyse(const std::string &rule, const std::optional<std::string> &per, Source &rule_source,
@@ -57,7 +65,9 @@ bool has_aggregate(Node *node);
 bool is_constant(Node *node);
 Node *fold(Node *node);
 std::string builtin_name(Oid function); // empty: not one of PostgreSQL's own
-inline bool is_instant(Node *node) { return IsA(node, Param) && reinterpret_cast<Param *>(node)->paramid == kInstant; }
+inline bool is_instant(Node *node) {
+  return IsA(node, Param) && reinterpret_cast<Param *>(node)->paramid == kInstant;
+}
 
 void check(Node *node, const Source &source);
 

@@ -1,11 +1,10 @@
-// How a batch stays invisible: a step is judged up to the person's next step, the last of a wave for all the future,
-// and the joined pieces replace what is stored from the person's first step on. A step at the same instant as the next
-// one leaves no trace, as it would leave none if they came alone.
+// How a batch stays invisible: a step is judged up to the person's next step, the last of a wave for all the
+// future, and the joined pieces replace what is stored from the person's first step on. A step at the same
+// instant as the next one leaves no trace, as it would leave none if they came alone.
 #include "segment/evaluation.hpp"
 
 #include <algorithm>
 #include <map>
-#include <numeric>
 #include <unordered_map>
 
 #include "segment/judge.hpp"
@@ -37,9 +36,12 @@ public:
     for (std::size_t start = 0; start < steps.size() && !found_.broken; start += kBatch) {
       pg::check_for_interrupts();
       const auto begin = steps.begin() + static_cast<std::ptrdiff_t>(start);
-      auto some = bounded({begin, begin + static_cast<std::ptrdiff_t>(std::min(steps.size() - start, kBatch))});
-      std::vector<std::size_t> all(some.size());
-      std::iota(all.begin(), all.end(), std::size_t{0});
+      auto some =
+          bounded({begin, begin + static_cast<std::ptrdiff_t>(std::min(steps.size() - start, kBatch))});
+      std::vector<std::size_t> all;
+      for (std::size_t i = 0; i < some.size(); ++i)
+        if (some[i].from < some[i].until) // the others leave no trace, unless what follows fails
+          all.push_back(i);
       try_all(some, all);
     }
   }
@@ -48,7 +50,8 @@ public:
   Found take() { return std::move(found_); }
 
 private:
-  // What comes later may fail for somebody, and then their last step here stands on: it is judged for all the future.
+  // What comes later may fail for somebody, and then their last step here stands on: it is judged for all the
+  // future.
   static std::vector<Step> bounded(std::vector<Step> steps) {
     std::unordered_map<std::int64_t, std::size_t> last;
     for (std::size_t i = 0; i < steps.size(); ++i)
@@ -80,14 +83,15 @@ private:
     person.add(step.from, step.decision_seq, std::move(ranges));
   }
 
-  // Down to the people, and with a person down to the step; what is known of them before a failing step stands on,
-  // so their other steps are judged for all the future.
-  void halve(const std::vector<Step> &steps, const std::vector<std::size_t> &chosen, const pg::Failure &failure) {
+  // Down to the people, and with a person down to the step; what is known of them before a failing step
+  // stands on, so their other steps are judged for all the future.
+  void halve(const std::vector<Step> &steps, const std::vector<std::size_t> &chosen,
+             const pg::Failure &failure) {
     std::map<std::int64_t, std::vector<std::size_t>> people;
     for (auto i : chosen)
       people[steps[i].profile_id].push_back(i);
     if (people.size() == 1)
-      return one_by_one(steps, chosen, failure);
+      return one_by_one(steps, people.begin()->first, failure);
     std::vector<std::size_t> first, second;
     std::size_t number = 0;
     for (auto &[person, indexes] : people) {
@@ -101,9 +105,10 @@ private:
     }
   }
 
-  void one_by_one(const std::vector<Step> &steps, const std::vector<std::size_t> &chosen, pg::Failure failure) {
-    for (auto i : chosen) {
-      auto step = steps[i];
+  void one_by_one(const std::vector<Step> &steps, std::int64_t profile_id, pg::Failure failure) {
+    for (auto step : steps) {
+      if (step.profile_id != profile_id)
+        continue;
       step.until = core::kInfinity;
       std::vector<std::vector<Range>> ranges;
       if (pg::subtransaction([&] { ranges = judge_.judge({step}); }, failure))
@@ -130,7 +135,9 @@ Evaluation::Evaluation() : state_(std::make_unique<State>()) {
 
 Evaluation::~Evaluation() = default;
 
-bool Evaluation::any() const { return !state_->segments.empty(); }
+bool Evaluation::any() const {
+  return !state_->segments.empty();
+}
 
 void Evaluation::evaluate(const std::vector<Step> &steps) {
   if (!any() || steps.empty())

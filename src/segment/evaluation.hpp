@@ -1,5 +1,5 @@
-// Memberships follow people: every decision about a person is a step, and a step is judged for the whole known
-// future. One Evaluation an ingest call; see evaluation.cpp for how batches stay invisible.
+// Memberships follow people: every decision about a person is a step, and a step is judged for the whole
+// known future. One Evaluation an ingest call; see evaluation.cpp for how batches stay invisible.
 #pragma once
 #include "core/timestamp.hpp"
 
@@ -27,8 +27,8 @@ public:
 
   bool any() const; // are there segments at all
 
-  // A wave: each person's identity (cdp.identifiers.profile_id) is now as in these steps, and their events are stored.
-  // Steps of one person come in decision order, over all waves, and `from` never goes back.
+  // A wave: each person's identity (cdp.identifiers.profile_id) is now as in these steps, and their events
+  // are stored. Steps of one person come in decision order, over all waves, and `from` never goes back.
   void evaluate(const std::vector<Step> &steps);
 
   // The person was merged away: nothing holds from this instant on.

@@ -28,8 +28,9 @@ std::string required(FunctionCallInfo fcinfo, int number, const char *what) {
 void check_name(const std::string &name) {
   static pg::Statement good("SELECT $1 ~ '^[a-z][a-z0-9_]{0,62}$' AND $1 <> 'all_segments'");
   if (!good.run(pg::Params().text(name)).boolean(0, 1))
-    throw Error(ERRCODE_INVALID_NAME, "\"" + name + "\" cannot be the name of a segment", {},
-                "Use lower-case letters, digits and underscores, at most 63, a letter first; all_segments is taken.");
+    throw Error(
+        ERRCODE_INVALID_NAME, "\"" + name + "\" cannot be the name of a segment", {},
+        "Use lower-case letters, digits and underscores, at most 63, a letter first; all_segments is taken.");
   static pg::Statement taken("SELECT EXISTS (SELECT FROM cdp.segments WHERE name = $1)");
   if (taken.run(pg::Params().text(name)).boolean(0, 1))
     throw Error(ERRCODE_DUPLICATE_OBJECT, "segment \"" + name + "\" already exists", {},
@@ -80,10 +81,12 @@ void check_owner(const std::string &name, const std::string &owner, Oid caller) 
     throw Error(ERRCODE_INSUFFICIENT_PRIVILEGE, "must be owner of segment " + name);
 }
 
-std::int32_t insert_segment(const std::string &name, const std::string &rule, const std::optional<std::string> &per,
-                            const pg::RuleSettings &settings, const std::string &compiled) {
+std::int32_t insert_segment(const std::string &name, const std::string &rule,
+                            const std::optional<std::string> &per, const pg::RuleSettings &settings,
+                            const std::string &compiled) {
   static pg::Statement insert(
-      "INSERT INTO cdp.segments (name, rule, per, owner, time_zone, search_path, datestyle, intervalstyle, compiled) "
+      "INSERT INTO cdp.segments (name, rule, per, owner, time_zone, search_path, datestyle, intervalstyle, "
+      "compiled) "
       "VALUES ($1, $2, $3, $4::name, $5, $6, $7, $8, $9::jsonb) RETURNING segment_id");
   auto rows = insert.run(pg::Params()
                              .text(name)
@@ -100,8 +103,9 @@ std::int32_t insert_segment(const std::string &name, const std::string &rule, co
 
 } // namespace
 
-// Runs with its caller's rights, so that GetUserId() is the role that calls: nobody can pass for another owner, as
-// they could with an SQL function that is told the owner. It takes the extension's rights itself, for our tables.
+// Runs with its caller's rights, so that GetUserId() is the role that calls: nobody can pass for another
+// owner, as they could with an SQL function that is told the owner. It takes the extension's rights itself,
+// for our tables.
 CDP_FUNCTION(cdp_create_segment) {
   const auto name = required(fcinfo, 0, "name"), rule = required(fcinfo, 1, "rule");
   const auto per = PG_ARGISNULL(2) ? std::nullopt : std::optional(text_argument(fcinfo, 2));
@@ -153,7 +157,8 @@ CDP_FUNCTION(cdp_refresh_segment) {
   PG_RETURN_VOID();
 }
 
-// The conditions of one person's membership, judged as the segment's owner over what the caller may see of traits.
+// The conditions of one person's membership, judged as the segment's owner over what the caller may see of
+// traits.
 CDP_FUNCTION(cdp_explain_segment) {
   const auto segment_id = PG_GETARG_INT32(0);
   const auto profile_id = PG_GETARG_INT64(1);
@@ -161,7 +166,8 @@ CDP_FUNCTION(cdp_explain_segment) {
   auto *result = reinterpret_cast<ReturnSetInfo *>(fcinfo->resultinfo);
   pg::Session session;
   const auto traits = text_argument(fcinfo, 2);
-  auto rows = segment::judge_of(segment_id).explain(profile_id, traits, GetCurrentTransactionStartTimestamp(), session);
+  auto rows = segment::judge_of(segment_id)
+                  .explain(profile_id, traits, GetCurrentTransactionStartTimestamp(), session);
   for (std::size_t row = 0; row < rows.size(); ++row) {
     Datum values[5];
     bool nulls[5];

@@ -44,7 +44,8 @@ pg::Params parameters(const std::vector<Step> &steps, const std::vector<std::vec
     high.push_back(static_cast<std::int32_t>(extra.size()));
   }
   pg::Params params;
-  params.integers(numbers).bigints(profiles).bigints(decisions).timestamps(from).timestamps(until).texts(traits);
+  params.integers(numbers).bigints(profiles).bigints(decisions).timestamps(from).timestamps(until).texts(
+      traits);
   params.integers(low).integers(high);
   if (turns)
     params.timestamps(extra);
@@ -54,9 +55,10 @@ pg::Params parameters(const std::vector<Step> &steps, const std::vector<std::vec
 } // namespace
 
 Judge::Judge(std::int32_t segment_id) : segment_id_(segment_id) {
-  static pg::Statement read("SELECT name, owner::text, time_zone, search_path, datestyle, intervalstyle, "
-                            "compiled->>'judge', compiled->>'person_inputs', compiled->>'event_inputs', "
-                            "compiled->>'group_inputs', compiled->>'explain' FROM cdp.segments WHERE segment_id = $1");
+  static pg::Statement read(
+      "SELECT name, owner::text, time_zone, search_path, datestyle, intervalstyle, "
+      "compiled->>'judge', compiled->>'person_inputs', compiled->>'event_inputs', "
+      "compiled->>'group_inputs', compiled->>'explain' FROM cdp.segments WHERE segment_id = $1");
   auto rows = read.run(pg::Params().integer(segment_id));
   if (rows.size() != 1)
     throw Error(ERRCODE_UNDEFINED_OBJECT, "segment " + std::to_string(segment_id) + " does not exist");
@@ -80,8 +82,13 @@ void Judge::read_searches() {
       "WHERE segment_id = $1 ORDER BY n");
   auto rows = read.run(pg::Params().integer(segment_id_));
   for (std::size_t i = 0; i < rows.size(); ++i) {
-    Searches one{{rows.text(i, 1), rows.integer(i, 2), rows.integer(i, 3), texts(rows.text(i, 5)),
-                  texts(rows.text(i, 6)), rows.boolean(i, 4), {}},
+    Searches one{{rows.text(i, 1),
+                  rows.integer(i, 2),
+                  rows.integer(i, 3),
+                  texts(rows.text(i, 5)),
+                  texts(rows.text(i, 6)),
+                  rows.boolean(i, 4),
+                  {}},
                  {}};
     for (const auto &offset : texts(rows.text(i, 7)))
       one.plan.offsets.push_back(std::stoll(offset));
@@ -113,7 +120,8 @@ void Judge::add_turns(const std::string &level, pg::KeptPlan *query, const pg::P
       }
       for (auto offset : search.plan.offsets) {
         Timestamp at;
-        if (!nulls[0] && !__builtin_add_overflow(DatumGetTimestampTz(inputs[0]), offset, &at) && at > from && at < until)
+        if (!nulls[0] && !__builtin_add_overflow(DatumGetTimestampTz(inputs[0]), offset, &at) && at > from &&
+            at < until)
           turns[step].push_back(at);
       }
       for (const auto &test : search.tests)
@@ -148,7 +156,8 @@ std::vector<std::vector<Range>> Judge::judge(const std::vector<Step> &steps) {
   return result;
 }
 
-pg::Rows Judge::explain(std::int64_t profile_id, const std::string &traits, Timestamp at, const pg::Session &) {
+pg::Rows Judge::explain(std::int64_t profile_id, const std::string &traits, Timestamp at,
+                        const pg::Session &) {
   pg::AsOwner owner(settings_, pg::Names::compiled);
   return explain_->run(pg::Params().bigint(profile_id).text(traits).timestamp(at));
 }

@@ -1,4 +1,5 @@
-// One segment, ready to judge steps: its owner, settings and prepared statements, kept for the life of the backend.
+// One segment, ready to judge steps: its owner, settings and prepared statements, kept for the life of the
+// backend.
 #pragma once
 #include "segment/evaluation.hpp"
 #include "segment/ledger.hpp"

@@ -13,8 +13,8 @@ namespace cdp::segment {
 using core::Timestamp;
 using Key = std::optional<std::string>;
 
-// A membership, [from, to). The decision is the one received at the instant of entry; none when time alone, or the
-// creation of the segment, let the person in.
+// A membership, [from, to). The decision is the one received at the instant of entry; none when time alone,
+// or the creation of the segment, let the person in.
 struct Range {
   Key key;
   Timestamp from, to;

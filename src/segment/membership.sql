@@ -100,25 +100,28 @@ END $$;
 REVOKE ALL ON FUNCTION cdp_internal.drop_segment_rows(integer) FROM PUBLIC;
 COMMENT ON FUNCTION cdp_internal.drop_segment_rows(integer) IS 'Deletes a segment with its view and memberships';
 
--- These three take the extension's rights in C, after they have seen who calls and with which search_path.
+-- These take the extension's rights in C, after they have seen who calls. create_segment keeps the search_path of its
+-- caller, which is what the rule is read with, and pins its own in C.
 CREATE FUNCTION cdp.create_segment(name text, rule text, per text DEFAULT NULL, time_zone text DEFAULT 'UTC')
   RETURNS integer LANGUAGE c AS 'MODULE_PATHNAME', 'cdp_create_segment';
 REVOKE ALL ON FUNCTION cdp.create_segment(text, text, text, text) FROM PUBLIC;
 COMMENT ON FUNCTION cdp.create_segment(text, text, text, text) IS
   'Creates a segment from a rule, a SQL HAVING clause over one person''s events and traits, and finds its members';
 
-CREATE FUNCTION cdp.drop_segment(name text) RETURNS void LANGUAGE c AS 'MODULE_PATHNAME', 'cdp_drop_segment';
+CREATE FUNCTION cdp.drop_segment(name text) RETURNS void LANGUAGE c
+  SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'cdp_drop_segment';
 REVOKE ALL ON FUNCTION cdp.drop_segment(text) FROM PUBLIC;
 COMMENT ON FUNCTION cdp.drop_segment(text) IS 'Drops a segment with its view and its memberships';
 
-CREATE FUNCTION cdp.refresh_segment(name text) RETURNS void LANGUAGE c AS 'MODULE_PATHNAME', 'cdp_refresh_segment';
+CREATE FUNCTION cdp.refresh_segment(name text) RETURNS void LANGUAGE c
+  SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'cdp_refresh_segment';
 REVOKE ALL ON FUNCTION cdp.refresh_segment(text) FROM PUBLIC;
 COMMENT ON FUNCTION cdp.refresh_segment(text) IS
   'Judges everybody anew, after what broke the rule (see cdp.segment_errors) was repaired';
 
 CREATE FUNCTION cdp_internal.explain_segment(segment_id integer, profile_id bigint, traits text)
   RETURNS TABLE (condition text, holds boolean, "values" jsonb, evidence jsonb, key text) LANGUAGE c STRICT
-  AS 'MODULE_PATHNAME', 'cdp_explain_segment';
+  SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'cdp_explain_segment';
 REVOKE ALL ON FUNCTION cdp_internal.explain_segment(integer, bigint, text) FROM PUBLIC;
 COMMENT ON FUNCTION cdp_internal.explain_segment(integer, bigint, text) IS 'The conditions of a rule for one person';
 
@@ -151,7 +154,7 @@ COMMENT ON FUNCTION cdp.why_member(text, bigint) IS
 
 CREATE FUNCTION cdp_internal.query_as_owner(owner name, time_zone text, search_path text, datestyle text,
                                             intervalstyle text, query text)
-  RETURNS SETOF jsonb LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'cdp_query_as_owner';
+  RETURNS SETOF jsonb LANGUAGE c STRICT SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'cdp_query_as_owner';
 REVOKE ALL ON FUNCTION cdp_internal.query_as_owner(name, text, text, text, text, text) FROM PUBLIC;
 COMMENT ON FUNCTION cdp_internal.query_as_owner(name, text, text, text, text, text) IS
   'Runs a query as a segment''s owner, restricted and under the segment''s settings; one jsonb a row';

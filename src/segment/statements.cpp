@@ -34,7 +34,8 @@ std::string shifted(const Comparison &one, std::int64_t offset) {
   if (offset != 0)
     moved += " + '" + std::to_string(offset) + " microseconds'::interval";
   return when(one.guard, "CASE WHEN " + at +
-                             " BETWEEN '4000-01-01 00:00:00+00 BC'::timestamptz AND '9999-12-31 00:00:00+00'::timestamptz THEN " +
+                             " BETWEEN '4000-01-01 00:00:00+00 BC'::timestamptz AND '9999-12-31 "
+                             "00:00:00+00'::timestamptz THEN " +
                              moved + " END");
 }
 
@@ -47,11 +48,13 @@ std::string turns(const pg::Rule &rule, Level level) {
   return values;
 }
 
-// c: each step's candidate instants, each with the next one. Between them nothing that is searched for can turn.
+// c: each step's candidate instants, each with the next one. Between them nothing that is searched for can
+// turn.
 std::string candidates(const pg::Rule &rule) {
-  std::string sql = std::string(kSteps) + ",\nc AS MATERIALIZED (\n  SELECT s.step, s.profile_id, s.seq, s.traits, "
-                                          "s.until_at, a.at, lead(a.at) OVER (PARTITION BY s.step ORDER BY a.at) "
-                                          "AS next_at\n  FROM s CROSS JOIN LATERAL (\n    SELECT s.from_at AS at\n";
+  std::string sql = std::string(kSteps) +
+                    ",\nc AS MATERIALIZED (\n  SELECT s.step, s.profile_id, s.seq, s.traits, "
+                    "s.until_at, a.at, lead(a.at) OVER (PARTITION BY s.step ORDER BY a.at) "
+                    "AS next_at\n  FROM s CROSS JOIN LATERAL (\n    SELECT s.from_at AS at\n";
   sql += "    UNION SELECT e.occurred_at FROM " +
          events(rule, " AND r.occurred_at > s.from_at AND r.occurred_at < s.until_at") + "\n";
   if (auto values = turns(rule, Level::event); !values.empty())
@@ -60,7 +63,8 @@ std::string candidates(const pg::Rule &rule) {
   if (auto values = turns(rule, Level::person); !values.empty())
     sql += "    UNION SELECT v.at FROM (VALUES " + values +
            ") AS v (at) WHERE v.at > s.from_at AND v.at < s.until_at\n";
-  sql += "    UNION SELECT x.at FROM unnest(($9::timestamptz[])[s.low:s.high]) AS x (at) WHERE s.low <= s.high\n";
+  sql += "    UNION SELECT x.at FROM unnest(($9::timestamptz[])[s.low:s.high]) AS x (at) WHERE s.low <= "
+         "s.high\n";
   return sql + "  ) AS a)\n";
 }
 
@@ -68,14 +72,16 @@ std::string key_text(const pg::Rule &rule) {
   return (rule.key.empty() ? std::string("NULL") : "(" + rule.key + ")") + "::text";
 }
 
-std::string group_by(const pg::Rule &rule) { return rule.key.empty() ? "" : " GROUP BY " + rule.key; }
+std::string group_by(const pg::Rule &rule) {
+  return rule.key.empty() ? "" : " GROUP BY " + rule.key;
+}
 
 std::string judge(const pg::Rule &rule) {
   return candidates(rule) +
-         "SELECT s.step, t.key, s.at, coalesce(s.next_at, s.until_at)\nFROM c AS s CROSS JOIN LATERAL (\n  SELECT " +
-         key_text(rule) + " AS key FROM " +
-         events(rule, " AND r.occurred_at <= s.at") + group_by(rule) + "\n  HAVING " + rule.having +
-         ") AS t\nORDER BY s.step, t.key COLLATE \"C\", s.at";
+         "SELECT s.step, t.key, s.at, coalesce(s.next_at, s.until_at)\nFROM c AS s CROSS JOIN LATERAL (\n  "
+         "SELECT " +
+         key_text(rule) + " AS key FROM " + events(rule, " AND r.occurred_at <= s.at") + group_by(rule) +
+         "\n  HAVING " + rule.having + ") AS t\nORDER BY s.step, t.key COLLATE \"C\", s.at";
 }
 
 const char *level_name(Level level) {
@@ -88,8 +94,8 @@ std::string inputs(const pg::Rule &rule, Level level, int first, std::vector<Sea
   for (const auto &one : rule.comparisons) {
     if (one.level != level || (level != Level::group && !one.offsets.empty()))
       continue;
-    plans.push_back({level_name(level), first, static_cast<int>(one.inputs.size()), one.tests, one.zones, one.wide,
-                     one.offsets});
+    plans.push_back({level_name(level), first, static_cast<int>(one.inputs.size()), one.tests, one.zones,
+                     one.wide, one.offsets});
     for (std::size_t i = 0; i < one.inputs.size(); ++i)
       columns += ", " + when(one.guard, "(" + one.inputs[i] + ")") + " AS x" + std::to_string(first++);
   }
@@ -104,8 +110,8 @@ std::string input_query(const pg::Rule &rule, Level level, std::vector<SearchPla
   if (level == Level::person)
     return std::string(kSteps) + "\nSELECT s.step, s.from_at, s.until_at" + columns + " FROM s";
   if (level == Level::event)
-    return std::string(kSteps) + "\nSELECT s.step, s.from_at, s.until_at" + columns + " FROM s CROSS JOIN LATERAL " +
-           events(rule, "");
+    return std::string(kSteps) + "\nSELECT s.step, s.from_at, s.until_at" + columns +
+           " FROM s CROSS JOIN LATERAL " + events(rule, "");
   std::string names;
   for (int i = 4; i < plans.back().first + plans.back().count; ++i)
     names += ", g.x" + std::to_string(i);
@@ -138,16 +144,19 @@ std::string explain(const pg::Rule &rule) {
                   ", 'events', to_jsonb((array_agg(e.event_id ORDER BY e.event_id)" + filter + ")[1:100]))";
     }
     const std::string number = std::to_string(++count);
-    columns += ", " + condition.truth + " AS h" + number + ", jsonb_build_object(" + values + ") AS v" + number +
-               ", jsonb_build_object(" + evidence + ") AS e" + number;
-    rows += std::string(rows.empty() ? "" : ",\n") + "(" + quoted(condition.text) + "::text, g.h" + number + ", g.v" +
-            number + ", g.e" + number + ")";
+    columns += ", " + condition.truth + " AS h" + number + ", jsonb_build_object(" + values + ") AS v" +
+               number + ", jsonb_build_object(" + evidence + ") AS e" + number;
+    rows += std::string(rows.empty() ? "" : ",\n") + "(" + quoted(condition.text) + "::text, g.h" + number +
+            ", g.v" + number + ", g.e" + number + ")";
   }
-  return "SELECT v.condition, coalesce(v.holds, false), v.\"values\", v.evidence, g.key FROM (SELECT $1::int8 AS "
-         "profile_id, $2::text::jsonb AS traits, $3::timestamptz AS at, 9223372036854775807 AS seq) AS s CROSS JOIN "
+  return "SELECT v.condition, coalesce(v.holds, false), v.\"values\", v.evidence, g.key FROM (SELECT "
+         "$1::int8 AS "
+         "profile_id, $2::text::jsonb AS traits, $3::timestamptz AS at, 9223372036854775807 AS seq) AS s "
+         "CROSS JOIN "
          "LATERAL (SELECT " +
          key_text(rule) + " AS key" + columns + " FROM " + events(rule, " AND r.occurred_at <= s.at") +
-         group_by(rule) + ") AS g CROSS JOIN LATERAL (VALUES " + rows + ") AS v (condition, holds, \"values\", evidence)";
+         group_by(rule) + ") AS g CROSS JOIN LATERAL (VALUES " + rows +
+         ") AS v (condition, holds, \"values\", evidence)";
 }
 
 void add_text(std::string &out, const std::string &text) {

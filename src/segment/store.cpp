@@ -46,7 +46,8 @@ Stored read_stored(const std::vector<Found> &found, const std::map<std::int64_t,
   static pg::Statement read(
       "SELECT m.segment_id, m.profile_id, m.key, m.entered_at, m.left_at, m.decision_seq "
       "FROM unnest($1::int8[], $2::timestamptz[]) AS p (profile_id, start) CROSS JOIN LATERAL (SELECT * FROM "
-      "cdp.memberships AS o WHERE o.profile_id = p.profile_id AND o.segment_id = ANY ($3) AND o.left_at >= p.start "
+      "cdp.memberships AS o WHERE o.profile_id = p.profile_id AND o.segment_id = ANY ($3) AND o.left_at >= "
+      "p.start "
       "OFFSET 0) AS m");
   std::vector<std::int64_t> profiles;
   std::vector<Timestamp> from;
@@ -100,7 +101,8 @@ void write(const Errors &errors) {
       "SELECT segment_id, nullif(profile_id, 0), sqlstate, message, failed_at FROM "
       "unnest($1::int4[], $2::int8[], $3::text[], $4::text[], $5::timestamptz[]) "
       "AS u (segment_id, profile_id, sqlstate, message, failed_at) ON CONFLICT (segment_id, profile_id) "
-      "DO UPDATE SET sqlstate = excluded.sqlstate, message = excluded.message, failed_at = excluded.failed_at");
+      "DO UPDATE SET sqlstate = excluded.sqlstate, message = excluded.message, failed_at = "
+      "excluded.failed_at");
   static pg::Statement any("SELECT EXISTS (SELECT FROM cdp.segment_errors WHERE profile_id IS NOT NULL)");
   if (!errors.cleared_segments.empty() && any.run().boolean(0, 1))
     clear.run(pg::Params().integers(errors.cleared_segments).bigints(errors.cleared_profiles));
@@ -113,7 +115,8 @@ void write(const Errors &errors) {
                    .timestamps(errors.at));
 }
 
-void add_error(Errors &errors, std::int32_t segment, std::int64_t profile, const pg::Failure &failure, Timestamp at) {
+void add_error(Errors &errors, std::int32_t segment, std::int64_t profile, const pg::Failure &failure,
+               Timestamp at) {
   errors.segments.push_back(segment);
   errors.profiles.push_back(profile);
   errors.states.emplace_back(unpack_sql_state(failure.sqlstate));
@@ -170,7 +173,9 @@ void store_found(const std::vector<Found> &found) {
           if (row.to >= course.start())
             rows.push_back(row);
       for (const auto &change : course.compare(rows)) {
-        auto &columns = change.kind == Change::insert ? inserted : change.kind == Change::update ? updated : removed;
+        auto &columns = change.kind == Change::insert   ? inserted
+                        : change.kind == Change::update ? updated
+                                                        : removed;
         columns.add(segment.segment_id, profile, change.row);
       }
     }

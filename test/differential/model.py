@@ -1,0 +1,125 @@
+"""What must come of a history, thought out from the messages alone: no code and no query of cdp has a part in it."""
+
+from dataclasses import dataclass, field
+
+from messages import EVENT_TYPES
+
+EPOCH_2000 = 946684800 * 1_000_000  # trait_origins count from 2000
+
+
+@dataclass
+class Accepted:
+    """An accepted message and its place in the order of decisions, from 1."""
+    number: int
+    message: object
+    identifiers: list = field(default_factory=list)  # their numbers, the owner first
+
+
+@dataclass
+class Step:
+    """A person from one decision about them to the next."""
+    profile: int
+    number: int
+    start: int
+    end: int = None  # None: still so
+    traits: dict = field(default_factory=dict)
+    events: list = field(default_factory=list)  # numbers of accepted messages
+
+
+@dataclass
+class Person:
+    last_seen: int = None
+    golden: dict = field(default_factory=dict)  # trait -> ((asserted_at, number), value)
+    events: list = field(default_factory=list)
+    step: Step = None
+
+    def say(self, traits, at, number):
+        for name, value in traits.items():
+            if name not in self.golden or (at, number) >= self.golden[name][0]:
+                self.golden[name] = ((at, number), value)
+
+    def absorb(self, other):
+        for name, (when, value) in other.golden.items():
+            if name not in self.golden or when >= self.golden[name][0]:
+                self.golden[name] = (when, value)
+        self.events += other.events
+
+    def traits(self):
+        return {name: value for name, (_, value) in self.golden.items() if value is not None}
+
+
+class Model:
+    """Identifiers and decisions are numbered from 1, in order; the ids in the database must keep that order."""
+
+    def __init__(self, messages):
+        self.accepted, self.fates, self.codes = [], [], []
+        self.identifiers = []  # (type, normal form) in the order of their first accepted mention
+        self.first_seen = []   # (receipt, spelling) of that mention
+        self.refused = 0
+        self.steps = []
+        self.people = {}       # smallest identifier of a person -> Person
+        self._person_of = {}   # identifier number -> smallest of the person, or on the way there
+        self._number_of, self._taken = {}, {}
+        for message in messages:
+            self._send(message)
+
+    def count(self, fate):
+        return self.fates.count(fate)
+
+    def person_of(self, number):
+        while self._person_of[number] != number:
+            number = self._person_of[number]
+        return number
+
+    def _send(self, message):
+        if message.reject:
+            self.codes.append(message.reject)
+            self.fates.append("quarantined")
+            return
+        if not message.anew:
+            before = self._taken.get(message.key())
+            if before is not None:
+                same = before == message.content
+                self.fates.append("duplicate" if same else "quarantined")
+                self.codes += [] if same else ["conflicting_content"]
+                return
+            self._taken[message.key()] = message.content
+        self.fates.append("accepted")
+        self.refused += message.refused
+        one = Accepted(len(self.accepted) + 1, message)
+        one.identifiers = [self._identifier(message, *identifier) for identifier in message.identifiers]
+        self.accepted.append(one)
+        self._decide(one)
+
+    def _identifier(self, message, kind, normal, spelling):
+        if (kind, normal) not in self._number_of:
+            self.identifiers.append((kind, normal))
+            self.first_seen.append((message.received_at, spelling))
+            number = len(self.identifiers)
+            self._number_of[kind, normal] = number
+            self._person_of[number] = number
+        return self._number_of[kind, normal]
+
+    def _decide(self, one):
+        message = one.message
+        together = sorted({self.person_of(number) for number in one.identifiers})
+        winner = together[0]
+        for number in together:
+            self._person_of[number] = winner
+        known = [self.people.pop(number) for number in together if number in self.people]
+        person = self.people[winner] = Person()
+        seen = [other.last_seen for other in known]
+        person.last_seen = max(seen + [message.received_at])
+        for other in known:
+            other.step.end = person.last_seen
+            person.absorb(other)
+        if message.type == "identify" and message.traits:
+            person.say(message.traits, message.occurred_at, one.number)
+        if message.type in EVENT_TYPES:
+            person.events.append(one.number)
+        person.step = Step(winner, one.number, person.last_seen, None, person.traits(), list(person.events))
+        self.steps.append(person.step)
+
+    def lasting_steps(self):
+        """Steps that hold at any instant: of several at one instant the last counts."""
+        return [step for step in self.steps if step.end is None or step.end > step.start]

@@ -1,0 +1,200 @@
+"""Random rules, each with the instants at which the clock can turn it."""
+
+from dataclasses import dataclass, field
+
+SPANS = ["6 hours", "1 day", "36 hours", "3 days", "7 days", "2 weeks", "30 days", "90 days", "1 day 00:00:00.000001"]
+CALENDAR = ["1 month", "3 months", "1 month 3 days", "1 year"]
+COMPARE = [">", ">=", "<", "<=", "=", "<>"]
+
+
+@dataclass
+class Rule:
+    text: str
+    per: str
+    time_zone: str
+    calendar: bool                               # months or a zone with daylight saving time: turns are searched wider
+    breaks: list = field(default_factory=list)   # SQL over an event's columns: when the clock meets it
+    person_breaks: list = field(default_factory=list)  # SQL over traits
+
+    def __str__(self):
+        per = f"\n    per {self.per}" if self.per else ""
+        return f"{self.text}{per}\n    time zone {self.time_zone}"
+
+
+class Maker:
+    def __init__(self, random):
+        self.random = random
+
+    def rule(self):
+        random = self.random
+        roll = random.random()
+        self.zone = "Europe/Amsterdam" if roll < 0.12 else "America/New_York" if roll < 0.15 else "UTC"
+        self.months = random.random() < (0.5 if self.zone != "UTC" else 0.08)
+        self.breaks, self.person_breaks, self.truncated = set(), set(), False
+        per = None
+        if random.random() < 0.25:
+            per = random.choice(["properties->>'product_id'"] * 4 + ["event", "occurred_at::date", "type || source"])
+        text = self.condition(random.choice([0, 1, 1, 2]))
+        calendar = self.zone != "UTC" or self.months or self.truncated
+        return Rule(text, per, self.zone, calendar, sorted(self.breaks), sorted(self.person_breaks))
+
+    def condition(self, depth):
+        random = self.random
+        if depth == 0:
+            return self.leaf()
+        parts = [self.condition(depth - 1) for _ in range(random.choice([2, 2, 3]))]
+        joined = random.choice([" AND ", " AND ", " OR "]).join(parts)
+        return f"NOT ({joined})" if random.random() < 0.15 else f"({joined})"
+
+    def leaf(self):
+        return self.random.choice([
+            self.count, self.count, self.count, self.count, self.between, self.total, self.extreme, self.distinct, self.flag,
+            self.latest, self.latest, self.order, self.since, self.trait, self.trait, self.trait_time,
+            self.property_time, self.truncation, self.weighted, self.last_event, self.clock_free])()
+
+    # Pieces.
+    def span(self):
+        return self.random.choice(CALENDAR if self.months and self.random.random() < 0.7 else SPANS)
+
+    def predicate(self):
+        random = self.random
+        return random.choice([
+            "event = 'Viewed'", "event = 'Added'", "event = 'Bought'", "event IN ('Added', 'Bought')", "true",
+            "type = 'page'", "event <> 'Mailed'", "properties->>'product_id' = 'p1'",
+            "(properties->>'price')::numeric > 5", "event = 'Added' AND source = 'shop'", "event IS NULL",
+            "context->'campaign'->>'name' = 'spring'", "properties ? 'currency'",
+            "event = 'Added' AND properties @> '{\"product_id\": \"p2\"}'",
+            "coalesce((properties->>'price')::numeric, 0) < 20", "traits->>'country' = 'NL' AND event = 'Added'"])
+
+    def window(self):
+        """An event not older than a span; or older; in one of the ways to write it."""
+        random, span = self.random, self.span()
+        column = "received_at" if random.random() < 0.06 else "occurred_at"
+        self.breaks.add(f"{column} + interval '{span}'")
+        op = random.choice([">", ">", ">", ">=", "<", "<="])
+        turned = op.translate(str.maketrans("<>", "><"))
+        return random.choice([f"{column} {op} now() - interval '{span}'"] * 3 + [
+            f"now() - interval '{span}' {turned} {column}", f"{column} + interval '{span}' {op} now()"])
+
+    def two_sided(self):
+        random = self.random
+        near, far = sorted(random.sample(range(len(SPANS) - 1), 2))
+        near, far = SPANS[near], SPANS[far]
+        self.breaks |= {f"occurred_at + interval '{near}'", f"occurred_at + interval '{far}'"}
+        if random.random() < 0.3:
+            return f"occurred_at BETWEEN now() - interval '{far}' AND now() - interval '{near}'"
+        return (f"occurred_at {random.choice(['>', '>='])} now() - interval '{far}' AND "
+                f"occurred_at {random.choice(['<', '<='])} now() - interval '{near}'")
+
+    def where(self):
+        random = self.random
+        parts = [self.predicate()] if random.random() < 0.8 else []
+        if random.random() < 0.75 or not parts:
+            parts.append(self.window() if random.random() < 0.8 else self.two_sided())
+        random.shuffle(parts)
+        return f" FILTER (WHERE {' AND '.join(parts)})"
+
+    # Conditions.
+    def count(self):
+        random = self.random
+        return f"count(*){self.where()} {random.choice(['>', '>', '>=', '=', '<', '<=', '<>'])} {random.choice([0, 0, 1, 1, 2, 3])}"
+
+    def between(self):
+        return f"count(*) FILTER (WHERE {self.predicate()} AND {self.two_sided()}) {self.random.choice(COMPARE)} {self.random.choice([0, 1])}"
+
+    def total(self):
+        random = self.random
+        total = f"sum((properties->>'price')::numeric){self.where()}"
+        if random.random() < 0.6:
+            total = f"coalesce({total}, 0)"
+        return f"{total} {random.choice(COMPARE[:4])} {random.choice([0, 10, 25, 60])}"
+
+    def extreme(self):
+        random = self.random
+        return (f"{random.choice(['min', 'max', 'avg'])}((properties->>'price')::numeric){self.where()} "
+                f"{random.choice(COMPARE[:4])} {random.choice([5, 10, 20])}")
+
+    def distinct(self):
+        what = self.random.choice(["properties->>'product_id'", "event", "occurred_at::date"])
+        return f"count(DISTINCT {what}){self.where()} {self.random.choice(COMPARE[:4])} {self.random.choice([0, 1, 2])}"
+
+    def flag(self):
+        random = self.random
+        flag = f"{random.choice(['bool_or', 'bool_and', 'every'])}({self.predicate()})"
+        if random.random() < 0.7:
+            flag += self.where()
+        return random.choice([flag, f"NOT {flag}", f"coalesce({flag}, false)", f"{flag} IS NOT TRUE"])
+
+    def latest(self):
+        """Long ago, or just now."""
+        random, span = self.random, self.span()
+        self.breaks.add(f"occurred_at + interval '{span}'")
+        what = f"{random.choice(['max', 'max', 'min'])}(occurred_at) FILTER (WHERE {self.predicate()})"
+        if random.random() < 0.4:
+            what = f"coalesce({what}, '-infinity')"
+        return f"{what} {random.choice(COMPARE[:4])} now() - interval '{span}'"
+
+    def order(self):
+        random = self.random
+        left, right = (f"coalesce(max(occurred_at){self.where()}, '-infinity')" for _ in range(2))
+        return f"{left} {random.choice(COMPARE[:4])} {right}"
+
+    def since(self):
+        random, span = self.random, random_span(self.random)
+        self.breaks.add(f"to_timestamp(extract(epoch FROM occurred_at) + extract(epoch FROM interval '{span}'))")
+        return f"now() - {random.choice(['max', 'min'])}(occurred_at){self.where()} {random.choice(COMPARE[:4])} interval '{span}'"
+
+    def trait(self):
+        return self.random.choice([
+            "traits->>'country' = 'NL'", "traits->>'country' <> 'NL'", "traits->>'plan' IS NULL", "traits ? 'plan'",
+            "(traits->>'score')::numeric >= 5", "coalesce((traits->>'score')::numeric, 0) < 5", "traits @> '{\"vip\": true}'",
+            "NOT (traits->>'vip')::boolean", "traits->>'country' IN ('NL', 'DE')", "traits->'tags' ? 'a'",
+            "traits->>'country' IS DISTINCT FROM 'DE'", "traits = '{}'"])
+
+    def trait_time(self):
+        span = random_span(self.random)
+        self.person_breaks |= {f"(traits->>'renewal')::timestamptz - interval '{span}'", "(traits->>'renewal')::timestamptz"}
+        return self.random.choice([
+            f"(traits->>'renewal')::timestamptz < now() + interval '{span}'", "(traits->>'renewal')::timestamptz > now()",
+            f"coalesce((traits->>'renewal')::timestamptz, 'infinity') <= now() + interval '{span}'"])
+
+    def property_time(self):
+        self.breaks.add("(properties->>'expires')::timestamptz")
+        return self.random.choice([
+            "max((properties->>'expires')::timestamptz) > now()", "min((properties->>'expires')::timestamptz) <= now()",
+            f"count(*) FILTER (WHERE {self.predicate()} AND (properties->>'expires')::timestamptz > now()) > 0"])
+
+    def truncation(self):
+        """Calendar days, weeks and months."""
+        random = self.random
+        unit = random.choice(["day", "week", "month"])
+        self.truncated = True
+        for count in range(-1, 4):
+            self.breaks.add(f"date_trunc('{unit}', occurred_at) + interval '{count} {unit}'")
+        return random.choice([
+            f"count(*) FILTER (WHERE {self.predicate()} AND occurred_at >= date_trunc('{unit}', now())) > 0",
+            f"max(occurred_at) < date_trunc('{unit}', now() - interval '1 {unit}')",
+            f"count(*) FILTER (WHERE date_trunc('{unit}', occurred_at) = date_trunc('{unit}', now())) > {random.choice([0, 1])}",
+            f"bool_or(occurred_at::date = now()::date AND {self.predicate()})",
+            f"count(*) FILTER (WHERE occurred_at::date > now()::date - {random.choice([1, 7])}) > 0"])
+
+    def weighted(self):
+        return (f"coalesce(sum(CASE WHEN {self.window()} THEN 2 WHEN {self.predicate()} THEN 1 ELSE 0 END), 0) "
+                f"{self.random.choice(COMPARE[:4])} {self.random.choice([1, 3])}")
+
+    def last_event(self):
+        column = self.random.choice(["event", "properties->>'product_id'"])
+        value = "Added" if column == "event" else "p1"
+        return f"(array_agg({column} ORDER BY occurred_at DESC, event_id DESC){self.where()})[1] = '{value}'"
+
+    def clock_free(self):
+        return self.random.choice([
+            "max(occurred_at) - min(occurred_at) > interval '3 days'", "count(*) > 2", "count(*) = 0", "count(event) < count(*)",
+            "string_agg(event, ',' ORDER BY occurred_at, event_id) LIKE '%Added,Bought%'",
+            "max(received_at - occurred_at) > interval '1 day'", "count(*) FILTER (WHERE extract(hour FROM occurred_at) < 12) > 1",
+            "true"])
+
+
+def random_span(random):
+    """Of fixed length."""
+    return random.choice(SPANS)

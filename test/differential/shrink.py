@@ -1,0 +1,61 @@
+"""Makes a failing history small, and prints it so that it can be tried by hand."""
+
+import time
+
+import ways
+from messages import iso
+from oracles import Difference
+
+SECONDS = 90
+
+
+def report(examiner, history, difference):
+    try:
+        history, difference = smaller(examiner, history, difference)
+    except Exception as error:
+        difference.text += f"\n(could not make it smaller: {error!r})"
+    lines = [f"{difference.oracle}: {difference.text}", f"way: {getattr(difference, 'way', '-')}"]
+    if difference.rule:
+        lines += [f"rule: {difference.rule}"]
+    lines += [f"messages, {len(history.messages)}:"]
+    for message in history.messages:
+        text = message.text.replace("'", "''")
+        lines.append(f"SELECT cdp.ingest('{text}', '{message.source}', '{iso(message.received_at)}');")
+    return "\n".join(lines)
+
+
+def smaller(examiner, history, difference):
+    until = time.monotonic() + SECONDS
+    only = [ways.WAYS[0]]
+    if getattr(difference, "way", only[0]) != only[0]:
+        only.append(difference.way)
+
+    def fails(messages, rules):
+        trial = type(history)(history.seed, history.today, len(rules), messages, rules)
+        try:
+            examiner.examine(trial, only)
+        except Difference as found:
+            if found.oracle == difference.oracle:
+                return found
+        return None
+
+    rules, messages = history.rules, history.messages
+    for fewer in ([difference.rule] if difference.rule else [], rules[:1]):
+        found = fewer != rules and fails(messages, fewer)
+        if found:
+            rules, difference = fewer, found
+            break
+    size = max(1, len(messages) // 2)
+    while time.monotonic() < until:
+        start, before = 0, len(messages)
+        while start < len(messages) and time.monotonic() < until:
+            fewer = messages[:start] + messages[start + size:]
+            found = fewer and fails(fewer, rules)
+            if found:
+                messages, difference = fewer, found
+            else:
+                start += size
+        if size == 1 and len(messages) == before:
+            break
+        size = max(1, size // 2)
+    return type(history)(history.seed, history.today, len(rules), messages, rules), difference
