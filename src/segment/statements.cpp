@@ -12,14 +12,15 @@ const char kSteps[] = R"(WITH s AS MATERIALIZED (
   FROM unnest($1::int4[], $2::int8[], $3::int8[], $4::timestamptz[], $5::timestamptz[], $6::text[], $7::int4[], $8::int4[])
     AS u (step, profile_id, seq, from_at, until_at, traits, low, high)))";
 
-// The person's events that are known at the step, reached by index.
+// The person's events that are known at the step, reached through their owners; `+ 0` keeps the planner from
+// taking event_id's index, which would read the events of everybody.
 std::string events(const pg::Rule &rule, const char *bound) {
   return std::string("(SELECT r.event_id, r.type, r.event, ") +
          (rule.uses_source ? "o.source" : "NULL::text AS source") +
          ", r.occurred_at, r.received_at, r.properties, r.context FROM cdp.identifiers AS i "
          "JOIN cdp.event_records AS r ON r.identifier_id = i.identifier_id" +
          (rule.uses_source ? " JOIN cdp.sources AS o ON o.source_id = r.source_id" : "") +
-         " WHERE i.profile_id = s.profile_id AND r.event_id <= s.seq" + bound + ") AS e";
+         " WHERE i.profile_id = s.profile_id AND r.event_id + 0 <= s.seq" + bound + ") AS e";
 }
 
 // `true` in front would not hurt, but this keeps the texts readable.

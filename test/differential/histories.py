@@ -24,6 +24,8 @@ import shrink
 from history import Examiner, History, midnight
 from oracles import Difference
 
+SHARE = 4  # neighbours have the same rules, since compiling them takes longer than a history
+
 
 def options():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -40,15 +42,15 @@ def options():
 
 
 def make(args, number):
-    return History(f"{args.seed}-{number}", midnight(args.today), args.rules).make()
+    return History(f"{args.seed}-{number}", f"{args.seed}-{number // SHARE} rules", midnight(args.today), args.rules).make()
 
 
 def work(args, job, results, stop):
-    """Every jobs-th history, until there are enough, time is up or somebody failed."""
+    """Every jobs-th handful of histories, until there are enough, time is up or somebody failed."""
     try:
         examiner = Examiner(args.host, f"{os.getpid()}_{job}")
         until = args.minutes and time.monotonic() + args.minutes * 60
-        number = job
+        number = job * SHARE
         while not stop.is_set() and (time.monotonic() < until if until else number < args.histories):
             history = make(args, number) if args.only is None else make(args, args.only)
             try:
@@ -57,7 +59,7 @@ def work(args, job, results, stop):
             except Difference as difference:
                 stop.set()
                 results.put(("failed", f"history {history.seed.split('-')[1]}: " + shrink.report(examiner, history, difference)))
-            number += args.jobs
+            number += 1 if (number + 1) % SHARE else (args.jobs - 1) * SHARE + 1
             if args.only is not None:
                 break
         examiner.close()

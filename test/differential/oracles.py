@@ -153,7 +153,7 @@ def load(cursor, model):
     seqs = [None] + [row[0] for row in cursor.fetchall()]
     if len(seqs) - 1 != len(model.accepted):
         raise Difference("messages", f"{len(seqs) - 1} facts are stored, {len(model.accepted)} messages should be accepted")
-    cursor.execute("TRUNCATE pg_temp.accepted, pg_temp.carried, pg_temp.step, pg_temp.knows, pg_temp.known")
+    cursor.execute("".join(map("DELETE FROM pg_temp.{};".format, ("accepted", "carried", "step", "knows", "known"))))
     insert = psycopg2.extras.execute_values
     insert(cursor, "INSERT INTO accepted VALUES %s", [
         (one.number, seqs[one.number], m.type, m.event, m.source, iso(m.occurred_at), iso(m.received_at),

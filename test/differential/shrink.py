@@ -31,7 +31,7 @@ def smaller(examiner, history, difference):
         only.append(difference.way)
 
     def fails(messages, rules):
-        trial = type(history)(history.seed, history.today, len(rules), messages, rules)
+        trial = type(history)(history.seed, None, history.today, len(rules), messages, rules)
         try:
             examiner.examine(trial, only)
         except Difference as found:
@@ -58,4 +58,4 @@ def smaller(examiner, history, difference):
         if size == 1 and len(messages) == before:
             break
         size = max(1, size // 2)
-    return type(history)(history.seed, history.today, len(rules), messages, rules), difference
+    return type(history)(history.seed, None, history.today, len(rules), messages, rules), difference

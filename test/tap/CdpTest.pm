@@ -5,8 +5,10 @@ use warnings FATAL => 'all';
 use Exporter 'import';
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
+use Test::More ();
 
-our @EXPORT = qw(new_server configure workers worker_pid messages wait_until psql_start);
+our @EXPORT = qw(new_server configure workers worker_pid messages wait_until psql_start
+  cdp_state same_state inbox_of_people answers verified);
 
 # A server that is not started yet. Options: preload (default 1), streaming, conf (text).
 sub new_server
@@ -79,6 +81,109 @@ sub psql_start
 	my ($node, $database, $statements, $out, $err) = @_;
 	return IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr($database), map { ('-c', $_) } @$statements ],
 		'>', $out, '2>', $err);
+}
+
+# All that cdp knows, as text, one line a fact, by the rank of ids instead of ids: what crashes leave out of sequences
+# does not show, while order and everything else does. A difference says what it is about.
+sub cdp_state
+{
+	my ($node, $database) = @_;
+	return $node->safe_psql($database, q{
+		SET timezone = 'UTC';
+		CREATE TEMP TABLE person AS SELECT identifier_id AS id, profile_id, row_number() OVER (ORDER BY identifier_id) AS rank
+			FROM cdp.identifiers;
+		CREATE TEMP TABLE decision AS SELECT seq, row_number() OVER (ORDER BY seq) AS rank
+			FROM (SELECT event_id FROM cdp.event_records UNION ALL SELECT decision_seq FROM cdp.assertions) AS d (seq);
+		CREATE TEMP TABLE state (line text);
+		INSERT INTO state SELECT concat_ws(' | ', 'identifier', p.rank, o.rank, i.type, i.value, i.raw_value, i.first_seen_at)
+			FROM cdp.identifiers AS i JOIN person AS p ON p.id = i.identifier_id LEFT JOIN person AS o ON o.id = i.profile_id;
+		INSERT INTO state SELECT concat_ws(' | ', 'link', a.rank, b.rank, d.rank, s.source, l.linked_at, l.message_id)
+			FROM cdp.links AS l LEFT JOIN person AS a ON a.id = l.identifier_id LEFT JOIN person AS b ON b.id = l.other_identifier_id
+			LEFT JOIN decision AS d ON d.seq = l.decision_seq LEFT JOIN cdp.sources AS s USING (source_id);
+		INSERT INTO state SELECT concat_ws(' | ', 'refusal', d.rank, r.type, r.value, r.reason, s.source, r.message_id, r.refused_at)
+			FROM cdp.refusals AS r LEFT JOIN decision AS d ON d.seq = r.decision_seq LEFT JOIN cdp.sources AS s USING (source_id);
+		INSERT INTO state SELECT concat_ws(' | ', 'event', d.rank, p.rank, s.source, e.type, e.event, e.occurred_at, e.received_at,
+				e.message_id, e.properties, e.context, e.extra)
+			FROM cdp.event_records AS e LEFT JOIN decision AS d ON d.seq = e.event_id LEFT JOIN person AS p ON p.id = e.identifier_id
+			LEFT JOIN cdp.sources AS s USING (source_id);
+		INSERT INTO state SELECT concat_ws(' | ', 'assertion', d.rank, p.rank, s.source, a.type, a.group_id, a.asserted_at,
+				a.received_at, a.message_id, a.traits, a.context, a.extra)
+			FROM cdp.assertions AS a LEFT JOIN decision AS d ON d.seq = a.decision_seq LEFT JOIN person AS p ON p.id = a.identifier_id
+			LEFT JOIN cdp.sources AS s USING (source_id);
+		INSERT INTO state SELECT concat_ws(' | ', 'profile', p.rank, f.traits, f.last_seen_at, (SELECT
+				string_agg(concat_ws(' ', o.key, o.value -> 0, d.rank), ', ' ORDER BY o.key COLLATE "C") FROM jsonb_each(f.trait_origins) AS o
+				LEFT JOIN decision AS d ON d.seq = (o.value ->> 1)::bigint))
+			FROM cdp.profiles AS f LEFT JOIN person AS p ON p.id = f.profile_id;
+		INSERT INTO state SELECT concat_ws(' | ', 'membership', g.name, p.rank, m.key, m.entered_at, m.left_at, d.rank)
+			FROM cdp.memberships AS m LEFT JOIN person AS p ON p.id = m.profile_id LEFT JOIN decision AS d ON d.seq = m.decision_seq
+			LEFT JOIN cdp.segments AS g USING (segment_id);
+		INSERT INTO state SELECT concat_ws(' | ', 'rule failed', g.name, p.rank, e.sqlstate, e.message, e.failed_at)
+			FROM cdp.segment_errors AS e LEFT JOIN person AS p ON p.id = e.profile_id LEFT JOIN cdp.segments AS g USING (segment_id);
+		INSERT INTO state SELECT concat_ws(' | ', 'key', s.source, k.message_key, k.content_hash)
+			FROM cdp.message_keys AS k LEFT JOIN cdp.sources AS s USING (source_id);
+		INSERT INTO state SELECT concat_ws(' | ', 'quarantine', q.source, q.import, q.received_at, q.message, q.message_id, q.code,
+				q.reason, q.detail, q.resolution) FROM cdp.quarantine AS q;
+		INSERT INTO state SELECT concat_ws(' | ', 'inbox', i.source, i.import, i.received_at, i.message) FROM cdp.inbox AS i;
+		SELECT line FROM state ORDER BY line COLLATE "C";});
+}
+
+# One test: both states are the same; else the lines that differ are shown.
+sub same_state
+{
+	my ($got, $expected, $name) = @_;
+	my (%more, @differences);
+	$more{$_}++ for split /\n/, $got;
+	$more{$_}-- for split /\n/, $expected;
+	push @differences, ($more{$_} > 0 ? "+ $_" : "- $_") for grep { $more{$_} } sort keys %more;
+	Test::More::is(scalar @differences, 0, $name)
+	  or Test::More::diag(join "\n", @differences > 20 ? (@differences[0 .. 19], '…') : @differences);
+	return;
+}
+
+# SQL that fills the inbox, the same whenever it is called: some hundred people whose identifiers come together bit by
+# bit, traits, purchases, repeats, conflicts and bad lines.
+sub inbox_of_people
+{
+	my ($from, $to) = @_;
+	return qq{
+		INSERT INTO cdp.inbox (source, import, received_at, message)
+		SELECT CASE WHEN n % 5 = 0 THEN 'till' ELSE 'web' END, 'people', '2026-01-01T00:00:00Z'::timestamptz + n * interval '1 second',
+			CASE
+			WHEN n % 97 = 0 THEN 'no JSON, line ' || n
+			WHEN n % 89 = 0 THEN json_build_object('type', 'track', 'event', 'Nobody', 'messageId', 'n' || n)::text
+			WHEN n % 53 = 0 THEN json_build_object('type', 'track', 'event', 'Other content', 'userId', 'u1', 'messageId', 'm' || n - 1)::text
+			WHEN n % 31 = 0 AND n % 5 = 2 THEN json_build_object('type', 'track', 'event', 'Visited', 'anonymousId', 'a' || (n - 1) * 7 % 301,
+				'messageId', 'm' || n - 1, 'timestamp', '2026-01-01T00:00:00Z', 'properties', json_build_object('n', n - 1))::text
+			WHEN n % 10 < 2 THEN json_build_object('type', 'identify', 'userId', 'u' || n * 13 % 211, 'anonymousId', 'a' || n * 17 % 301,
+				'messageId', 'm' || n, 'timestamp', '2026-01-01T00:00:00Z'::timestamptz + n * 7919 % 86400 * interval '1 second',
+				'traits', json_build_object('n', n, 't' || n % 7, n % 11,
+					'email', CASE WHEN n % 4 = 0 THEN 'Person' || n % 150 || '\@Example.com' END))::text
+			WHEN n % 10 = 2 THEN json_build_object('batch', json_build_array(
+				json_build_object('type', 'track', 'event', 'Bought', 'userId', 'u' || n * 3 % 211, 'messageId', 'm' || n,
+					'timestamp', '2026-01-01T00:00:00Z', 'properties', json_build_object('price', n % 50)),
+				json_build_object('type', 'page', 'name', 'Home', 'anonymousId', 'a' || n * 5 % 301, 'messageId', 'p' || n,
+					'timestamp', '2026-01-01T00:00:00Z')))::text
+			ELSE json_build_object('type', 'track', 'event', 'Visited', 'anonymousId', 'a' || n * 7 % 301, 'messageId', 'm' || n,
+				'timestamp', '2026-01-01T00:00:00Z', 'properties', json_build_object('n', n))::text END
+		FROM generate_series($from, $to) AS n ORDER BY n;};
+}
+
+# Every person in it has an answer to each of these, which changes with what they do.
+sub answers
+{
+	return q{
+		SELECT cdp.create_segment('buyers', $$count(*) FILTER (WHERE event = 'Bought') > 2$$);
+		SELECT cdp.create_segment('lucky', $$(traits->>'n')::int % 2 = 0 AND count(*) > 3$$);
+		SELECT cdp.create_segment('by_price', $$count(*) > 0$$, per => $$properties->>'price'$$);
+		SELECT cdp.create_segment('lately', $$max(occurred_at) > now() - interval '1 month'$$);};
+}
+
+# One test: cdp.verify() finds nothing.
+sub verified
+{
+	my ($node, $database, $name) = @_;
+	Test::More::is($node->safe_psql($database, 'SELECT * FROM cdp.verify()'), '', $name // 'cdp.verify() finds nothing');
+	return;
 }
 
 1;
