@@ -31,12 +31,13 @@ TEST_PACKAGES="$BUILD_PACKAGES libgtest-dev libipc-run-perl python3 python3-psyc
 make_workspace() {
   WORK=$(mktemp -d "${TMPDIR:-/tmp}/cdp.XXXXXX")
   chmod 755 "$WORK"
+  mkdir -m 1777 "$WORK/tmp"
   trap 'stop_servers; [ -n "${KEEP:-}" ] || rm -rf "$WORK"' EXIT
   if [ "$(id -u)" = 0 ]; then RUN_AS=(runuser -u postgres --); else RUN_AS=(); fi
 }
 
 # As the user that servers run as: postgres when we are root, which PostgreSQL refuses.
-as_server_user() { (cd "$WORK" && "${RUN_AS[@]}" "$@"); }
+as_server_user() { (cd "$WORK" && "${RUN_AS[@]}" env TMPDIR="$WORK/tmp" "$@"); }
 
 own() { [ "$(id -u)" != 0 ] || chown -R postgres: "$@"; }
 

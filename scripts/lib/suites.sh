@@ -44,10 +44,10 @@ regress_suite() {
   own "$dir"
   as_server_user "$PGXS_TEST/regress/pg_regress" --temp-instance="$dir/server" --temp-config="$dir/conf" \
     --bindir="$BIN" --inputdir="$dir" --outputdir="$dir" --port="$(free_port)" --encoding=UTF8 --no-locale \
-    --dbname=regression_cdp "${chosen[@]}" >"$dir/log" 2>&1 || true
-  count_regress regress "$dir/log"
+    --dbname=regression_cdp "${chosen[@]}" >"$dir/output.txt" 2>&1 || true
+  count_regress regress "$dir/output.txt"
   [ ! -s "$dir/regression.diffs" ] || head -n 200 "$dir/regression.diffs"
-  grep -q '^test' "$dir/log" || { fail "regress: did not start"; tail -n 20 "$dir/log"; }
+  grep -q '^test' "$dir/output.txt" || { fail "regress: did not start"; tail -n 20 "$dir/output.txt"; }
 }
 
 isolation_suite() {
@@ -60,10 +60,10 @@ isolation_suite() {
   own "$dir"
   as_server_user "$PGXS_TEST/isolation/pg_isolation_regress" --temp-instance="$dir/server" --temp-config="$dir/conf" \
     --bindir="$BIN" --inputdir="$dir" --outputdir="$dir" --port="$(free_port)" --load-extension=cdp \
-    --dbname=isolation_cdp "${chosen[@]}" >"$dir/log" 2>&1 || true
-  count_regress isolation "$dir/log"
+    --dbname=isolation_cdp "${chosen[@]}" >"$dir/output.txt" 2>&1 || true
+  count_regress isolation "$dir/output.txt"
   [ ! -s "$dir/regression.diffs" ] || head -n 200 "$dir/regression.diffs"
-  grep -q '^test' "$dir/log" || { fail "isolation: did not start"; tail -n 20 "$dir/log"; }
+  grep -q '^test' "$dir/output.txt" || { fail "isolation: did not start"; tail -n 20 "$dir/output.txt"; }
 }
 
 tap_suite() {

@@ -42,15 +42,14 @@ def self_test(host, make):
     """Every fault in the first of some histories that has something to spoil."""
     examiner = Examiner(host, "faults")
     waiting = list(FAULTS)
-    for number in range(50):
-        history = make(number)
-        if len(history.messages) < 12:
-            continue
-        examiner.examine(history, ways.WAYS[:1])
-        waiting = [fault for fault in waiting if not plant(examiner, history, *fault)]
-        if not waiting:
-            break
-    examiner.close()
+    try:
+        for number in range(50):
+            history = make(number)
+            if waiting and len(history.messages) >= 12:
+                examiner.examine(history, ways.WAYS[:1])
+                waiting = [fault for fault in waiting if not plant(examiner, history, *fault)]
+    finally:
+        examiner.close()
     if waiting:
         sys.exit(f"no history to plant these faults in: {waiting}")
 

@@ -47,8 +47,9 @@ def make(args, number):
 
 def work(args, job, results, stop):
     """Every jobs-th handful of histories, until there are enough, time is up or somebody failed."""
+    examiner = None
     try:
-        examiner = Examiner(args.host, f"{os.getpid()}_{job}")
+        examiner = Examiner(args.host, job)
         until = args.minutes and time.monotonic() + args.minutes * 60
         number = job * SHARE
         while not stop.is_set() and (time.monotonic() < until if until else number < args.histories):
@@ -62,11 +63,13 @@ def work(args, job, results, stop):
             number += 1 if (number + 1) % SHARE else (args.jobs - 1) * SHARE + 1
             if args.only is not None:
                 break
-        examiner.close()
     except Exception:
         stop.set()
         results.put(("failed", traceback.format_exc()))
-    results.put(("end",))
+    finally:
+        if examiner:
+            examiner.close()
+        results.put(("end",))
 
 
 def run_histories(args):

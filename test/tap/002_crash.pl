@@ -34,7 +34,7 @@ my $storm = new_server('storm', conf => "cdp.worker = off\ncdp.worker_naptime = 
 $storm->start;
 $storm->safe_psql('postgres', 'CREATE EXTENSION cdp;' . answers() . inbox_of_people(1, $lines));
 $storm->safe_psql('postgres', q{
-	CREATE FUNCTION wait_here() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.008); RETURN NULL; END $$;}
+	CREATE FUNCTION wait_here() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.005); RETURN NULL; END $$;}
 	  . join '', map { "CREATE TRIGGER wait_here AFTER INSERT OR UPDATE OR DELETE ON $_ FOR EACH STATEMENT EXECUTE FUNCTION wait_here();" }
 	  qw(cdp.message_keys cdp.identifiers cdp.links cdp.event_records cdp.assertions cdp.profiles cdp.memberships cdp.inbox cdp.quarantine));
 is($storm->safe_psql('postgres', 'SELECT count(*) FROM cdp.inbox'), $lines, 'the same inbox');
@@ -66,7 +66,7 @@ for my $round (1 .. 5)
 	eval { $run->finish };
 	like($err, qr/server closed the connection|terminating connection/, "cdp.run() killed at a random moment ($round)");
 }
-cmp_ok($hits, '>=', 4, 'it was in the middle of its work');
+cmp_ok($hits, '>=', 3, 'it was in the middle of its work');
 cmp_ok(waiting(), '<', $left, 'it got somewhere');
 $left = waiting();
 is($storm->safe_psql('postgres', 'SELECT count(*) FROM cdp.progress'), 0, 'nothing says that it still runs');
@@ -82,7 +82,7 @@ for my $round (1 .. 5)
 	sleep rand 0.4;
 	$hits += strike($pid, 'the worker');
 }
-cmp_ok($hits, '>=', 4, 'killed in the middle of its work');
+cmp_ok($hits, '>=', 3, 'killed in the middle of its work');
 cmp_ok(waiting(), '<', $left, 'it got somewhere');
 $left = waiting();
 
