@@ -1,5 +1,7 @@
 #!/usr/bin/python3
-"""Every sql block of README.md and docs/ stands in a regression test, and every text block in an expected output."""
+"""Every ```sql block of README.md and docs/ stands in a regression test, and every ```text block in an expected output.
+
+A word after sql (```sql meaning) marks a block that is not a statement, or whose output depends on the server."""
 import glob
 import os
 import re

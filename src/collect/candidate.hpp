@@ -45,7 +45,8 @@ struct Candidate {
 
 // Something a person did, as against something that was said about them.
 inline bool is_event(core::MessageType type) {
-  return type == core::MessageType::track || type == core::MessageType::page || type == core::MessageType::screen;
+  return type == core::MessageType::track || type == core::MessageType::page ||
+         type == core::MessageType::screen;
 }
 
 // Reads lines into candidates; those that cannot be read are quarantined with the reason, never thrown.
@@ -54,8 +55,8 @@ std::vector<Candidate> read(const std::vector<Incoming> &lines);
 // Finds or registers the source of every open candidate.
 void find_sources(std::vector<Candidate> &candidates, const std::vector<Incoming> &lines);
 
-// Claims the message keys of all open candidates, in key order so that two callers cannot deadlock: an open one
-// becomes accepted, or duplicate, or quarantined when the same messageId came with other content.
+// Claims the message keys of all open candidates, in key order so that two callers cannot deadlock: an open
+// one becomes accepted, or duplicate, or quarantined when the same messageId came with other content.
 void claim_keys(std::vector<Candidate> &candidates);
 
 // Writes the quarantined ones down.

@@ -90,13 +90,15 @@ std::vector<Candidate> read(const std::vector<Incoming> &lines) {
       return candidate;
     };
     if (lines[i].received_at > now) {
-      add(lines[i].text, {}).quarantine({"invalid_received_at", "the receipt time lies in the future",
-                                         core::format_iso8601(lines[i].received_at), ""});
+      add(lines[i].text, {})
+          .quarantine({"invalid_received_at", "the receipt time lies in the future",
+                       core::format_iso8601(lines[i].received_at), ""});
       continue;
     }
     if (lines[i].source.empty() || lines[i].source.size() > 255) {
-      add(lines[i].text, {}).quarantine({"invalid_source", "a source has a name of 1 to 255 bytes",
-                                         lines[i].source.substr(0, 100), ""});
+      add(lines[i].text, {})
+          .quarantine({"invalid_source", "a source has a name of 1 to 255 bytes",
+                       lines[i].source.substr(0, 100), ""});
       continue;
     }
     auto split = core::split_batch(lines[i].text);

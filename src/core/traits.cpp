@@ -35,7 +35,8 @@ Traits::Traits(std::string_view traits, std::string_view origins) {
 void Traits::offer(const std::string &raw_key, Golden golden) {
   auto [place, is_new] = golden_.try_emplace(raw_key, golden);
   auto &current = place->second;
-  if (!is_new && std::tie(golden.asserted_at, golden.decision_seq) >= std::tie(current.asserted_at, current.decision_seq))
+  if (!is_new && std::tie(golden.asserted_at, golden.decision_seq) >=
+                     std::tie(current.asserted_at, current.decision_seq))
     current = std::move(golden);
 }
 

@@ -12,9 +12,9 @@ DECLARE
     'cdp.events, cdp.assertions, cdp.profiles, cdp.segments, cdp.memberships, cdp.segment_errors, cdp.segment_members, '
     'cdp.membership_history TO %1$I',
     'GRANT EXECUTE ON FUNCTION cdp.lookup, cdp.current_profile, cdp.find_profiles, cdp.profile, cdp.members, '
-    'cdp.why_member, cdp.health TO %1$I',
+    'cdp.why_member, cdp.health, cdp_internal.refuse_segment TO %1$I',
     'GRANT USAGE ON SCHEMA cdp_segments TO %1$I', 'GRANT SELECT ON ALL TABLES IN SCHEMA cdp_segments TO %1$I'];
-  segmenting constant text[] := ARRAY['GRANT EXECUTE ON FUNCTION cdp.create_segment, cdp.drop_segment TO %1$I'];
+  segmenting constant text[] := ARRAY['GRANT EXECUTE ON FUNCTION cdp.create_segment, cdp.drop_segment, cdp.refresh_segment TO %1$I'];
   mending constant text[] := ARRAY[
     'GRANT SELECT, UPDATE (message, resolved_at, resolution) ON cdp.quarantine TO %1$I',
     'GRANT EXECUTE ON FUNCTION cdp.retry_quarantined TO %1$I'];

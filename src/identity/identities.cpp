@@ -33,7 +33,8 @@ void Identities::read(std::vector<Candidate> &candidates) {
     auto &carried = carried_[i];
     for (const auto &raw : candidate.message.identifiers) {
       auto index = intern(raw, candidate, carried);
-      if (index && std::find(carried.identifiers.begin(), carried.identifiers.end(), *index) == carried.identifiers.end())
+      if (index && std::find(carried.identifiers.begin(), carried.identifiers.end(), *index) ==
+                       carried.identifiers.end())
         carried.identifiers.push_back(*index);
     }
     if (carried.identifiers.empty()) {
@@ -41,13 +42,14 @@ void Identities::read(std::vector<Candidate> &candidates) {
                             candidate.message.message_id});
       continue;
     }
-    std::stable_sort(carried.identifiers.begin(), carried.identifiers.end(), [&](std::size_t a, std::size_t b) {
-      return identifiers_[a].priority > identifiers_[b].priority;
-    });
+    std::stable_sort(
+        carried.identifiers.begin(), carried.identifiers.end(),
+        [&](std::size_t a, std::size_t b) { return identifiers_[a].priority > identifiers_[b].priority; });
   }
 }
 
-const core::NormalizeResult &Identities::normalize(const core::RawIdentifier &raw, const Candidate &candidate) {
+const core::NormalizeResult &Identities::normalize(const core::RawIdentifier &raw,
+                                                   const Candidate &candidate) {
   const auto &type = types_.at(raw.type);
   const auto &region = candidate.message.region.empty() ? type.default_region : candidate.message.region;
   auto [entry, is_new] = normalized_.try_emplace({raw.type, raw.value, region});
@@ -158,9 +160,10 @@ void Identities::store_links(const std::vector<Candidate> &candidates,
     linked.push_back(candidates[i].received_at);
     messages.push_back(candidates[i].message.message_id);
   }
-  static pg::Statement insert("INSERT INTO cdp.links (identifier_id, other_identifier_id, decision_seq, source_id, "
-                              "linked_at, message_id) SELECT * FROM unnest($1, $2, $3, $4, $5, $6) "
-                              "ON CONFLICT DO NOTHING");
+  static pg::Statement insert(
+      "INSERT INTO cdp.links (identifier_id, other_identifier_id, decision_seq, source_id, "
+      "linked_at, message_id) SELECT * FROM unnest($1, $2, $3, $4, $5, $6) "
+      "ON CONFLICT DO NOTHING");
   pg::Params params;
   params.bigints(one).bigints(other).bigints(seqs).integers(sources).timestamps(linked).texts(messages);
   insert.run(params);
@@ -187,8 +190,9 @@ void Identities::store_refusals(const std::vector<Candidate> &candidates,
   }
   if (seqs.empty())
     return;
-  static pg::Statement insert("INSERT INTO cdp.refusals (decision_seq, type, value, reason, source_id, message_id, "
-                              "refused_at) SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7)");
+  static pg::Statement insert(
+      "INSERT INTO cdp.refusals (decision_seq, type, value, reason, source_id, message_id, "
+      "refused_at) SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7)");
   pg::Params params;
   params.bigints(seqs).texts(types).texts(values).texts(reasons).integers(sources).texts(messages);
   params.timestamps(refused_at);

@@ -49,7 +49,8 @@ struct Carried {
 struct Joined {
   std::size_t person = 0;          // node of the person from now on
   std::vector<std::size_t> merged; // nodes of people that were somebody until now and end here
-  std::vector<std::pair<std::int64_t, std::int64_t>> moves; // profile ids, from and to, whose identifiers change hands
+  std::vector<std::pair<std::int64_t, std::int64_t>>
+      moves; // profile ids, from and to, whose identifiers change hands
 };
 
 class Identities {
@@ -57,9 +58,9 @@ public:
   // Normalises the identifiers of all open candidates; one that has none left is quarantined.
   void read(std::vector<Candidate> &candidates);
 
-  // Keeps those of accepted messages, finds or inserts them (in key order) and locks their profiles (in id order,
-  // all or none, until nothing moved meanwhile), so that nobody else changes these people until commit.
-  // `lock` locks the profile rows given and is called again with more when a merge came in between.
+  // Keeps those of accepted messages, finds or inserts them (in key order) and locks their profiles (in id
+  // order, all or none, until nothing moved meanwhile), so that nobody else changes these people until
+  // commit. `lock` locks the profile rows given and is called again with more when a merge came in between.
   void settle(const std::vector<Candidate> &candidates,
               const std::function<void(const std::vector<std::int64_t> &)> &lock);
 
@@ -77,12 +78,15 @@ public:
   std::int64_t current(std::int64_t profile_id) { return people_.key(people_.find(node_of(profile_id))); }
   std::int64_t profile_id(std::size_t node) const { return people_.key(node); }
 
-  void store_links(const std::vector<Candidate> &candidates, const std::vector<std::int64_t> &decisions) const;
-  void store_refusals(const std::vector<Candidate> &candidates, const std::vector<std::int64_t> &decisions) const;
+  void store_links(const std::vector<Candidate> &candidates,
+                   const std::vector<std::int64_t> &decisions) const;
+  void store_refusals(const std::vector<Candidate> &candidates,
+                      const std::vector<std::int64_t> &decisions) const;
 
 private:
   const core::NormalizeResult &normalize(const core::RawIdentifier &raw, const Candidate &candidate);
-  std::optional<std::size_t> intern(const core::RawIdentifier &raw, const Candidate &candidate, Carried &carried);
+  std::optional<std::size_t> intern(const core::RawIdentifier &raw, const Candidate &candidate,
+                                    Carried &carried);
   void note_first_sight(const Candidate &candidate);
   void find_existing(std::vector<std::size_t> &missing);
   void insert_missing(const std::vector<std::size_t> &missing);
@@ -104,7 +108,8 @@ private:
 // Gives the identifiers of one profile to another, for many at once. No profile may be both `from` and `to`.
 void store_moves(const std::vector<std::pair<std::int64_t, std::int64_t>> &moves);
 
-// The person of a message that came before, by the first identifier on it that is known; 0 when there is none.
+// The person of a message that came before, by the first identifier on it that is known; 0 when there is
+// none.
 std::int64_t find_person(const Candidate &candidate);
 
 } // namespace cdp::identity

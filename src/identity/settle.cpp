@@ -60,7 +60,8 @@ void Identities::settle(const std::vector<Candidate> &candidates,
     ids.push_back(id);
   std::sort(ids.begin(), ids.end());
   auto people = read_people(ids);
-  // A merge that commits while we wait may give an id out of order: let all locks go and take the whole set anew.
+  // A merge that commits while we wait may give an id out of order: let all locks go and take the whole set
+  // anew.
   while (!ids.empty() && !pg::try_in_subtransaction([&] {
     lock(people);
     auto now = read_people(ids);
@@ -154,7 +155,8 @@ std::int64_t find_person(const Candidate &candidate) {
 }
 
 std::vector<std::int64_t> Identities::read_people(const std::vector<std::int64_t> &ids) {
-  static pg::Statement select("SELECT identifier_id, profile_id FROM cdp.identifiers WHERE identifier_id = ANY ($1)");
+  static pg::Statement select(
+      "SELECT identifier_id, profile_id FROM cdp.identifiers WHERE identifier_id = ANY ($1)");
   auto rows = select.run(pg::Params().bigints(ids));
   std::set<std::int64_t> people;
   for (std::size_t i = 0; i < rows.size(); ++i) {

@@ -13,7 +13,9 @@ inline std::string text_argument(FunctionCallInfo fcinfo, int number) {
 }
 
 inline Datum text_result(std::string_view value) {
-  return call([&] { return PointerGetDatum(cstring_to_text_with_len(value.data(), static_cast<int>(value.size()))); });
+  return call([&] {
+    return PointerGetDatum(cstring_to_text_with_len(value.data(), static_cast<int>(value.size())));
+  });
 }
 
 } // namespace cdp::pg

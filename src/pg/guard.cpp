@@ -33,12 +33,13 @@ void describe(Report &report, const Error &error) noexcept {
 void raise(const Report &report) {
   if (report.rethrow)
     ReThrowError(report.rethrow);
-  const char *fallback = report.sqlstate == ERRCODE_OUT_OF_MEMORY ? "out of memory" : "unexpected C++ exception";
-  ereport(ERROR, (errcode(report.sqlstate), errmsg_internal("%s", report.message ? report.message : fallback),
-                  report.detail ? errdetail_internal("%s", report.detail) : 0,
-                  report.hint ? errhint("%s", report.hint) : 0,
-                  report.text ? internalerrquery(report.text) : 0,
-                  report.text ? internalerrposition(report.position) : 0));
+  const char *fallback =
+      report.sqlstate == ERRCODE_OUT_OF_MEMORY ? "out of memory" : "unexpected C++ exception";
+  ereport(ERROR,
+          (errcode(report.sqlstate), errmsg_internal("%s", report.message ? report.message : fallback),
+           report.detail ? errdetail_internal("%s", report.detail) : 0,
+           report.hint ? errhint("%s", report.hint) : 0, report.text ? internalerrquery(report.text) : 0,
+           report.text ? internalerrposition(report.position) : 0));
   pg_unreachable();
 }
 

@@ -1,10 +1,10 @@
 // The wall between C++ exceptions and PostgreSQL's longjmp.
 //
-//   SQL -> CDP_FUNCTION(name) -> guarded(body)     a C++ exception becomes an ereport, after all frames are unwound
-//   C++ -> pg::call([&] { backend calls })         an ereport becomes the exception PgError
+//   SQL -> CDP_FUNCTION(name) -> guarded(body)     a C++ exception becomes an ereport, after all frames are
+//   unwound C++ -> pg::call([&] { backend calls })         an ereport becomes the exception PgError
 //
-// Rules: every backend call that can ereport goes through pg::call; the lambda owns nothing with a destructor;
-// a PgError is never swallowed, except by pg::subtransaction, because the transaction is dirty.
+// Rules: every backend call that can ereport goes through pg::call; the lambda owns nothing with a
+// destructor; a PgError is never swallowed, except by pg::subtransaction, because the transaction is dirty.
 #pragma once
 #include "pg/pg.hpp"
 
@@ -36,7 +36,8 @@ private:
 
 namespace pg {
 
-// An error the backend raised inside call(). The ErrorData lives in the memory context that was current there.
+// An error the backend raised inside call(). The ErrorData lives in the memory context that was current
+// there.
 class PgError : public std::exception {
 public:
   explicit PgError(ErrorData *data) noexcept : data_(data) {}

@@ -37,7 +37,9 @@ ContentHash::ContentHash() {
   must(context_ && pg_cryptohash_init(static_cast<pg_cryptohash_ctx *>(context_)) == 0);
 }
 
-ContentHash::~ContentHash() { pg_cryptohash_free(static_cast<pg_cryptohash_ctx *>(context_)); }
+ContentHash::~ContentHash() {
+  pg_cryptohash_free(static_cast<pg_cryptohash_ctx *>(context_));
+}
 
 ContentHash &ContentHash::add(std::string_view part) {
   add(static_cast<std::int64_t>(part.size()));
@@ -46,7 +48,8 @@ ContentHash &ContentHash::add(std::string_view part) {
 }
 
 void ContentHash::add_bytes(const void *bytes, std::size_t size) {
-  must(pg_cryptohash_update(static_cast<pg_cryptohash_ctx *>(context_), static_cast<const uint8 *>(bytes), size) == 0);
+  must(pg_cryptohash_update(static_cast<pg_cryptohash_ctx *>(context_), static_cast<const uint8 *>(bytes),
+                            size) == 0);
 }
 
 ContentHash &ContentHash::add(std::int64_t part) {

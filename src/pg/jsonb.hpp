@@ -1,4 +1,5 @@
-// JSON text to jsonb and back, and hashes of content. Results live in the current memory context; may throw PgError.
+// JSON text to jsonb and back, and hashes of content. Results live in the current memory context; may throw
+// PgError.
 #pragma once
 #include "pg/guard.hpp"
 
@@ -11,8 +12,8 @@ void *parse_jsonb(const std::string &text);
 // The view lives as long as the memory context; empty for nullptr.
 std::string_view jsonb_text(void *jsonb);
 
-// Collects the parts of a content and gives the first 128 bits of the SHA-256 over them; lengths are hashed too, so
-// that no part runs into the next.
+// Collects the parts of a content and gives the first 128 bits of the SHA-256 over them; lengths are hashed
+// too, so that no part runs into the next.
 class ContentHash {
 public:
   ContentHash();
@@ -32,7 +33,11 @@ private:
 // First 128 bits of the SHA-256 of the text itself, as sha256(convert_to(text, 'UTF8')) gives in SQL.
 pg_uuid_t hash_text(std::string_view text);
 
-inline bool operator==(const pg_uuid_t &a, const pg_uuid_t &b) { return memcmp(a.data, b.data, UUID_LEN) == 0; }
-inline bool operator<(const pg_uuid_t &a, const pg_uuid_t &b) { return memcmp(a.data, b.data, UUID_LEN) < 0; }
+inline bool operator==(const pg_uuid_t &a, const pg_uuid_t &b) {
+  return memcmp(a.data, b.data, UUID_LEN) == 0;
+}
+inline bool operator<(const pg_uuid_t &a, const pg_uuid_t &b) {
+  return memcmp(a.data, b.data, UUID_LEN) < 0;
+}
 
 } // namespace cdp::pg

@@ -1,13 +1,13 @@
-// The one header that includes PostgreSQL. Always the LAST include of a file: its macros (LOG, ERROR, printf, ...)
-// break the headers of other libraries.
+// The one header that includes PostgreSQL. Always the LAST include of a file: its macros (LOG, ERROR, printf,
+// ...) break the headers of other libraries.
 #pragma once
 #include <cstddef>
 #include <cstdint>
 #include <cxxabi.h>
 #include <exception>
 #include <functional>
-#include <memory>
 #include <initializer_list>
+#include <memory>
 #include <new>
 #include <string>
 #include <string_view>
@@ -26,6 +26,7 @@ extern "C" {
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"

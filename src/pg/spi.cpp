@@ -21,28 +21,40 @@ Params &Params::add(Oid type, Datum value, bool is_null) {
   return *this;
 }
 
-Params &Params::bigint(std::int64_t value) { return add(INT8OID, Int64GetDatum(value)); }
-Params &Params::integer(std::int32_t value) { return add(INT4OID, Int32GetDatum(value)); }
-Params &Params::boolean(bool value) { return add(BOOLOID, BoolGetDatum(value)); }
-Params &Params::timestamp(Timestamp value) { return add(TIMESTAMPTZOID, TimestampTzGetDatum(value)); }
-
-static Datum text_datum(std::string_view value) {
-  return call([&] { return PointerGetDatum(cstring_to_text_with_len(value.data(), static_cast<int>(value.size()))); });
+Params &Params::bigint(std::int64_t value) {
+  return add(INT8OID, Int64GetDatum(value));
+}
+Params &Params::integer(std::int32_t value) {
+  return add(INT4OID, Int32GetDatum(value));
+}
+Params &Params::boolean(bool value) {
+  return add(BOOLOID, BoolGetDatum(value));
+}
+Params &Params::timestamp(Timestamp value) {
+  return add(TIMESTAMPTZOID, TimestampTzGetDatum(value));
 }
 
-Params &Params::text(std::string_view value) { return add(TEXTOID, text_datum(value)); }
+static Datum text_datum(std::string_view value) {
+  return call([&] {
+    return PointerGetDatum(cstring_to_text_with_len(value.data(), static_cast<int>(value.size())));
+  });
+}
+
+Params &Params::text(std::string_view value) {
+  return add(TEXTOID, text_datum(value));
+}
 
 Params &Params::optional_text(const std::optional<std::string> &value) {
   return value ? text(*value) : add(TEXTOID, 0, true);
 }
 
-Params &Params::add_array(Oid element, std::vector<Datum> &values, const bool *nulls, int length, bool by_value,
-                          char align) {
+Params &Params::add_array(Oid element, std::vector<Datum> &values, const bool *nulls, int length,
+                          bool by_value, char align) {
   return add(get_array_type(element), call([&] {
                int dims[1] = {static_cast<int>(values.size())};
                int lower[1] = {1};
-               return PointerGetDatum(construct_md_array(values.data(), const_cast<bool *>(nulls), 1, dims, lower,
-                                                         element, length, by_value, align));
+               return PointerGetDatum(construct_md_array(values.data(), const_cast<bool *>(nulls), 1, dims,
+                                                         lower, element, length, by_value, align));
              }));
 }
 
@@ -117,14 +129,26 @@ bool Rows::is_null(std::size_t row, int column) const {
   return is_null;
 }
 
-std::int64_t Rows::bigint(std::size_t row, int column) const { return DatumGetInt64(datum(row, column)); }
-std::int32_t Rows::integer(std::size_t row, int column) const { return DatumGetInt32(datum(row, column)); }
-bool Rows::boolean(std::size_t row, int column) const { return DatumGetBool(datum(row, column)); }
-Timestamp Rows::timestamp(std::size_t row, int column) const { return DatumGetTimestampTz(datum(row, column)); }
+std::int64_t Rows::bigint(std::size_t row, int column) const {
+  return DatumGetInt64(datum(row, column));
+}
+std::int32_t Rows::integer(std::size_t row, int column) const {
+  return DatumGetInt32(datum(row, column));
+}
+bool Rows::boolean(std::size_t row, int column) const {
+  return DatumGetBool(datum(row, column));
+}
+Timestamp Rows::timestamp(std::size_t row, int column) const {
+  return DatumGetTimestampTz(datum(row, column));
+}
 
-pg_uuid_t Rows::uuid(std::size_t row, int column) const { return *DatumGetUUIDP(datum(row, column)); }
+pg_uuid_t Rows::uuid(std::size_t row, int column) const {
+  return *DatumGetUUIDP(datum(row, column));
+}
 
-Oid Rows::type(int column) const { return SPI_gettypeid(table_->tupdesc, column); }
+Oid Rows::type(int column) const {
+  return SPI_gettypeid(table_->tupdesc, column);
+}
 
 std::string Rows::text(std::size_t row, int column) const {
   const Oid type_id = type(column);
@@ -171,16 +195,26 @@ Rows Statement::run(const Params &params) {
     });
   }
   const int code = call([&] {
-    return SPI_execute_plan(plan_, const_cast<Datum *>(params.values().data()), params.nulls().data(), false, 0);
+    return SPI_execute_plan(plan_, const_cast<Datum *>(params.values().data()), params.nulls().data(), false,
+                            0);
   });
   return finish(code, sql_);
 }
 
+void need_read_committed() {
+  if (IsolationUsesXactSnapshot())
+    throw Error(
+        ERRCODE_ACTIVE_SQL_TRANSACTION, "cdp writes only at isolation level READ COMMITTED",
+        "After waiting for a lock, REPEATABLE READ and SERIALIZABLE read people as they were before, and "
+        "merges would be lost.",
+        "Use BEGIN ISOLATION LEVEL READ COMMITTED for transactions that write with cdp.");
+}
+
 Rows run_once(const std::string &sql, const Params &params, bool read_only) {
   const int code = call([&] {
-    return SPI_execute_with_args(sql.c_str(), static_cast<int>(params.types().size()),
-                                 const_cast<Oid *>(params.types().data()),
-                                 const_cast<Datum *>(params.values().data()), params.nulls().data(), read_only, 0);
+    return SPI_execute_with_args(
+        sql.c_str(), static_cast<int>(params.types().size()), const_cast<Oid *>(params.types().data()),
+        const_cast<Datum *>(params.values().data()), params.nulls().data(), read_only, 0);
   });
   return finish(code, sql.c_str());
 }

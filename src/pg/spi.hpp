@@ -12,8 +12,8 @@ namespace cdp::pg {
 
 using core::Timestamp;
 
-// An SPI connection. On an exception it is left open on purpose: the error still lives in its memory, and abort
-// closes it.
+// An SPI connection. On an exception it is left open on purpose: the error still lives in its memory, and
+// abort closes it.
 class Session {
 public:
   Session();
@@ -50,7 +50,8 @@ public:
 
 private:
   Params &add(Oid type, Datum value, bool is_null = false);
-  Params &add_array(Oid element, std::vector<Datum> &values, const bool *nulls, int length, bool by_value, char align);
+  Params &add_array(Oid element, std::vector<Datum> &values, const bool *nulls, int length, bool by_value,
+                    char align);
 
   std::vector<Oid> types_;
   std::vector<Datum> values_;
@@ -96,5 +97,9 @@ private:
 
 // Run a text once, without keeping a plan.
 Rows run_once(const std::string &sql, const Params &params = {}, bool read_only = false);
+
+// Refuses isolation above READ COMMITTED, with a hint. Whoever writes waits for locks and must then see what
+// was committed meanwhile.
+void need_read_committed();
 
 } // namespace cdp::pg

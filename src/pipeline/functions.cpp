@@ -14,11 +14,13 @@ namespace {
 constexpr std::int64_t kMostBytes = 32 << 20; // of inbox lines decided at once
 
 std::string jsonb_argument(FunctionCallInfo fcinfo, int number) {
-  return std::string(pg::jsonb_text(pg::call([&] { return static_cast<void *>(PG_DETOAST_DATUM(PG_GETARG_DATUM(number))); })));
+  return std::string(pg::jsonb_text(
+      pg::call([&] { return static_cast<void *>(PG_DETOAST_DATUM(PG_GETARG_DATUM(number))); })));
 }
 
 Datum counts(FunctionCallInfo fcinfo, const pipeline::Outcome &outcome) {
-  Datum values[3] = {Int64GetDatum(outcome.count(Fate::accepted)), Int64GetDatum(outcome.count(Fate::duplicate)),
+  Datum values[3] = {Int64GetDatum(outcome.count(Fate::accepted)),
+                     Int64GetDatum(outcome.count(Fate::duplicate)),
                      Int64GetDatum(outcome.count(Fate::quarantined))};
   return pg::call([&] {
     TupleDesc row;
@@ -46,16 +48,17 @@ CDP_FUNCTION(cdp_ingest) {
 
 // cdp_internal.accept(message jsonb, source text): one message of a friendly function; refuses with an error.
 CDP_FUNCTION(cdp_accept) {
-  const collect::Incoming line{pg::text_argument(fcinfo, 1), std::nullopt, GetCurrentTransactionStartTimestamp(),
-                               jsonb_argument(fcinfo, 0)};
+  const collect::Incoming line{pg::text_argument(fcinfo, 1), std::nullopt,
+                               GetCurrentTransactionStartTimestamp(), jsonb_argument(fcinfo, 0)};
   pg::Session session;
   auto outcome = pipeline::ingest({line});
   if (outcome.candidates.size() != 1)
     throw Error(ERRCODE_INTERNAL_ERROR, "one message was expected");
   const auto &one = outcome.candidates.front();
   if (one.fate == Fate::quarantined)
-    throw Error(ERRCODE_INVALID_PARAMETER_VALUE, "message refused: " + one.refusal.reason, one.refusal.detail,
-                "Messages sent with cdp.ingest() or the inbox go to cdp.quarantine instead, and the rest goes on.");
+    throw Error(
+        ERRCODE_INVALID_PARAMETER_VALUE, "message refused: " + one.refusal.reason, one.refusal.detail,
+        "Messages sent with cdp.ingest() or the inbox go to cdp.quarantine instead, and the rest goes on.");
   const auto person = one.fate == Fate::accepted ? outcome.profile_ids.front() : identity::find_person(one);
   if (person == 0)
     PG_RETURN_NULL();
@@ -65,7 +68,8 @@ CDP_FUNCTION(cdp_accept) {
 // cdp_internal.drain_inbox(most integer): decides the oldest lines of the inbox; how many.
 CDP_FUNCTION(cdp_drain_inbox) {
   pg::Session session;
-  pg::run_once("SELECT pg_catalog.pg_advisory_xact_lock('cdp.inbox'::pg_catalog.regclass::pg_catalog.int4, 0)");
+  pg::run_once(
+      "SELECT pg_catalog.pg_advisory_xact_lock('cdp.inbox'::pg_catalog.regclass::pg_catalog.int4, 0)");
   // Lines may be long: what is read at once is bounded in bytes, too.
   static pg::Statement select(
       "SELECT inbox_id, source, import, received_at, message FROM ("
@@ -92,9 +96,10 @@ CDP_FUNCTION(cdp_drain_inbox) {
 // cdp_internal.retry_quarantined(ids bigint[]): tries these again, in order; a row each, with its fate now.
 CDP_FUNCTION(cdp_retry_quarantined) {
   pg::Session session;
-  static pg::Statement select("SELECT quarantine_id, source, import, received_at, message FROM cdp.quarantine "
-                              "WHERE quarantine_id = ANY ($1) AND resolved_at IS NULL "
-                              "ORDER BY quarantine_id FOR UPDATE");
+  static pg::Statement select(
+      "SELECT quarantine_id, source, import, received_at, message FROM cdp.quarantine "
+      "WHERE quarantine_id = ANY ($1) AND resolved_at IS NULL "
+      "ORDER BY quarantine_id FOR UPDATE");
   pg::Params wanted;
   wanted.datum(INT8ARRAYOID, PG_GETARG_DATUM(0));
   auto rows = select.run(wanted);
@@ -103,7 +108,8 @@ CDP_FUNCTION(cdp_retry_quarantined) {
     lines.push_back({rows.text(i, 2), rows.optional_text(i, 3), rows.timestamp(i, 4), rows.text(i, 5)});
   auto outcome = pipeline::ingest(lines);
 
-  // A line that holds a batch is resolved when all of it is; what is still refused keeps its row, with today's reason.
+  // A line that holds a batch is resolved when all of it is; what is still refused keeps its row, with
+  // today's reason.
   std::vector<std::int64_t> ids;
   std::vector<std::string> fates, codes, reasons, details;
   for (std::size_t i = 0; i < rows.size(); ++i) {

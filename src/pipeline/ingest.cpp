@@ -55,9 +55,10 @@ void store_events(const std::vector<Candidate> &candidates, const std::vector<st
   }
   if (ids.empty())
     return;
-  static pg::Statement insert("INSERT INTO cdp.event_records (event_id, identifier_id, source_id, type, event, "
-                              "occurred_at, received_at, message_id, properties, context, extra) "
-                              "SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)");
+  static pg::Statement insert(
+      "INSERT INTO cdp.event_records (event_id, identifier_id, source_id, type, event, "
+      "occurred_at, received_at, message_id, properties, context, extra) "
+      "SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)");
   pg::Params params;
   params.bigints(ids).bigints(identifiers).integers(sources).texts(types).optional_texts(events);
   params.timestamps(occurred).timestamps(received).texts(messages);
@@ -109,7 +110,6 @@ public:
     }
     for (auto &wave : waves_) {
       identity::store_moves(wave.moves);
-      std::erase_if(wave.steps, [](const segment::Step &step) { return step.from >= step.until; });
       evaluation_.evaluate(wave.steps);
     }
   }
@@ -149,27 +149,20 @@ private:
   identity::Identities &identities_;
   profile::People &people_;
   segment::Evaluation &evaluation_;
-  std::vector<std::size_t> wave_of_;                               // a node each
-  std::vector<std::pair<std::size_t, std::size_t>> last_step_;     // a node each: wave and index
+  std::vector<std::size_t> wave_of_;                           // a node each
+  std::vector<std::pair<std::size_t, std::size_t>> last_step_; // a node each: wave and index
   std::vector<Wave> waves_;
 };
-
-void refuse_snapshot_isolation() {
-  if (IsolationUsesXactSnapshot())
-    throw Error(ERRCODE_ACTIVE_SQL_TRANSACTION, "cdp writes only at isolation level READ COMMITTED",
-                "After waiting for a lock, REPEATABLE READ and SERIALIZABLE read people as they were before, and "
-                "merges would be lost.",
-                "Use BEGIN ISOLATION LEVEL READ COMMITTED for transactions that send messages to cdp.");
-}
 
 } // namespace
 
 std::int64_t Outcome::count(Fate fate) const {
-  return std::count_if(candidates.begin(), candidates.end(), [&](const Candidate &one) { return one.fate == fate; });
+  return std::count_if(candidates.begin(), candidates.end(),
+                       [&](const Candidate &one) { return one.fate == fate; });
 }
 
 Outcome ingest(const std::vector<collect::Incoming> &lines) {
-  refuse_snapshot_isolation();
+  pg::need_read_committed();
   const pg_uuid_t secret = make_ready();
   segment::Evaluation evaluation;
 

@@ -4,7 +4,8 @@
 
 namespace cdp::pipeline {
 
-// What became of a batch. profile_ids[i] is the person of accepted candidate i when the batch was decided, else 0.
+// What became of a batch. profile_ids[i] is the person of accepted candidate i when the batch was decided,
+// else 0.
 struct Outcome {
   std::vector<collect::Candidate> candidates;
   std::vector<std::int64_t> profile_ids;

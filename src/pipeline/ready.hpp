@@ -4,8 +4,8 @@
 
 namespace cdp::pipeline {
 
-// Keeps the segments' definitions as they are until commit, makes the database ready at first use, and returns its
-// secret for public ids.
+// Keeps the segments' definitions as they are until commit, makes the database ready at first use, and
+// returns its secret for public ids.
 pg_uuid_t make_ready();
 
 } // namespace cdp::pipeline

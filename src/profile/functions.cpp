@@ -25,4 +25,6 @@ CDP_FUNCTION(cdp_normalize) {
 }
 
 // cdp.normalizer_version()
-CDP_FUNCTION(cdp_normalizer_version) { return pg::text_result(core::normalizer_version()); }
+CDP_FUNCTION(cdp_normalizer_version) {
+  return pg::text_result(core::normalizer_version());
+}

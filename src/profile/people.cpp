@@ -36,8 +36,9 @@ const std::string &Person::origins() {
 }
 
 void People::lock(const std::vector<std::int64_t> &profile_ids) {
-  static pg::Statement select("SELECT profile_id, traits::text, trait_origins::text, last_seen_at FROM cdp.profiles "
-                              "WHERE profile_id = ANY ($1) ORDER BY profile_id FOR UPDATE");
+  static pg::Statement select(
+      "SELECT profile_id, traits::text, trait_origins::text, last_seen_at FROM cdp.profiles "
+      "WHERE profile_id = ANY ($1) ORDER BY profile_id FOR UPDATE");
   auto rows = select.run(pg::Params().bigints(profile_ids));
   people_.clear();
   for (std::size_t i = 0; i < rows.size(); ++i)
@@ -81,9 +82,10 @@ void People::insert_new(const pg_uuid_t &secret) {
     origins.push_back(person.origins());
     seen.push_back(person.last_seen_at);
   }
-  static pg::Statement insert("INSERT INTO cdp.profiles (profile_id, public_id, traits, trait_origins, last_seen_at) "
-                              "SELECT n.id, n.public_id, n.traits::pg_catalog.jsonb, n.origins::pg_catalog.jsonb, n.seen "
-                              "FROM unnest($1, $2, $3, $4, $5) AS n (id, public_id, traits, origins, seen)");
+  static pg::Statement insert(
+      "INSERT INTO cdp.profiles (profile_id, public_id, traits, trait_origins, last_seen_at) "
+      "SELECT n.id, n.public_id, n.traits::pg_catalog.jsonb, n.origins::pg_catalog.jsonb, n.seen "
+      "FROM unnest($1, $2, $3, $4, $5) AS n (id, public_id, traits, origins, seen)");
   pg::Params params;
   params.bigints(ids).uuids(public_ids).texts(traits).texts(origins).timestamps(seen);
   insert.run(params);
@@ -115,8 +117,8 @@ void People::update_touched() {
   update.run(params);
 }
 
-void store_assertions(const std::vector<collect::Candidate> &candidates, const std::vector<std::int64_t> &decisions,
-                      const std::vector<std::int64_t> &owners) {
+void store_assertions(const std::vector<collect::Candidate> &candidates,
+                      const std::vector<std::int64_t> &decisions, const std::vector<std::int64_t> &owners) {
   std::vector<std::int64_t> seqs, identifiers;
   std::vector<std::int32_t> sources;
   std::vector<std::string> types, messages;
@@ -143,12 +145,14 @@ void store_assertions(const std::vector<collect::Candidate> &candidates, const s
   }
   if (seqs.empty())
     return;
-  static pg::Statement insert("INSERT INTO cdp.assertions (decision_seq, identifier_id, source_id, type, group_id, "
-                              "asserted_at, received_at, message_id, traits, context, extra) "
-                              "SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)");
+  static pg::Statement insert(
+      "INSERT INTO cdp.assertions (decision_seq, identifier_id, source_id, type, group_id, "
+      "asserted_at, received_at, message_id, traits, context, extra) "
+      "SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)");
   pg::Params params;
   params.bigints(seqs).bigints(identifiers).integers(sources).texts(types).optional_texts(groups);
-  params.timestamps(asserted).timestamps(received).texts(messages).jsonbs(traits).jsonbs(contexts).jsonbs(extras);
+  params.timestamps(asserted).timestamps(received).texts(messages).jsonbs(traits).jsonbs(contexts).jsonbs(
+      extras);
   insert.run(params);
 }
 

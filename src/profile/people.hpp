@@ -59,7 +59,7 @@ private:
 };
 
 // Writes the identify, group and alias messages of a batch as assertions, each owned by owners[i].
-void store_assertions(const std::vector<collect::Candidate> &candidates, const std::vector<std::int64_t> &decisions,
-                      const std::vector<std::int64_t> &owners);
+void store_assertions(const std::vector<collect::Candidate> &candidates,
+                      const std::vector<std::int64_t> &decisions, const std::vector<std::int64_t> &owners);
 
 } // namespace cdp::profile

@@ -3,26 +3,17 @@
 #include "segment/statements.hpp"
 #include "segment/store.hpp"
 
+#include "pg/function.hpp"
 #include "pg/spi.hpp"
-
-extern "C" {
-#include "utils/acl.h"
-}
-#undef printf
-#undef snprintf
 
 namespace {
 
 using namespace cdp;
 
-std::string text_argument(FunctionCallInfo fcinfo, int number) {
-  return pg::call([&] { return text_to_cstring(PG_GETARG_TEXT_PP(number)); });
-}
-
 std::string required(FunctionCallInfo fcinfo, int number, const char *what) {
   if (PG_ARGISNULL(number))
     throw Error(ERRCODE_NULL_VALUE_NOT_ALLOWED, std::string(what) + " must not be null");
-  return text_argument(fcinfo, number);
+  return pg::text_argument(fcinfo, number);
 }
 
 void check_name(const std::string &name) {
@@ -44,15 +35,8 @@ void check_time_zone(const std::string &zone) {
                 "Use a full name, such as Europe/Amsterdam; see pg_timezone_names.");
 }
 
-// A query waits for this lock, and must then see what was committed meanwhile.
-void refuse_snapshot_isolation() {
-  if (IsolationUsesXactSnapshot())
-    throw Error(ERRCODE_ACTIVE_SQL_TRANSACTION, "cdp writes only at isolation level READ COMMITTED", {},
-                "Use BEGIN ISOLATION LEVEL READ COMMITTED.");
-}
-
 void lock_segments() {
-  refuse_snapshot_isolation();
+  pg::need_read_committed();
   pg::run_once("LOCK TABLE cdp.segments IN EXCLUSIVE MODE"); // ingestion holds ROW SHARE until it commits
 }
 
@@ -108,9 +92,9 @@ std::int32_t insert_segment(const std::string &name, const std::string &rule,
 // for our tables.
 CDP_FUNCTION(cdp_create_segment) {
   const auto name = required(fcinfo, 0, "name"), rule = required(fcinfo, 1, "rule");
-  const auto per = PG_ARGISNULL(2) ? std::nullopt : std::optional(text_argument(fcinfo, 2));
+  const auto per = PG_ARGISNULL(2) ? std::nullopt : std::optional(pg::text_argument(fcinfo, 2));
   auto settings = pg::current_settings();
-  settings.time_zone = PG_ARGISNULL(3) ? "UTC" : text_argument(fcinfo, 3);
+  settings.time_zone = PG_ARGISNULL(3) ? "UTC" : pg::text_argument(fcinfo, 3);
 
   pg::Session session;
   pg::AsExtension extension(fcinfo->flinfo->fn_oid);
@@ -165,7 +149,7 @@ CDP_FUNCTION(cdp_explain_segment) {
   pg::call([&] { InitMaterializedSRF(fcinfo, 0); });
   auto *result = reinterpret_cast<ReturnSetInfo *>(fcinfo->resultinfo);
   pg::Session session;
-  const auto traits = text_argument(fcinfo, 2);
+  const auto traits = pg::text_argument(fcinfo, 2);
   auto rows = segment::judge_of(segment_id)
                   .explain(profile_id, traits, GetCurrentTransactionStartTimestamp(), session);
   for (std::size_t row = 0; row < rows.size(); ++row) {
@@ -184,11 +168,11 @@ CDP_FUNCTION(cdp_explain_segment) {
 CDP_FUNCTION(cdp_query_as_owner) {
   pg::RuleSettings settings;
   settings.owner = pg::call([&] { return NameStr(*PG_GETARG_NAME(0)); });
-  settings.time_zone = text_argument(fcinfo, 1);
-  settings.search_path = text_argument(fcinfo, 2);
-  settings.datestyle = text_argument(fcinfo, 3);
-  settings.intervalstyle = text_argument(fcinfo, 4);
-  const auto query = text_argument(fcinfo, 5);
+  settings.time_zone = pg::text_argument(fcinfo, 1);
+  settings.search_path = pg::text_argument(fcinfo, 2);
+  settings.datestyle = pg::text_argument(fcinfo, 3);
+  settings.intervalstyle = pg::text_argument(fcinfo, 4);
+  const auto query = pg::text_argument(fcinfo, 5);
   pg::call([&] { InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC); });
   auto *result = reinterpret_cast<ReturnSetInfo *>(fcinfo->resultinfo);
   pg::Session session;

@@ -24,7 +24,7 @@ import shrink
 from history import Examiner, History, midnight
 from oracles import Difference
 
-SHARE = 4  # neighbours have the same rules, since compiling them takes longer than a history
+SHARE = 2  # neighbours have the same rules, since compiling them takes longer than a history
 
 
 def options():

@@ -305,9 +305,12 @@ class Generator:
         if random.random() < 0.05:
             document["integrations"] = {"All": random.random() < 0.5}
         self.set_times(document, message)
-        if random.random() < 0.75:
+        roll = random.random()
+        if roll < 0.75:
             self.ids += 1
             document["messageId"] = message.message_id = f"m{self.ids}"
+        elif roll < 0.8 and self.ids:  # somebody else's messageId: a conflict, unless that one never got in
+            document["messageId"] = message.message_id = f"m{random.randint(1, self.ids)}"
         timed = "timestamp" in document or "originalTimestamp" in document
         message.anew = not message.message_id and not timed
         message.refused = refused

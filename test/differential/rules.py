@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-SPANS = ["6 hours", "1 day", "36 hours", "3 days", "7 days", "2 weeks", "30 days", "90 days", "1 day 00:00:00.000001"]
+SPANS = ["1 minute", "6 hours", "1 day", "36 hours", "3 days", "7 days", "2 weeks", "30 days", "90 days", "1 day 00:00:00.000001"]
 CALENDAR = ["1 month", "3 months", "1 month 3 days", "1 year"]
 COMPARE = [">", ">=", "<", "<=", "=", "<>"]
 
@@ -44,7 +44,7 @@ class Maker:
             return self.leaf()
         parts = [self.condition(depth - 1) for _ in range(random.choice([2, 2, 3]))]
         joined = random.choice([" AND ", " AND ", " OR "]).join(parts)
-        return f"NOT ({joined})" if random.random() < 0.15 else f"({joined})"
+        return random.choice(["({})"] * 9 + ["NOT ({})", "({}) IS NOT TRUE", "coalesce({}, true)"]).format(joined)
 
     def leaf(self):
         return self.random.choice([
@@ -92,7 +92,13 @@ class Maker:
         if random.random() < 0.75 or not parts:
             parts.append(self.window() if random.random() < 0.8 else self.two_sided())
         random.shuffle(parts)
-        return f" FILTER (WHERE {' AND '.join(parts)})"
+        text = " AND ".join(parts)
+        if random.random() < 0.2:  # where unknown is not false
+            text = random.choice(["NOT ({})", "({}) IS NOT TRUE", "coalesce({}, true)", "({}) IS NULL", "NOT ({}) OR event = 'Bought'",
+                                  "CASE WHEN {} THEN false ELSE event <> 'Mailed' END"]).format(text)
+        elif random.random() < 0.1:
+            text = " OR ".join(parts)
+        return f" FILTER (WHERE {text})"
 
     # Conditions.
     def count(self):

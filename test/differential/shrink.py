@@ -14,13 +14,16 @@ def report(examiner, history, difference):
         history, difference = smaller(examiner, history, difference)
     except Exception as error:
         difference.text += f"\n(could not make it smaller: {error!r})"
-    lines = [f"{difference.oracle}: {difference.text}", f"way: {getattr(difference, 'way', '-')}"]
+    way = getattr(difference, "way", "-")
+    lines = [f"{difference.oracle}: {difference.text}", f"way: {way}"]
     if difference.rule:
         lines += [f"rule: {difference.rule}"]
     lines += [f"messages, {len(history.messages)}:"]
     for message in history.messages:
         text = message.text.replace("'", "''")
-        lines.append(f"SELECT cdp.ingest('{text}', '{message.source}', '{iso(message.received_at)}');")
+        values = f"'{text}', '{message.source}', '{iso(message.received_at)}'"
+        lines.append(f"INSERT INTO cdp.inbox (message, source, received_at) VALUES ({values});" if "inbox" in way else
+                     f"SELECT cdp.ingest({values});")
     return "\n".join(lines)
 
 

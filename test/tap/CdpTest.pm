@@ -131,6 +131,7 @@ sub cdp_state
 sub same_state
 {
 	my ($got, $expected, $name) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
 	my (%more, @differences);
 	$more{$_}++ for split /\n/, $got;
 	$more{$_}-- for split /\n/, $expected;
@@ -182,6 +183,7 @@ sub answers
 sub verified
 {
 	my ($node, $database, $name) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
 	Test::More::is($node->safe_psql($database, 'SELECT * FROM cdp.verify()'), '', $name // 'cdp.verify() finds nothing');
 	return;
 }
