@@ -1,4 +1,5 @@
 -- Installing and removing cdp.
+\set SHOW_CONTEXT never
 CREATE EXTENSION cdp;
 SELECT extversion FROM pg_extension WHERE extname = 'cdp';
 

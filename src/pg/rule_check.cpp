@@ -250,7 +250,7 @@ private:
       return;
     locations.push_back(constant->location);
     for (int location : locations)
-      texts_[location] += std::string(" ") + strVal(&constant->val);
+      texts_[location] += std::string(" ") + strVal(const_cast<decltype(constant->val) *>(&constant->val));
   }
 
   static bool collect(Node *child, void *context) {

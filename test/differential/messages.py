@@ -90,6 +90,7 @@ class Generator:
         self.clock = self.first
         self.people = [self.make_person(n) for n in range(random.randint(2, 5))]
         self.instants = []  # used before, to be hit again
+        self.agreed = [self.last - random.randint(0, 20 * DAY) for _ in range(2)]  # when different people say things at once
         self.ids = 0
         self.step = (self.last - self.first) // 40
 
@@ -183,9 +184,9 @@ class Generator:
 
     def good(self):
         random = self.random
-        kind = random.choices(["identify", "track", "page", "screen", "group", "alias"], [30, 50, 6, 4, 5, 5])[0]
+        kind = random.choices(["identify", "track", "page", "screen", "group", "alias"], [34, 48, 6, 4, 4, 4])[0]
         people = [random.choice(self.people)]
-        if random.random() < 0.08:  # a merge of two or three
+        if random.random() < 0.12:  # a merge of two or three
             people = random.sample(self.people, min(len(self.people), random.randint(2, 3)))
         taken = []
         for person in people:
@@ -328,6 +329,10 @@ class Generator:
         if roll < 0.15:
             return
         device = self.instant()
+        if message.type == "identify" and message.traits is not None and random.random() < 0.5:
+            device = random.choice(self.agreed)
+            message.traits["country"] = random.choice(["NL", "DE", "BE", None])
+            document["traits"] = message.traits
         message.occurred_at = device
         if roll < 0.22:
             document["timestamp"], document["originalTimestamp"] = iso(device), iso(device - HOUR)
