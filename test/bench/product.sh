@@ -1,7 +1,7 @@
 # Messages a second through each door, beside plain COPY of the same lines and rows. Sourced by scripts/bench.
 PEOPLE=${1:-100000}
 MESSAGES=${2:-1000000}
-SINGLE=${SINGLE:-10000} # messages sent one a call and one a transaction
+SINGLE=${SINGLE:-$((MESSAGES / 100))} # messages sent one a call and one a transaction
 
 say "generating $MESSAGES messages of $PEOPLE people"
 "$WORK/cdpgen" --people "$PEOPLE" --events "$MESSAGES" --seed 42 --out "$WORK/data" --csv >/dev/null
