@@ -36,6 +36,7 @@ struct Candidate {
   std::int32_t source_id = 0;
   void *traits = nullptr, *properties = nullptr, *context = nullptr, *extra = nullptr;
   pg_uuid_t key{}, content_hash{};
+  bool has_own_id = false; // its messageId came with it
 
   void quarantine(Refusal why) {
     fate = Fate::quarantined;

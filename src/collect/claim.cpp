@@ -79,32 +79,44 @@ std::string with_defaults(const Candidate &candidate) {
 
 } // namespace
 
+namespace {
+
+void look_up_sources(const std::vector<std::string> &names, std::map<std::string, std::int32_t> &ids) {
+  static pg::Statement select("SELECT source, source_id FROM cdp.sources WHERE source = ANY ($1)");
+  auto rows = select.run(pg::Params().texts(names));
+  for (std::size_t i = 0; i < rows.size(); ++i)
+    ids[rows.text(i, 1)] = rows.integer(i, 2);
+}
+
+// Ids in order of appearance, rows in order of name: two callers wait for each other in one direction only.
+void register_sources(const std::vector<std::string> &names) {
+  static pg::Statement insert(
+      "INSERT INTO cdp.sources (source_id, source) SELECT n.id, n.source FROM ("
+      "  SELECT pg_catalog.nextval('cdp.sources_source_id_seq')::pg_catalog.int4 AS id, s.source"
+      "  FROM pg_catalog.unnest($1) AS s (source) OFFSET 0) AS n "
+      "ORDER BY n.source COLLATE \"C\" ON CONFLICT DO NOTHING");
+  insert.run(pg::Params().texts(names));
+}
+
+} // namespace
+
 void find_sources(std::vector<Candidate> &candidates, const std::vector<Incoming> &lines) {
   std::map<std::string, std::int32_t> ids;
-  for (const auto &candidate : candidates)
-    if (candidate.fate == Fate::open)
-      ids.emplace(lines[candidate.incoming].source, 0);
-  if (ids.empty())
+  std::vector<std::string> names; // in order of appearance
+  for (const auto &candidate : candidates) {
+    if (candidate.fate != Fate::open)
+      continue;
+    const auto &name = lines[candidate.incoming].source;
+    if (ids.emplace(name, 0).second)
+      names.push_back(name);
+  }
+  if (names.empty())
     return;
-  std::vector<std::string> names;
-  for (const auto &[name, id] : ids)
-    names.push_back(name);
-  auto look_up = [&] {
-    static pg::Statement select("SELECT source, source_id FROM cdp.sources WHERE source = ANY ($1)");
-    auto rows = select.run(pg::Params().texts(names));
-    for (std::size_t i = 0; i < rows.size(); ++i)
-      ids[rows.text(i, 1)] = rows.integer(i, 2);
-    return rows.size() == names.size();
-  };
-  if (!look_up()) {
-    std::vector<std::string> missing;
-    for (const auto &[name, id] : ids)
-      if (id == 0)
-        missing.push_back(name);
-    static pg::Statement insert(
-        "INSERT INTO cdp.sources (source) SELECT * FROM pg_catalog.unnest($1) ON CONFLICT DO NOTHING");
-    insert.run(pg::Params().texts(missing));
-    look_up();
+  look_up_sources(names, ids);
+  std::erase_if(names, [&](const std::string &name) { return ids[name] != 0; });
+  if (!names.empty()) {
+    register_sources(names);
+    look_up_sources(names, ids);
   }
   for (auto &candidate : candidates)
     if (candidate.fate == Fate::open)

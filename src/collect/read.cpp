@@ -66,6 +66,7 @@ std::string hex(const pg_uuid_t &value) {
 // A message without an id is itself when it says when it happened, and otherwise a new one every time.
 void give_id(Candidate &candidate) {
   auto &id = candidate.message.message_id;
+  candidate.has_own_id = !id.empty();
   if (id.empty()) {
     pg_uuid_t value = candidate.content_hash;
     if (!candidate.message.has_timestamp() && !pg_strong_random(value.data, UUID_LEN))

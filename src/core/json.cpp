@@ -4,6 +4,7 @@
 #include "text.hpp"
 
 #include <algorithm>
+#include <charconv>
 
 namespace cdp::core::json {
 
@@ -239,6 +240,38 @@ bool Cursor::skip_container() {
     ++at_;
   }
   return false;
+}
+
+std::string plain_number(std::string_view number) {
+  constexpr long kMost = 255;
+  const bool negative = number.starts_with('-');
+  if (negative)
+    number.remove_prefix(1);
+  long exponent = 0;
+  if (const auto e = number.find_first_of("eE"); e != std::string_view::npos) {
+    auto digits = number.substr(e + 1);
+    if (digits.starts_with('+'))
+      digits.remove_prefix(1);
+    const auto result = std::from_chars(digits.data(), digits.data() + digits.size(), exponent);
+    if (result.ec != std::errc() || exponent > kMost || exponent < -kMost)
+      return {};
+    number = number.substr(0, e);
+  }
+  const auto point = std::min(number.find('.'), number.size());
+  std::string digits(number.substr(0, point));
+  if (point < number.size())
+    digits += number.substr(point + 1);
+  long whole = static_cast<long>(point) + exponent; // how many digits stand before the point
+  if (whole < 1)
+    digits.insert(0, static_cast<std::size_t>(1 - whole), '0'), whole = 1;
+  if (whole > static_cast<long>(digits.size()))
+    digits.append(static_cast<std::size_t>(whole) - digits.size(), '0');
+  std::string before = digits.substr(0, static_cast<std::size_t>(whole));
+  const std::string after = digits.substr(static_cast<std::size_t>(whole));
+  before.erase(0, std::min(before.find_first_not_of('0'), before.size() - 1));
+  const bool zero = digits.find_first_not_of('0') == std::string::npos;
+  std::string plain = (negative && !zero ? "-" : "") + before + (after.empty() ? "" : "." + after);
+  return plain.size() > static_cast<std::size_t>(kMost) ? std::string() : plain;
 }
 
 } // namespace cdp::core::json

@@ -32,6 +32,10 @@ std::string_view trim_space(std::string_view text);
 /// The text of a validated string value, its quotes included in the argument.
 std::string unescape(std::string_view value);
 
+/// A number without its exponent, as jsonb prints it: 1e2 is 100, 1.0e1 is 10, 1.50 stays. Empty when it
+/// would have more than 255 characters.
+std::string plain_number(std::string_view number);
+
 /// True when a key as written (quotes included) spells `name`; escapes are understood.
 bool key_is(std::string_view raw_key, std::string_view name);
 

@@ -166,7 +166,7 @@ private:
     message_.extra += value;
   }
 
-  /// A string, or a number as written; "" when absent.
+  /// A string, or a number as jsonb spells it, so that it is the same through every door; "" when absent.
   bool read_text(std::string_view field, std::string_view value, std::string &text) {
     text.clear();
     if (value.empty())
@@ -176,7 +176,10 @@ private:
       text = json::unescape(value);
       return true;
     case Kind::number:
-      text = value;
+      text = json::plain_number(value);
+      if (text.empty())
+        return fail(rejection("invalid_field", "a number that is an id must be a short one",
+                              std::string(field) + " is " + shorten(value)));
       return true;
     default:
       return fail(detail::wrong_kind(field, "a string or a number", value));

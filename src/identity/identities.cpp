@@ -39,7 +39,7 @@ void Identities::read(std::vector<Candidate> &candidates) {
     }
     if (carried.identifiers.empty()) {
       candidate.quarantine({"no_identifier", "no usable identifier is left", refusal_text(carried.refused),
-                            candidate.message.message_id});
+                            candidate.has_own_id ? candidate.message.message_id : ""});
       continue;
     }
     std::stable_sort(

@@ -48,11 +48,13 @@ bool is_safe(Node *node) {
   return std::all_of(parts.begin(), parts.end(), is_safe);
 }
 
-Node *negate(Node *node) {
+// A neighbour in AND or OR leaves the rest undecided while it is not the value that decides alone; unknown
+// does not.
+Node *test(Node *node, BoolTestType type) {
   return call([&] {
     auto *test = makeNode(BooleanTest);
     test->arg = reinterpret_cast<Expr *>(node);
-    test->booltesttype = IS_NOT_TRUE;
+    test->booltesttype = type;
     test->location = -1;
     return reinterpret_cast<Node *>(test);
   });
@@ -171,7 +173,7 @@ private:
         }
         if (behind_clock && !is_safe(parts[j]))
           continue;
-        guards.push_back(node->boolop == AND_EXPR ? parts[j] : negate(parts[j]));
+        guards.push_back(test(parts[j], node->boolop == AND_EXPR ? IS_NOT_FALSE : IS_NOT_TRUE));
       }
       walk(parts[i], in_aggregate, guards);
     }
@@ -186,7 +188,7 @@ private:
       auto taken = guards;
       if (!has_clock(condition, false)) {
         taken.push_back(condition);
-        guards.push_back(negate(condition));
+        guards.push_back(test(condition, IS_NOT_TRUE));
       }
       walk(reinterpret_cast<Node *>(when->result), in_aggregate, taken);
     }

@@ -114,4 +114,11 @@ Rows KeptPlan::run(const Params &params) {
   return Rows(SPI_tuptable, SPI_processed);
 }
 
+bool time_zone_exists(const std::string &name) {
+  return call([&] {
+    pg_tz *zone = pg_tzset(name.c_str());
+    return zone != nullptr && pg_tz_acceptable(zone);
+  });
+}
+
 } // namespace cdp::pg

@@ -58,4 +58,7 @@ private:
   SPIPlanPtr plan_ = nullptr;
 };
 
+// Whether PostgreSQL knows a time zone of this name.
+bool time_zone_exists(const std::string &name);
+
 } // namespace cdp::pg

@@ -29,8 +29,7 @@ void check_name(const std::string &name) {
 }
 
 void check_time_zone(const std::string &zone) {
-  static pg::Statement known("SELECT EXISTS (SELECT FROM pg_catalog.pg_timezone_names WHERE name = $1)");
-  if (!known.run(pg::Params().text(zone)).boolean(0, 1))
+  if (!pg::time_zone_exists(zone))
     throw Error(ERRCODE_INVALID_PARAMETER_VALUE, "time zone \"" + zone + "\" not recognized", {},
                 "Use a full name, such as Europe/Amsterdam; see pg_timezone_names.");
 }

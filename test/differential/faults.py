@@ -10,15 +10,15 @@ from oracles import Difference
 FAULTS = [
     ("identities", "UPDATE cdp.identifiers SET profile_id = identifier_id WHERE identifier_id = "
                    "(SELECT max(identifier_id) FROM cdp.identifiers WHERE profile_id <> identifier_id)"),
-    ("identities", "UPDATE cdp.identifiers SET profile_id = (SELECT max(profile_id) FROM cdp.profiles) WHERE identifier_id = "
-                   "(SELECT min(identifier_id) FROM cdp.identifiers WHERE profile_id <> identifier_id AND profile_id <> "
-                   "(SELECT max(profile_id) FROM cdp.profiles))"),
+    ("identities", "UPDATE cdp.identifiers SET profile_id = (SELECT max(profile_id) FROM cdp.profiles) "
+                   "WHERE identifier_id = (SELECT min(identifier_id) FROM cdp.identifiers WHERE profile_id <> "
+                   "identifier_id AND profile_id <> (SELECT max(profile_id) FROM cdp.profiles))"),
     ("identities", "DELETE FROM cdp.links WHERE decision_seq = (SELECT decision_seq FROM cdp.links GROUP BY 1 "
                    "HAVING count(*) = 1 ORDER BY 1 LIMIT 1)"),
     ("profiles", "UPDATE cdp.profiles SET traits = traits || '{\"country\": \"XX\"}' WHERE profile_id = "
                  "(SELECT max(profile_id) FROM cdp.profiles)"),
-    ("profiles", "UPDATE cdp.profiles SET traits = traits - (SELECT min(k) FROM jsonb_object_keys(traits) k) WHERE profile_id = "
-                 "(SELECT min(profile_id) FROM cdp.profiles WHERE traits <> '{}')"),
+    ("profiles", "UPDATE cdp.profiles SET traits = traits - (SELECT min(k) FROM jsonb_object_keys(traits) k) "
+                 "WHERE profile_id = (SELECT min(profile_id) FROM cdp.profiles WHERE traits <> '{}')"),
     ("profiles", "UPDATE cdp.profiles SET last_seen_at = last_seen_at + interval '1 us' WHERE profile_id = "
                  "(SELECT min(profile_id) FROM cdp.profiles)"),
     ("messages", "DELETE FROM cdp.event_records WHERE event_id = (SELECT max(event_id) FROM cdp.event_records)"),
@@ -66,7 +66,8 @@ def plant(examiner, history, oracle, change):
         if cursor.rowcount != 1:
             sys.exit(f"{cursor.rowcount} rows changed by {change}")
         must_see(oracle, change, lambda: examiner.check(history))
-        must_see("ways", change, lambda: ways.compare(before, examiner.state(examiner.called, history, None), "after", "before"))
+        after = examiner.state(examiner.called, history, None)
+        must_see("ways", change, lambda: ways.compare(before, after, "after", "before"))
         return True
     finally:
         cursor.execute("ROLLBACK")

@@ -42,24 +42,27 @@ def options():
 
 
 def make(args, number):
-    return History(f"{args.seed}-{number}", f"{args.seed}-{number // SHARE} rules", midnight(args.today), args.rules).make()
+    rules_seed = f"{args.seed}-{number // SHARE} rules"
+    return History(f"{args.seed}-{number}", rules_seed, midnight(args.today), args.rules).make()
 
 
 def work(args, job, results, stop):
-    """Every jobs-th handful of histories, until there are enough, time is up or somebody failed."""
+    """Every jobs-th SHARE histories, until there are enough, time is up or somebody failed."""
     examiner = None
     try:
         examiner = Examiner(args.host, job)
+        most = args.histories if args.only is None else args.only + 1
         until = args.minutes and time.monotonic() + args.minutes * 60
-        number = job * SHARE
-        while not stop.is_set() and (time.monotonic() < until if until else number < args.histories):
-            history = make(args, number) if args.only is None else make(args, args.only)
+        number = job * SHARE if args.only is None else args.only
+        while not stop.is_set() and (time.monotonic() < until if until else number < most):
+            history = make(args, number)
             try:
                 examiner.examine(history)
-                results.put(("done", history.drawn, history.refused, history.points, history.inside, len(history.messages)))
+                results.put(("done", history.drawn, history.refused, history.points, history.inside,
+                             len(history.messages)))
             except Difference as difference:
                 stop.set()
-                results.put(("failed", f"history {history.seed.split('-')[1]}: " + shrink.report(examiner, history, difference)))
+                results.put(("failed", f"history {number}: " + shrink.report(examiner, history, difference)))
             number += 1 if (number + 1) % SHARE else (args.jobs - 1) * SHARE + 1
             if args.only is not None:
                 break
@@ -105,8 +108,8 @@ def main():
     started = time.monotonic()
     if not args.self_test:
         done, (drawn, refused, points, inside, messages), failures = run_histories(args)
-        print(f"{done} histories of {messages} messages, {args.rules} rules each, {points} instants of which {inside} in a segment, "
-              f"{time.monotonic() - started:.0f} s")
+        print(f"{done} histories of {messages} messages, {args.rules} rules each, {points} instants "
+              f"of which {inside} in a segment, {time.monotonic() - started:.0f} s")
         print(f"{refused} of {drawn} drawn rules refused ({100 * refused / max(drawn, 1):.0f} %)")
         if failures:
             print("\n".join(failures))

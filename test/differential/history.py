@@ -85,8 +85,8 @@ class Examiner:
                     base, late = self.state(database, history, None), self.state(database, history, floor)
                     self.check(history)
                 else:
-                    ways.compare(late if comes_late else base, self.state(database, history, floor if comes_late else None),
-                                 way + (", segments late" if comes_late else ""), only[0])
+                    state = self.state(database, history, floor if comes_late else None)
+                    ways.compare(late if comes_late else base, state, way + ", segments late" * comes_late, only[0])
                     oracles.check_verify(database.cursor)
             except Difference as difference:
                 difference.way = way
@@ -161,7 +161,8 @@ class Examiner:
             looked, inside = oracles.check_memberships(cursor, place, rule, instants)
             history.points += looked
             history.inside += inside
-            oracles.check_design(cursor, place, rule, [iso(known + chance.randint(0, days * DAY)) for days in (0, 8, 40)])
+            instants = [iso(known + chance.randint(0, days * DAY)) for days in (0, 8, 40)]
+            oracles.check_design(cursor, place, rule, instants)
         oracles.check_ranges(cursor)
         oracles.check_verify(cursor)
 

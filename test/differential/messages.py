@@ -2,11 +2,16 @@
 
 import json
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 
 SECOND = 1_000_000
 MINUTE, HOUR, DAY = 60 * SECOND, 3600 * SECOND, 86400 * SECOND
 
+WINDOWS = [HOUR, 6 * HOUR, DAY, 3 * DAY, 7 * DAY, 30 * DAY, 90 * DAY]
+
 EVENTS = ["Viewed", "Added", "Bought", "Mailed"]
+TRAITS = {"country": ["NL", "DE", None], "plan": ["free", "pro", None], "score": [1, 5, 9.5, None],
+          "vip": [True, False, None], "tags": [["a", "b"], {"n": None}, [], None]}
 PRODUCTS = ["p1", "p2", "p3"]
 EVENT_TYPES = ("track", "page", "screen")
 PRIORITY = {"user_id": 100, "email": 90, "phone": 80, "loyalty_id": 50, "device_id": 30, "advertising_id": 20,
@@ -90,7 +95,7 @@ class Generator:
         self.clock = self.first
         self.people = [self.make_person(n) for n in range(random.randint(2, 5))]
         self.instants = []  # used before, to be hit again
-        self.agreed = [self.last - random.randint(0, 20 * DAY) for _ in range(2)]  # when different people say things at once
+        self.agreed = [self.last - random.randint(0, 20 * DAY) for _ in range(2)]  # people say things at the same time
         self.ids = 0
         self.step = (self.last - self.first) // 40
 
@@ -127,7 +132,7 @@ class Generator:
             return
         step = self.random.choice([1, MINUTE, HOUR, DAY, self.random.randint(0, self.step), self.step, 2 * self.step])
         if self.instants and self.random.random() < 0.2:  # on the edge of a window, or one off
-            edge = self.random.choice(self.instants) + self.random.choice([6 * HOUR, DAY, 7 * DAY, 30 * DAY, 90 * DAY])
+            edge = self.random.choice(self.instants) + self.random.choice(WINDOWS)
             if edge >= self.clock:
                 step = edge + self.random.choice([-1, 0, 1]) - self.clock
         self.clock = max(self.first, min(self.last, self.clock + step))
@@ -142,7 +147,7 @@ class Generator:
         if roll < 0.15 and self.instants:
             at = random.choice(self.instants) + random.choice([0, 0, -1, 1])
         elif roll < 0.35:
-            at = now - random.choice([0, HOUR, 6 * HOUR, DAY, 3 * DAY, 7 * DAY, 30 * DAY, 90 * DAY]) + random.choice([-1, 0, 1])
+            at = now - random.choice([0, *WINDOWS]) + random.choice([-1, 0, 1])
         elif roll < 0.5:
             at = now + random.randint(0, 20 * DAY)
         elif roll < 0.9:
@@ -162,8 +167,7 @@ class Generator:
 
     def traits(self):
         random, traits = self.random, {}
-        for name, values in (("country", ["NL", "DE", None]), ("plan", ["free", "pro", None]), ("score", [1, 5, 9.5, None]),
-                             ("vip", [True, False, None]), ("tags", [["a", "b"], {"n": None}, [], None])):
+        for name, values in TRAITS.items():
             if random.random() < 0.4:
                 traits[name] = random.choice(values)
         if random.random() < 0.15:
@@ -191,100 +195,76 @@ class Generator:
         taken = []
         for person in people:
             for _ in range(random.choice([1, 1, 2, 3])):
-                kinds = list(PRIORITY) if kind in ("identify", "track") else ["user_id", "anonymous_id", "email", "device_id"]
+                kinds = ["user_id", "anonymous_id", "anonymous_id"]
                 if random.random() < 0.5:
-                    kinds = ["user_id", "anonymous_id", "anonymous_id"]
+                    kinds = list(PRIORITY) if kind in ("identify", "track") else kinds + ["email", "device_id"]
                 taken.append(self.pick(person, kinds))
         return self.build(kind, taken)
 
     def build(self, kind, taken):
-        """Puts identifiers into the places where the specification wants them."""
+        """Puts identifiers into the places where the specification wants them; each place holds one."""
         random = self.random
-        document = {"type": kind}
-        context, given, carried, refused = {}, {}, [], 0
-        traits = self.traits() if kind == "identify" else None
-        single = {}
-
-        def carry(identifier_type, spelling, normal):
-            carried.append((identifier_type, normal, str(spelling).strip()))
-
+        document, context = {"type": kind}, {}
+        traits, given = self.traits() if kind == "identify" else None, {}
+        external, device, accepted, full, carried, refused = [], {}, [], set(), [], 0
         if kind == "alias":
-            person = random.choice(self.people)
-            _, spelling, normal = self.pick(person, ["user_id"])
-            document["userId"] = spelling
-            _, before, normal_before = self.pick(random.choice(self.people) if random.random() < 0.2 else person, ["user_id"])
-            if random.random() < 0.5:
-                before = normal_before = f"old-{random.randint(1, 3)}"
-            document["previousId"] = before
-            carry("user_id", spelling, normal)
-            carry("user_id", before, normal_before)
-            taken = [one for one in taken if one[0] != "user_id"]
+            carried = self.alias(document)
+            taken, full = [one for one in taken if one[0] != "user_id"], {"user_id"}
         elif kind == "identify" and random.random() < 0.08:
             traits["email"] = random.choice(BAD_EMAILS)
-            single["email"] = True
-            refused = 1
+            full, refused = {"email"}, 1
         elif kind == "track" and random.random() < 0.05:
             given["phone"] = "12"
-            single["phone"] = True
-            refused = 1
+            full, refused = {"phone"}, 1
         dutch = random.random() < 0.1 and not (traits and "country" in traits)
         if dutch:
             context["locale"] = "nl-NL"
-        external, device, accepted = [], {}, []
-        for kind_of, spelling, normal in taken:
-            if kind_of == "user_id" and "user_id" not in single and kind != "alias":
-                document["userId"] = spelling
-            elif kind_of == "anonymous_id" and "anonymous_id" not in single:
-                document["anonymousId"] = spelling
-            elif kind_of == "email" and kind_of not in single:
-                (traits if kind == "identify" and random.random() < 0.7 else given)["email"] = spelling
-            elif kind_of == "phone" and kind_of not in single:
-                if dutch and random.random() < 0.7:
+        for identifier_type, spelling, normal in taken:
+            said = traits if kind == "identify" and random.random() < 0.7 else given
+            places = {"user_id": (document, "userId"), "anonymous_id": (document, "anonymousId"),
+                      "email": (said, "email"), "phone": (said, "phone"), "device_id": (device, "id"),
+                      "advertising_id": (device, "advertisingId")}
+            if identifier_type in places and identifier_type not in full:
+                if identifier_type == "phone" and dutch and random.random() < 0.7:
                     spelling, normal = random.choice(DUTCH_PHONES)
-                (traits if kind == "identify" and random.random() < 0.7 else given)["phone"] = spelling
-            elif kind_of == "device_id" and kind_of not in single:
-                device["id"] = spelling
-            elif kind_of == "advertising_id" and kind_of not in single:
-                device["advertisingId"] = spelling
+                place, name = places[identifier_type]
+                place[name] = spelling
             else:
-                external.append({"id": spelling, "type": kind_of.upper() if random.random() < 0.2 else kind_of,
-                                 "collection": "users", "encoding": "none"})
-            single[kind_of] = True
-            accepted.append((kind_of, spelling, normal))
+                name = identifier_type.upper() if random.random() < 0.2 else identifier_type
+                external.append({"id": spelling, "type": name, "collection": "users", "encoding": "none"})
+            full.add(identifier_type)
+            accepted.append((identifier_type, spelling, normal))
         if random.random() < 0.03:
             external.append({"id": "acme", "type": "company_id", "collection": "accounts", "encoding": "none"})
-        if external:
-            context["externalIds"] = external
-        if device:
-            context["device"] = device
-        if given:
-            context["traits"] = given
         if random.random() < 0.15:
             context["campaign"] = {"name": random.choice(["spring", "autumn"])}
-        places = self.in_order(kind, document, traits, given, external, device, accepted)
-        carried.extend(one for one in places)
+        parts = {"externalIds": external, "device": device, "traits": given}
+        context |= {name: part for name, part in parts.items() if part}
+        carried += self.in_order(kind, document, traits, given, external, device, accepted)
         return self.finish(kind, document, traits, context, carried, refused)
+
+    def alias(self, document):
+        random = self.random
+        person = random.choice(self.people)
+        other = random.choice(self.people) if random.random() < 0.2 else person
+        _, spelling, normal = self.pick(person, ["user_id"])
+        _, before, normal_before = self.pick(other, ["user_id"])
+        if random.random() < 0.5:
+            before = normal_before = f"old-{random.randint(1, 3)}"
+        document |= {"userId": spelling, "previousId": before}
+        return [("user_id", normal, str(spelling).strip()), ("user_id", normal_before, str(before).strip())]
 
     @staticmethod
     def in_order(kind, document, traits, given, external, device, accepted):
         """As the specification is read: userId, emails, phones, externalIds, device, anonymousId."""
-        normal = {(kind_of, str(spelling)): form for kind_of, spelling, form in accepted}
-        found = []
-
-        def add(identifier_type, spelling):
-            if spelling is not None and (identifier_type, str(spelling)) in normal:
-                found.append((identifier_type, normal[identifier_type, str(spelling)], str(spelling).strip()))
-        if kind != "alias":
-            add("user_id", document.get("userId"))
-        for name in ("email", "phone"):
-            add(name, (traits or {}).get(name))
-            add(name, given.get(name))
-        for one in external:
-            add(one["type"].lower(), one["id"])
-        add("device_id", device.get("id"))
-        add("advertising_id", device.get("advertisingId"))
-        add("anonymous_id", document.get("anonymousId"))
-        return found
+        normal = {(identifier_type, str(spelling)): form for identifier_type, spelling, form in accepted}
+        said = [("user_id", document.get("userId") if kind != "alias" else None)]
+        said += [(name, place.get(name)) for name in ("email", "phone") for place in (traits or {}, given)]
+        said += [(one["type"].lower(), one["id"]) for one in external]
+        said += [("device_id", device.get("id")), ("advertising_id", device.get("advertisingId")),
+                 ("anonymous_id", document.get("anonymousId"))]
+        return [(identifier_type, normal[identifier_type, str(spelling)], str(spelling).strip())
+                for identifier_type, spelling in said if (identifier_type, str(spelling)) in normal]
 
     def finish(self, kind, document, traits, context, carried, refused):
         random = self.random
@@ -331,7 +311,7 @@ class Generator:
         device = self.instant()
         if message.type == "identify" and message.traits is not None and random.random() < 0.5:
             device = random.choice(self.agreed)
-            message.traits["country"] = random.choice(["NL", "DE", "BE", None])
+            message.traits["plan"] = random.choice(["free", "pro", "max", None])
             document["traits"] = message.traits
         message.occurred_at = device
         if roll < 0.22:
@@ -387,7 +367,6 @@ class Generator:
     @staticmethod
     def micros(document):
         text = document.get("originalTimestamp") or document["timestamp"]
-        from datetime import datetime, timezone
         at = datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=timezone.utc)
         delta = at - datetime(1970, 1, 1, tzinfo=timezone.utc)
         return (delta.days * 86400 + delta.seconds) * SECOND + delta.microseconds

@@ -26,7 +26,8 @@ CREATE INDEX ON step (profile_id);
 
 # Who is one person: what messages carry together is connected.
 IDENTITIES = """
-WITH RECURSIVE edge AS (SELECT DISTINCT a.identifier_id AS a, b.identifier_id AS b FROM carried a JOIN carried b USING (number)),
+WITH RECURSIVE edge AS (
+  SELECT DISTINCT a.identifier_id AS a, b.identifier_id AS b FROM carried a JOIN carried b USING (number)),
 reached AS (SELECT DISTINCT identifier_id AS start, identifier_id AS reached FROM carried
             UNION SELECT r.start, e.b FROM reached r JOIN edge e ON e.a = r.reached),
 person AS (SELECT start AS identifier_id, min(reached) AS profile_id FROM reached GROUP BY start)
@@ -46,14 +47,26 @@ FROM expected e FULL JOIN cdp.links l USING (identifier_id, other_identifier_id)
 WHERE l.decision_seq IS DISTINCT FROM e.decision_seq
 """
 
+FACTS = """
+SELECT event_id, identifier_id, s.source, f.type, event, NULL, pg_temp.micros(occurred_at),
+  pg_temp.micros(received_at), message_id, properties, context, NULL
+FROM cdp.event_records f JOIN cdp.sources s USING (source_id)
+UNION ALL
+SELECT decision_seq, identifier_id, s.source, f.type, NULL, group_id, pg_temp.micros(asserted_at),
+  pg_temp.micros(received_at), message_id, NULL, context, traits
+FROM cdp.assertions f JOIN cdp.sources s USING (source_id) ORDER BY 1
+"""
+
 # Golden traits: of each name the newest assertion, ties by the order of decisions; null removes.
 PROFILE_DIFFERENCES = IDENTITIES + """
-, owner AS (SELECT c.number, min(p.profile_id) AS profile_id FROM carried c JOIN person p USING (identifier_id) GROUP BY 1),
+, owner AS (
+  SELECT c.number, min(p.profile_id) AS profile_id FROM carried c JOIN person p USING (identifier_id) GROUP BY 1),
 newest AS (SELECT DISTINCT ON (o.profile_id, t.key) o.profile_id, t.key, t.value, m.occurred_at, m.decision_seq
   FROM accepted m JOIN owner o USING (number) CROSS JOIN LATERAL jsonb_each(m.traits) t WHERE m.type = 'identify'
   ORDER BY o.profile_id, t.key, m.occurred_at DESC, m.decision_seq DESC),
 golden AS (SELECT profile_id, coalesce(jsonb_object_agg(key, value) FILTER (WHERE value <> 'null'), '{}') AS traits,
-  jsonb_object_agg(key, jsonb_build_array((extract(epoch FROM occurred_at) * 1000000)::bigint - %(epoch)s, decision_seq)) AS origins
+  jsonb_object_agg(key, jsonb_build_array((extract(epoch FROM occurred_at) * 1000000)::bigint - %(epoch)s,
+                                          decision_seq)) AS origins
   FROM newest GROUP BY 1),
 expected AS (SELECT o.profile_id, max(m.received_at) AS last_seen_at, coalesce(g.traits, '{}') AS traits,
   coalesce(g.origins, '{}') AS origins FROM owner o JOIN accepted m USING (number) LEFT JOIN golden g USING (profile_id)
@@ -64,19 +77,21 @@ FROM expected e FULL JOIN cdp.profiles p USING (profile_id)
 WHERE (p.traits, p.trait_origins, p.last_seen_at) IS DISTINCT FROM (e.traits, e.origins, e.last_seen_at)
 """
 
-# The meaning of a rule, as docs/design.md has it, of a person as known at a step and at many instants. A profile that
-# was merged away, or is not there yet, is at no step and in no segment.
+# The meaning of a rule, as docs/design.md has it, of a person as known at a step and at many instants. A profile
+# that was merged away, or is not there yet, is at no step and in no segment.
 MEMBERSHIP_DIFFERENCES = """
 WITH break AS MATERIALIZED (
   SELECT DISTINCT k.profile_id, b.at FROM known k CROSS JOIN LATERAL (VALUES {breaks}) b (at)
   UNION SELECT s.profile_id, b.at FROM step s CROSS JOIN LATERAL (VALUES {person_breaks}) b (at)
 ), chosen AS (
   SELECT profile_id, at + shift AS at FROM break CROSS JOIN unnest({shifts}::interval[]) AS u (shift)
-  UNION (SELECT profile_id, date_trunc('day', at) + shift FROM break CROSS JOIN unnest({midnights}::interval[]) AS u (shift))
+  UNION
+  SELECT profile_id, date_trunc('day', at) + shift FROM break CROSS JOIN unnest({midnights}::interval[]) AS u (shift)
   UNION SELECT profile_id, at FROM break
   UNION SELECT profile_id, entered_at FROM cdp.memberships WHERE segment_id = {segment}
   UNION SELECT profile_id, left_at FROM cdp.memberships WHERE segment_id = {segment}
-  UNION SELECT p.profile_id, r.at FROM (SELECT DISTINCT profile_id FROM step) p, unnest(%(instants)s::timestamptz[]) AS r (at)
+  UNION
+  SELECT p.profile_id, r.at FROM (SELECT DISTINCT profile_id FROM step) p, unnest(%(instants)s::timestamptz[]) AS r (at)
 ), point AS MATERIALIZED (
   SELECT DISTINCT c.profile_id, c.at + d.shift AS at
   FROM chosen c CROSS JOIN (VALUES (interval '-1 us'), (interval '0'), (interval '1 us')) AS d (shift)
@@ -148,50 +163,48 @@ def load(cursor, model):
     if [(kind, value) for _, kind, value in stored] != model.identifiers:
         raise Difference("messages", f"identifiers, by id: {stored}\nexpected, by first mention: {model.identifiers}")
     ids = [None] + [row[0] for row in stored]
-    cursor.execute("SELECT decision_seq FROM (SELECT event_id AS decision_seq FROM cdp.event_records UNION ALL "
-                   "SELECT decision_seq FROM cdp.assertions) f ORDER BY 1")
+    cursor.execute("SELECT event_id FROM cdp.event_records UNION ALL "
+                   "SELECT decision_seq FROM cdp.assertions ORDER BY 1")
     seqs = [None] + [row[0] for row in cursor.fetchall()]
     if len(seqs) - 1 != len(model.accepted):
-        raise Difference("messages", f"{len(seqs) - 1} facts are stored, {len(model.accepted)} messages should be accepted")
+        raise Difference("messages", f"{len(seqs) - 1} facts are stored, {len(model.accepted)} should be")
     cursor.execute("".join(map("DELETE FROM pg_temp.{};".format, ("accepted", "carried", "step", "knows", "known"))))
     insert = psycopg2.extras.execute_values
     insert(cursor, "INSERT INTO accepted VALUES %s", [
         (one.number, seqs[one.number], m.type, m.event, m.source, iso(m.occurred_at), iso(m.received_at),
-         as_json(m.properties), as_json(m.context), as_json(m.traits)) for one in model.accepted for m in [one.message]],
-        page_size=1000)
+         as_json(m.properties), as_json(m.context), as_json(m.traits))
+        for one in model.accepted for m in [one.message]], page_size=1000)
     insert(cursor, "INSERT INTO carried VALUES %s",
            [(one.number, ids[number]) for one in model.accepted for number in one.identifiers], page_size=1000)
     steps = model.lasting_steps()
     insert(cursor, "INSERT INTO step VALUES %s", [
-        (place, ids[step.profile], seqs[step.number], iso(step.start), "infinity" if step.end is None else iso(step.end),
-         as_json(step.traits)) for place, step in enumerate(steps)], page_size=1000)
+        (place, ids[step.profile], seqs[step.number], iso(step.start),
+         "infinity" if step.end is None else iso(step.end), as_json(step.traits))
+        for place, step in enumerate(steps)], page_size=1000)
     knows = [(place, number) for place, step in enumerate(steps) for number in step.events]
     if knows:
         insert(cursor, "INSERT INTO knows VALUES %s", knows, page_size=5000)
-    cursor.execute("INSERT INTO known SELECT k.step, s.profile_id, m.decision_seq, m.type, m.event, m.source, m.occurred_at, "
-                   "m.received_at, m.properties, m.context FROM knows k JOIN accepted m USING (number) JOIN step s USING (step)")
+    cursor.execute("INSERT INTO known SELECT k.step, s.profile_id, m.decision_seq, m.type, m.event, m.source, "
+                   "m.occurred_at, m.received_at, m.properties, m.context "
+                   "FROM knows k JOIN accepted m USING (number) JOIN step s USING (step)")
     cursor.execute("ANALYZE known, step")
     return ids, seqs
 
 
 def check_messages(cursor, model, ids, seqs):
     """Each accepted message is one fact, as it was sent, and belongs to its strongest identifier."""
-    cursor.execute("""SELECT event_id, identifier_id, s.source, f.type, event, NULL, us(occurred_at), us(received_at), message_id,
-                        properties, context, NULL FROM cdp.event_records f JOIN cdp.sources s USING (source_id)
-                      UNION ALL SELECT decision_seq, identifier_id, s.source, f.type, NULL, group_id, us(asserted_at),
-                        us(received_at), message_id, NULL, context, traits
-                      FROM cdp.assertions f JOIN cdp.sources s USING (source_id) ORDER BY 1""".replace(
-        "us(", "pg_temp.micros("))
+    cursor.execute(FACTS)
     for one, row in zip(model.accepted, cursor.fetchall()):
         m = one.message
         is_event = m.type in EVENT_TYPES
         message_id = m.message_id or re.sub("[0-9a-f]{32}$", "", row[8])
-        wanted = (seqs[one.number], ids[one.identifiers[0]], m.source, m.type, m.event or None, m.group_id, m.occurred_at,
-                  m.received_at, m.message_id or ("random-" if m.anew else "content-"), m.properties if is_event else None,
-                  m.context, None if is_event else m.traits)
+        wanted = (seqs[one.number], ids[one.identifiers[0]], m.source, m.type, m.event or None, m.group_id,
+                  m.occurred_at, m.received_at, m.message_id or ("random-" if m.anew else "content-"),
+                  m.properties if is_event else None, m.context, None if is_event else m.traits)
         if row[:8] + (message_id,) + row[9:] != wanted:
             raise Difference("messages", f"stored   {row}\nexpected {wanted}\nof {m.text}")
-    cursor.execute("SELECT identifier_id, pg_temp.micros(first_seen_at), coalesce(raw_value, value) FROM cdp.identifiers ORDER BY 1")
+    cursor.execute("SELECT identifier_id, pg_temp.micros(first_seen_at), coalesce(raw_value, value) "
+                   "FROM cdp.identifiers ORDER BY 1")
     expected = [(ids[number + 1], *seen) for number, seen in enumerate(model.first_seen)]
     stored = cursor.fetchall()
     if stored != expected:
@@ -252,14 +265,16 @@ def check_design(cursor, segment, rule, instants):
     rows = cursor.fetchall()
     set_zone(cursor, "UTC")
     for wanted, got, profile, at, key in rows:
-        raise Difference("memberships", f"at {at}, profile {profile}, key {key}: the design's query says {wanted}, got {got}", rule)
+        raise Difference("memberships", f"at {at}, profile {profile}, key {key}: "
+                                        f"the design's query says {wanted}, got {got}", rule)
 
 
 def check_ranges(cursor):
     cursor.execute(RANGE_DIFFERENCES)
     for segment, profile, key, at, got, expected in cursor.fetchall():
         what = f"decision {got}, expected {expected}" if got or expected else "two ranges touch"
-        raise Difference("memberships", f"segment {segment}, profile {profile}, key {key}, from {at}: {what}", segment)
+        text = f"segment {segment}, profile {profile}, key {key}, from {at}: {what}"
+        raise Difference("memberships", text, segment)
 
 
 def check_verify(cursor):

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass, field
 
-SPANS = ["1 minute", "6 hours", "1 day", "36 hours", "3 days", "7 days", "2 weeks", "30 days", "90 days", "1 day 00:00:00.000001"]
+SPANS = ["1 minute", "6 hours", "1 day", "36 hours", "3 days", "7 days", "2 weeks", "30 days", "90 days",
+         "1 day 00:00:00.000001"]
 CALENDAR = ["1 month", "3 months", "1 month 3 days", "1 year"]
 COMPARE = [">", ">=", "<", "<=", "=", "<>"]
 
@@ -48,9 +49,10 @@ class Maker:
 
     def leaf(self):
         return self.random.choice([
-            self.count, self.count, self.count, self.count, self.between, self.total, self.extreme, self.distinct, self.flag,
-            self.latest, self.latest, self.order, self.since, self.trait, self.trait, self.trait_time,
-            self.property_time, self.truncation, self.weighted, self.last_event, self.clock_free])()
+            self.count, self.count, self.count, self.count, self.between, self.total, self.extreme, self.distinct,
+            self.flag, self.latest, self.latest, self.order, self.since, self.trait, self.trait, self.trait_time,
+            self.property_time, self.truncation, self.weighted, self.last_event, self.clock_free,
+            self.doubtful])()
 
     # Pieces.
     def span(self):
@@ -94,8 +96,9 @@ class Maker:
         random.shuffle(parts)
         text = " AND ".join(parts)
         if random.random() < 0.2:  # where unknown is not false
-            text = random.choice(["NOT ({})", "({}) IS NOT TRUE", "coalesce({}, true)", "({}) IS NULL", "NOT ({}) OR event = 'Bought'",
-                                  "CASE WHEN {} THEN false ELSE event <> 'Mailed' END"]).format(text)
+            text = random.choice([
+                "NOT ({})", "({}) IS NOT TRUE", "coalesce({}, true)", "({}) IS NULL", "NOT ({}) OR event = 'Bought'",
+                "CASE WHEN {} THEN false ELSE event <> 'Mailed' END"]).format(text)
         elif random.random() < 0.1:
             text = " OR ".join(parts)
         return f" FILTER (WHERE {text})"
@@ -103,10 +106,11 @@ class Maker:
     # Conditions.
     def count(self):
         random = self.random
-        return f"count(*){self.where()} {random.choice(['>', '>', '>=', '=', '<', '<=', '<>'])} {random.choice([0, 0, 1, 1, 2, 3])}"
+        return f"count(*){self.where()} {random.choice(['>', *COMPARE])} {random.choice([0, 0, 1, 1, 2, 3])}"
 
     def between(self):
-        return f"count(*) FILTER (WHERE {self.predicate()} AND {self.two_sided()}) {self.random.choice(COMPARE)} {self.random.choice([0, 1])}"
+        where = f"{self.predicate()} AND {self.two_sided()}"
+        return f"count(*) FILTER (WHERE {where}) {self.random.choice(COMPARE)} {self.random.choice([0, 1])}"
 
     def total(self):
         random = self.random
@@ -146,22 +150,26 @@ class Maker:
         return f"{left} {random.choice(COMPARE[:4])} {right}"
 
     def since(self):
-        random, span = self.random, random_span(self.random)
+        random, span = self.random, self.random.choice(SPANS)
         self.breaks.add(f"to_timestamp(extract(epoch FROM occurred_at) + extract(epoch FROM interval '{span}'))")
-        return f"now() - {random.choice(['max', 'min'])}(occurred_at){self.where()} {random.choice(COMPARE[:4])} interval '{span}'"
+        return (f"now() - {random.choice(['max', 'min'])}(occurred_at){self.where()} "
+                f"{random.choice(COMPARE[:4])} interval '{span}'")
 
     def trait(self):
         return self.random.choice([
             "traits->>'country' = 'NL'", "traits->>'country' <> 'NL'", "traits->>'plan' IS NULL", "traits ? 'plan'",
-            "(traits->>'score')::numeric >= 5", "coalesce((traits->>'score')::numeric, 0) < 5", "traits @> '{\"vip\": true}'",
-            "NOT (traits->>'vip')::boolean", "traits->>'country' IN ('NL', 'DE')", "traits->'tags' ? 'a'",
+            "(traits->>'score')::numeric >= 5", "coalesce((traits->>'score')::numeric, 0) < 5",
+            "traits @> '{\"vip\": true}'", "NOT (traits->>'vip')::boolean", "traits->>'country' IN ('NL', 'DE')",
+            "traits->'tags' ? 'a'",
             "traits->>'country' IS DISTINCT FROM 'DE'", "traits = '{}'"])
 
     def trait_time(self):
-        span = random_span(self.random)
-        self.person_breaks |= {f"(traits->>'renewal')::timestamptz - interval '{span}'", "(traits->>'renewal')::timestamptz"}
+        span = self.random.choice(SPANS)
+        self.person_breaks |= {"(traits->>'renewal')::timestamptz",
+                               f"(traits->>'renewal')::timestamptz - interval '{span}'"}
         return self.random.choice([
-            f"(traits->>'renewal')::timestamptz < now() + interval '{span}'", "(traits->>'renewal')::timestamptz > now()",
+            f"(traits->>'renewal')::timestamptz < now() + interval '{span}'",
+            "(traits->>'renewal')::timestamptz > now()",
             f"coalesce((traits->>'renewal')::timestamptz, 'infinity') <= now() + interval '{span}'"])
 
     def property_time(self):
@@ -180,12 +188,12 @@ class Maker:
         return random.choice([
             f"count(*) FILTER (WHERE {self.predicate()} AND occurred_at >= date_trunc('{unit}', now())) > 0",
             f"max(occurred_at) < date_trunc('{unit}', now() - interval '1 {unit}')",
-            f"count(*) FILTER (WHERE date_trunc('{unit}', occurred_at) = date_trunc('{unit}', now())) > {random.choice([0, 1])}",
+            f"count(*) FILTER (WHERE date_trunc('{unit}', occurred_at) = date_trunc('{unit}', now())) > 0",
             f"bool_or(occurred_at::date = now()::date AND {self.predicate()})",
             f"count(*) FILTER (WHERE occurred_at::date > now()::date - {random.choice([1, 7])}) > 0"])
 
     def weighted(self):
-        return (f"coalesce(sum(CASE WHEN {self.window()} THEN 2 WHEN {self.predicate()} THEN 1 ELSE 0 END), 0) "
+        return (f"coalesce(sum(CASE WHEN {self.window()} THEN 2 WHEN {self.predicate()} THEN 1 END), 0) "
                 f"{self.random.choice(COMPARE[:4])} {self.random.choice([1, 3])}")
 
     def last_event(self):
@@ -193,14 +201,25 @@ class Maker:
         value = "Added" if column == "event" else "p1"
         return f"(array_agg({column} ORDER BY occurred_at DESC, event_id DESC){self.where()})[1] = '{value}'"
 
+    def doubtful(self):
+        """The compiler may refuse these; what it takes must be right."""
+        random, span = self.random, self.span()
+        self.truncated = True
+        self.breaks.add(f"occurred_at + interval '{span}'")
+        return random.choice([
+            "extract(hour FROM now()) < 12", f"max(now() - occurred_at) {random.choice('<>')} interval '{span}'",
+            "sum(extract(epoch FROM now() - occurred_at)) > 86400",
+            "now() - max(occurred_at) > max(occurred_at) - min(occurred_at)",
+            f"now() - interval '{span}' BETWEEN min(occurred_at) AND max(occurred_at)",
+            f"date_trunc('day', now()) - max(occurred_at) > interval '{span}'",
+            f"now() > '2026-01-01' AND max(occurred_at) = now() - interval '{span}'",
+            f"(max(occurred_at) > now() - interval '{span}') = (traits->>'country' = 'NL')",
+            f"(max(occurred_at) AT TIME ZONE 'Asia/Tokyo')::date = "
+            f"((now() - interval '{span}') AT TIME ZONE 'Asia/Tokyo')::date"])
+
     def clock_free(self):
         return self.random.choice([
-            "max(occurred_at) - min(occurred_at) > interval '3 days'", "count(*) > 2", "count(*) = 0", "count(event) < count(*)",
-            "string_agg(event, ',' ORDER BY occurred_at, event_id) LIKE '%Added,Bought%'",
-            "max(received_at - occurred_at) > interval '1 day'", "count(*) FILTER (WHERE extract(hour FROM occurred_at) < 12) > 1",
-            "true"])
-
-
-def random_span(random):
-    """Of fixed length."""
-    return random.choice(SPANS)
+            "max(occurred_at) - min(occurred_at) > interval '3 days'", "count(*) > 2", "count(*) = 0",
+            "count(event) < count(*)", "string_agg(event, ',' ORDER BY occurred_at, event_id) LIKE '%Added,Bought%'",
+            "max(received_at - occurred_at) > interval '1 day'", "true",
+            "count(*) FILTER (WHERE extract(hour FROM occurred_at) < 12) > 1"])

@@ -21,10 +21,10 @@ STATE = {
                 JOIN cdp.sources USING (source_id)""",
     "refusals": """SELECT decision_seq, type, value, reason, source, {id}, refused_at FROM cdp.refusals
                    JOIN cdp.sources USING (source_id)""",
-    "events": """SELECT event_id, identifier_id, source, type, event, occurred_at, received_at, {id}, properties, context, extra
-                 FROM cdp.event_records JOIN cdp.sources USING (source_id)""",
-    "assertions": """SELECT decision_seq, identifier_id, source, type, group_id, asserted_at, received_at, {id}, traits, context,
-                     extra FROM cdp.assertions JOIN cdp.sources USING (source_id)""",
+    "events": """SELECT event_id, identifier_id, source, type, event, occurred_at, received_at, {id}, properties,
+                 context, extra FROM cdp.event_records JOIN cdp.sources USING (source_id)""",
+    "assertions": """SELECT decision_seq, identifier_id, source, type, group_id, asserted_at, received_at, {id}, traits,
+                     context, extra FROM cdp.assertions JOIN cdp.sources USING (source_id)""",
     "profiles": "SELECT profile_id, traits, trait_origins, last_seen_at FROM cdp.profiles",
     "message keys": """SELECT source, content_hash FROM cdp.message_keys JOIN cdp.sources USING (source_id)""",
     "quarantine": "SELECT source, received_at, code, reason, {id} FROM cdp.quarantine WHERE {valid}",
@@ -43,15 +43,18 @@ class Database:
 
     def __init__(self, host, name, worker):
         self.host, self.name, self.worker, self.resets = host, name, worker, 0
-        self.server(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)", f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8'")
+        self.server(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)",
+                    f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8'")
         self.connection = psycopg2.connect(host=host, user="postgres", dbname=name)
         self.connection.autocommit = True
         self.cursor = self.connection.cursor()
-        self.cursor.execute("SET timezone = 'UTC'; SET jit = off; SET client_min_messages = warning; CREATE EXTENSION cdp")
+        self.cursor.execute("SET timezone = 'UTC'; SET jit = off; SET client_min_messages = warning;"
+                            "CREATE EXTENSION cdp")
         if not worker:
             self.cursor.execute("SELECT cdp.stop_worker()")
         oracles.prepare(self.cursor)
-        self.tables = self.names("r", "AND relname NOT IN ('secrets', 'identifier_types', 'worker_status', 'progress')")
+        keep = "('secrets', 'identifier_types', 'worker_status', 'progress')"
+        self.tables = self.names("r", f"AND relname NOT IN {keep}")
         self.sequences = self.names("S", "")
 
     def server(self, *statements):
@@ -83,7 +86,8 @@ class Database:
     def create_segment(self, place, rule):
         """False when the compiler says it cannot keep this one exact."""
         try:
-            self.cursor.execute("SELECT cdp.create_segment(%s, %s, %s, %s)", [f"s{place}", rule.text, rule.per, rule.time_zone])
+            self.cursor.execute("SELECT cdp.create_segment(%s, %s, %s, %s)",
+                                [f"s{place}", rule.text, rule.per, rule.time_zone])
             return True
         except psycopg2.errors.FeatureNotSupported:
             return False
@@ -96,7 +100,8 @@ class Database:
 
     def restore_segments(self, saved):
         """Segments compiled before, of nobody yet: quicker than compiling them again."""
-        self.cursor.execute("INSERT INTO cdp.segments SELECT * FROM jsonb_populate_recordset(NULL::cdp.segments, %s)", [saved])
+        self.cursor.execute("INSERT INTO cdp.segments SELECT * FROM "
+                            "jsonb_populate_recordset(NULL::cdp.segments, %s)", [saved])
 
     def state(self, floor, segments):
         result = {}
@@ -144,7 +149,8 @@ def ingest(database, batches):
     totals = [0, 0, 0]
     for batch in batches:
         text = batch[0].text if len(batch) == 1 else '{"batch": [' + ", ".join(m.text for m in batch) + "]}"
-        database.cursor.execute("SELECT * FROM cdp.ingest(%s, %s, %s)", [text, batch[0].source, iso(batch[0].received_at)])
+        database.cursor.execute("SELECT * FROM cdp.ingest(%s, %s, %s)",
+                                [text, batch[0].source, iso(batch[0].received_at)])
         for place, count in enumerate(database.cursor.fetchone()):
             totals[place] += count
     return totals
@@ -155,9 +161,10 @@ def fill(database, messages, random):
     lines = []
     for chunk in chunks(messages, random, alike=True):
         as_batch = len(chunk) > 1 and random.random() < 0.3 and all(can_be_jsonb(message) for message in chunk)
-        texts = [json.dumps({"batch": [message.document for message in chunk]})] if as_batch else [m.text for m in chunk]
+        texts = [json.dumps({"batch": [m.document for m in chunk]})] if as_batch else [m.text for m in chunk]
         lines += [(chunk[0].source, iso(chunk[0].received_at), text) for text in texts]
-    database.cursor.execute("INSERT INTO cdp.inbox (source, received_at, message) VALUES " + ", ".join(["(%s, %s, %s)"] * len(lines)),
+    values = ", ".join(["(%s, %s, %s)"] * len(lines))
+    database.cursor.execute(f"INSERT INTO cdp.inbox (source, received_at, message) VALUES {values}",
                             [value for line in lines for value in line])
 
 
@@ -169,11 +176,13 @@ def wait_for_worker(database, seconds=30):
             return
         time.sleep(0.005)
     database.cursor.execute("SELECT last_error FROM cdp.worker_status")
-    raise oracles.Difference("ways", f"the worker did not empty the inbox in {seconds} s; its last error: {database.cursor.fetchall()}")
+    raise oracles.Difference("ways", f"the worker did not empty the inbox in {seconds} s; its last error: "
+                                     f"{database.cursor.fetchall()}")
 
 
 def compare(one, other, way, base):
     for what, rows in one.items():
         if rows != other[what]:
             lost, more = sorted(set(rows) - set(other[what])), sorted(set(other[what]) - set(rows))
-            raise oracles.Difference("ways", f"{what} differ\n{base}:\n  " + "\n  ".join(lost[:5]) + f"\n{way}:\n  " + "\n  ".join(more[:5]))
+            lines = [f"{what} differ", f"{base}:", *lost[:5], f"{way}:", *more[:5]]
+            raise oracles.Difference("ways", "\n  ".join(lines))

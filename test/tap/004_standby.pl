@@ -70,7 +70,9 @@ note 'exact in time, by itself';
 		return split /\|/, $standby->safe_psql('postgres', q{SELECT
 			extract(epoch FROM now() - (SELECT max(occurred_at) FROM cdp.events WHERE event = 'Product Added')),
 			(SELECT string_agg(key, ',') FROM cdp_segments.abandoned_cart),
-			(SELECT count(*) FROM cdp.members('silent')), (SELECT count(*) FROM cdp_segments.soon), (SELECT count(*) FROM cdp.verify())});
+			(SELECT count(*) FROM cdp.members('silent')), (SELECT count(*) FROM cdp_segments.soon),
+			(SELECT string_agg(segment, ' ' ORDER BY segment) FROM cdp_segments.all_segments WHERE profile_id = cdp.lookup('user_id', 'anna')
+				AND segment IN ('abandoned_cart', 'silent', 'soon')), (SELECT count(*) FROM cdp.verify())});
 	};
 	$primary->safe_psql('postgres', q{SELECT cdp.track('Product Added', user_id => 'anna', properties => '{"product": "p7"}')});
 	$primary->wait_for_catchup($standby);
@@ -79,11 +81,12 @@ note 'exact in time, by itself';
 	my $end = time + 10;
 	while (time < $end)
 	{
-		my ($age, $cart, $silent, $soon, $differences) = $ask->();
+		my ($age, $cart, $silent, $soon, $all, $differences) = $ask->();
 		my $phase = $age < 2 ? 'before 2 s' : $age < 3 ? 'before 3 s' : $age <= 4 ? 'before 4 s' : 'after';
 		$asked{$phase}++;
-		my @expected = ($age < 3 ? 'p7' : '', $age < 3 ? 0 : 1, $age >= 2 && $age <= 4 ? 1 : 0, 0);
-		my @got = ($cart, $silent, $soon, $differences);
+		my @expected = ($age < 3 ? 'p7' : '', $age < 3 ? 0 : 1, $age >= 2 && $age <= 4 ? 1 : 0,
+			join(' ', $age < 3 ? 'abandoned_cart' : 'silent', $age >= 2 && $age <= 4 ? 'soon' : ()), 0);
+		my @got = ($cart, $silent, $soon, $all, $differences);
 		push @wrong, "at $age s: @got, not @expected" if "@got" ne "@expected";
 		last if $age > 4.3;
 		sleep 0.02;

@@ -178,4 +178,27 @@ TEST(Json, AgreesWithSimdjsonOnMutatedText) {
 }
 
 } // namespace
+TEST(PlainNumber, IsSpeltAsJsonbSpellsIt) {
+  const std::pair<const char *, const char *> vectors[] = {
+      {"7", "7"},
+      {"-7", "-7"},
+      {"1e2", "100"},
+      {"1E+2", "100"},
+      {"1.0e1", "10"},
+      {"1.50", "1.50"},
+      {"1.5e-3", "0.0015"},
+      {"0", "0"},
+      {"-0", "0"},
+      {"-0.0", "0.0"},
+      {"12.34e1", "123.4"},
+      {"5e-1", "0.5"},
+      {"0.10e1", "1.0"},
+      {"100e-2", "1.00"},
+      {"123456789012345678901234567890.5", "123456789012345678901234567890.5"}};
+  for (const auto &[number, plain] : vectors)
+    EXPECT_EQ(plain_number(number), plain) << number;
+  EXPECT_EQ(plain_number("1e400"), "");
+  EXPECT_EQ(plain_number("1e99999999999999999999"), "");
+}
+
 } // namespace cdp::core::json
