@@ -5,9 +5,11 @@ namespace cdp::pg {
 namespace detail {
 
 void throw_current_error(MemoryContext context) {
-  MemoryContextSwitchTo(context); // CopyErrorData refuses to copy into ErrorContext
+  // The copy must outlive a subtransaction that is rolled back on the error's way, and its SPI sessions.
+  MemoryContextSwitchTo(TopTransactionContext ? TopTransactionContext : context);
   ErrorData *data = CopyErrorData();
   FlushErrorState();
+  MemoryContextSwitchTo(context);
   throw PgError(data);
 }
 
@@ -84,31 +86,34 @@ bool must_end(int sqlstate) {
 } // namespace
 
 bool subtransaction(const std::function<void()> &body, Failure &failure) {
-  Subtransaction inner;
-  inner.begin();
   try {
-    body();
+    try_in_subtransaction([&] {
+      body();
+      return true;
+    });
+    return true;
   } catch (const PgError &error) {
     if (must_end(error.data()->sqlerrcode))
       throw;
     failure.sqlstate = error.data()->sqlerrcode;
     failure.message = error.what();
     failure.detail = error.data()->detail ? error.data()->detail : "";
-    inner.roll_back();
-    return false;
   } catch (const Error &error) {
     failure = {error.sqlstate, error.what(), error.detail()};
-    inner.roll_back();
-    return false;
   }
-  inner.commit();
-  return true;
+  return false;
 }
 
 bool try_in_subtransaction(const std::function<bool()> &body) {
   Subtransaction inner;
   inner.begin();
-  const bool keep_it = body(); // an exception leaves with the subtransaction open: the outer abort cleans up
+  bool keep_it;
+  try {
+    keep_it = body();
+  } catch (...) {
+    inner.roll_back(); // whoever catches the error further out must find the subtransaction it left
+    throw;
+  }
   if (keep_it)
     inner.commit();
   else
