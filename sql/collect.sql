@@ -90,3 +90,12 @@ SELECT cdp.track('X', user_id => 'u1');
 ROLLBACK;
 
 SELECT * FROM cdp.verify();
+
+-- An empty line and a byte order mark are nothing.
+COPY cdp.inbox (message) FROM STDIN WITH (FORMAT csv, DELIMITER E'\x01', QUOTE E'\x02');
+﻿{"type": "track", "messageId": "bom-1", "userId": "u9", "event": "After a BOM"}
+
+\.
+CALL cdp.run();
+SELECT count(*) FROM cdp.events WHERE event = 'After a BOM';
+SELECT count(*) AS waiting FROM cdp.inbox;

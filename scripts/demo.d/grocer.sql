@@ -2,6 +2,7 @@
 \set ON_ERROR_STOP on
 \pset border 1
 \pset footer off
+\pset pager off
 SET timezone = 'UTC';
 \echo
 \echo
@@ -9,7 +10,9 @@ SET timezone = 'UTC';
 \echo 'Five segments a grocer would want are there before the first message:'
 \echo
 \ir grocer_segments.sql
-SELECT name AS segment, class FROM cdp.segments WHERE name <> 'abandoned_cart' ORDER BY name;
+SELECT name AS segment, regexp_replace(rule, '\s+', ' ', 'g') AS rule FROM cdp.segments WHERE name = 'frequent_visitors' UNION ALL
+SELECT name, '…' FROM cdp.segments WHERE name NOT IN ('frequent_visitors', 'abandoned_cart');
+\echo '57,000 messages are coming in; half a minute or so.'
 \ir grocer_messages.sql
 CREATE TABLE grocer.clock_at AS SELECT clock_timestamp() AS started, (SELECT count(*) FROM cdp.inbox) AS waiting;
 -- Whatever the worker has not done yet, this session does; both at once are safe.

@@ -9,6 +9,7 @@
 \pset border 1
 \pset footer off
 \pset null '-'
+\pset pager off
 SET timezone = 'UTC';
 SET client_min_messages = warning;
 
@@ -31,6 +32,7 @@ $$, per => $$properties->>'product_id'$$) AS created \gset
 
 \echo
 \echo '1. Two days ago. A phone looks around. Nobody knows whose it is.'
+\echo '   (A profile is called by the number of its oldest identifier.)'
 \echo
 \set ECHO queries
 SELECT cdp.page('Home', anonymous_id => 'phone-1', context => '{"device": {"id": "ios-77", "type": "ios"}}',
@@ -125,7 +127,9 @@ SELECT key AS product FROM cdp.members('abandoned_cart', at => now() + interval 
 \echo '8. Why is she in? Each condition, its value, its evidence.'
 \echo
 \set ECHO queries
-SELECT * FROM cdp.why_member('abandoned_cart', cdp.lookup('email', 'ANNA@example.com'));
+SELECT key AS product, left(condition, 57) AS condition, holds, (SELECT v FROM jsonb_each_text("values") AS x (k, v)) AS value,
+       jsonb_path_query_array(evidence, '$.*.events[*]') AS events
+  FROM cdp.why_member('abandoned_cart', cdp.lookup('email', 'ANNA@example.com')) WHERE key IS NOT NULL AND condition <> 'until';
 \set ECHO none
 
 \echo '9. Everything about Anna is one document.'

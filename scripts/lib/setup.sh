@@ -43,7 +43,7 @@ own() { [ "$(id -u)" != 0 ] || chown -R postgres: "$@"; }
 
 # Builds in the checkout and installs into $STAGE.
 build() {
-  say "building"
+  say "building (a minute or two the first time)"
   make -C "$ROOT" -s -j"$(nproc)" PG_CONFIG="$BIN/pg_config" with_llvm="${WITH_LLVM:-no}" >&2
   STAGE=$WORK/stage
   make -C "$ROOT" -s install DESTDIR="$STAGE" PG_CONFIG="$BIN/pg_config" with_llvm="${WITH_LLVM:-no}" >/dev/null

@@ -14,11 +14,11 @@ CREATE TABLE cdp.inbox (
   source      text NOT NULL DEFAULT 'default',
   import      text,
   received_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
-  message     text NOT NULL
+  message     text
 );
 COMMENT ON TABLE cdp.inbox IS
   'Bulk door: COPY or INSERT messages as text, in Segment''s spec; the worker, or CALL cdp.run(), drains it in order';
-COMMENT ON COLUMN cdp.inbox.message IS 'One message, or {"batch": […]}, as JSON text';
+COMMENT ON COLUMN cdp.inbox.message IS 'One message, or {"batch": […]}, as JSON text; an empty line is nothing';
 COMMENT ON COLUMN cdp.inbox.received_at IS 'Receipt time, fixed at the door; must not lie in the future';
 COMMENT ON COLUMN cdp.inbox.import IS 'Name of the import these lines belong to, for people';
 
@@ -47,7 +47,8 @@ CREATE TABLE cdp.quarantine (
   detail         text,
   quarantined_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
   resolved_at    timestamptz,
-  resolution     text CHECK (resolution IN ('accepted', 'duplicate', 'discarded'))
+  resolution     text CHECK (resolution IN ('accepted', 'duplicate', 'discarded')),
+  CHECK ((resolved_at IS NULL) = (resolution IS NULL))
 );
 CREATE INDEX quarantine_open ON cdp.quarantine (code, quarantine_id) WHERE resolved_at IS NULL;
 COMMENT ON TABLE cdp.quarantine IS

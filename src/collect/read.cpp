@@ -76,42 +76,52 @@ void give_id(Candidate &candidate) {
   candidate.key = pg::hash_text(id);
 }
 
+// A line without the byte order mark that some editors put in front of a file; blank lines are nothing.
+std::string_view content(std::string_view line) {
+  if (line.starts_with("\xEF\xBB\xBF"))
+    line.remove_prefix(3);
+  return line.find_first_not_of(" \t\r\n") == std::string_view::npos ? std::string_view() : line;
+}
+
 } // namespace
 
 std::vector<Candidate> read(const std::vector<Incoming> &lines) {
   std::vector<Candidate> candidates;
   const Timestamp now = GetCurrentTimestamp();
   for (std::size_t i = 0; i < lines.size(); ++i) {
-    auto add = [&](std::string text, const core::BatchDefaults &defaults) -> Candidate & {
+    auto add = [&](std::string json, const core::BatchDefaults &defaults) -> Candidate & {
       auto &candidate = candidates.emplace_back();
       candidate.incoming = i;
-      candidate.text = std::move(text);
+      candidate.text = std::move(json);
       candidate.defaults = defaults;
       candidate.received_at = lines[i].received_at;
       return candidate;
     };
+    const auto text = content(lines[i].text);
+    if (text.empty())
+      continue;
     if (lines[i].received_at > now) {
-      add(lines[i].text, {})
+      add(std::string(text), {})
           .quarantine({"invalid_received_at", "the receipt time lies in the future",
                        core::format_iso8601(lines[i].received_at), ""});
       continue;
     }
     if (lines[i].source.empty() || lines[i].source.size() > 255) {
-      add(lines[i].text, {})
+      add(std::string(text), {})
           .quarantine({"invalid_source", "a source has a name of 1 to 255 bytes",
                        lines[i].source.substr(0, 100), ""});
       continue;
     }
-    auto split = core::split_batch(lines[i].text);
+    auto split = core::split_batch(text);
     if (auto *rejection = std::get_if<core::Rejection>(&split)) {
-      add(lines[i].text, {})
+      add(std::string(text), {})
           .quarantine({rejection->code, rejection->reason, rejection->detail, rejection->message_id});
       continue;
     }
     auto &batch = std::get<core::Batch>(split);
-    for (auto &text : batch.messages) {
+    for (auto &message : batch.messages) {
       pg::check_for_interrupts();
-      take_apart(add(std::move(text), batch.defaults));
+      take_apart(add(std::move(message), batch.defaults));
     }
   }
   make_jsonb_of_all(candidates);

@@ -15,6 +15,9 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
          CASE WHEN running > 0 THEN 'ok' WHEN pg_is_in_recovery() THEN 'ok' ELSE 'warning' END,
          CASE WHEN running > 0 THEN 'running' WHEN pg_is_in_recovery() THEN 'none on a standby' ELSE 'not running' END,
          CASE WHEN running > 0 OR pg_is_in_recovery() THEN NULL
+              WHEN current_setting('cdp.worker', true) = 'off' THEN 'cdp.worker is off: set it to on and reload, or CALL cdp.run() now and then.'
+              WHEN current_setting('shared_preload_libraries') ~ '\mcdp\M'
+                THEN 'It starts within seconds of CREATE EXTENSION; after cdp.stop_worker(), SELECT cdp.start_worker().'
               ELSE 'Add cdp to shared_preload_libraries and restart, or SELECT cdp.start_worker(), or CALL cdp.run() now and then.' END
   FROM worker
   UNION ALL
@@ -33,11 +36,11 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
          CASE WHEN count(*) = 0 THEN 'empty' ELSE
            (SELECT string_agg(format('%s %s', c.n, c.code), ', ' ORDER BY c.n DESC, c.code)
             FROM (SELECT q.code, count(*) AS n FROM cdp.quarantine AS q WHERE q.resolved_at IS NULL GROUP BY q.code) AS c) END,
-         CASE WHEN count(*) > 0 THEN 'SELECT code, reason, detail, message FROM cdp.quarantine WHERE resolved_at IS NULL; correct the message, then SELECT * FROM cdp.retry_quarantined();' END
+         CASE WHEN count(*) > 0 THEN 'SELECT code, reason, detail, message FROM cdp.quarantine WHERE resolved_at IS NULL; correct the message, then SELECT * FROM cdp.retry_quarantined(); or set resolved_at = now(), resolution = ''discarded''.' END
   FROM cdp.quarantine AS q WHERE q.resolved_at IS NULL
   UNION ALL
   SELECT 'segments', CASE WHEN count(*) = 0 THEN 'ok' ELSE 'error' END,
-         CASE WHEN count(*) = 0 THEN (SELECT format('%s segments, all exact', count(*)) FROM cdp.segments)
+         CASE WHEN count(*) = 0 THEN (SELECT format('%s kept, none with errors', count(*)) FROM cdp.segments)
               ELSE string_agg(DISTINCT format('%s: %s', s.name, e.message), '; ') END,
          CASE WHEN count(*) > 0 THEN 'SELECT * FROM cdp.segment_errors; these memberships stay as they were until the rule works again.' END
   FROM cdp.segment_errors AS e JOIN cdp.segments AS s USING (segment_id)

@@ -71,12 +71,12 @@ CDP_FUNCTION(cdp_drain_inbox) {
   pg::run_once(
       "SELECT pg_catalog.pg_advisory_xact_lock('cdp.inbox'::pg_catalog.regclass::pg_catalog.int4, 0)");
   // Lines may be long: what is read at once is bounded in bytes, too.
-  static pg::Statement select(
-      "SELECT inbox_id, source, import, received_at, message FROM ("
-      "  SELECT i.*, pg_catalog.octet_length(message) AS bytes,"
-      "    pg_catalog.sum(pg_catalog.octet_length(message)) OVER (ORDER BY inbox_id) AS bytes_so_far"
-      "  FROM (SELECT * FROM cdp.inbox ORDER BY inbox_id LIMIT $1) AS i) AS line "
-      "WHERE bytes_so_far - bytes < $2 ORDER BY inbox_id");
+  static pg::Statement select("SELECT inbox_id, source, import, received_at, coalesce(message, '') FROM ("
+                              "  SELECT i.*, coalesce(pg_catalog.octet_length(message), 0) AS bytes,"
+                              "    pg_catalog.sum(coalesce(pg_catalog.octet_length(message), 0)) OVER (ORDER "
+                              "BY inbox_id) AS bytes_so_far"
+                              "  FROM (SELECT * FROM cdp.inbox ORDER BY inbox_id LIMIT $1) AS i) AS line "
+                              "WHERE bytes_so_far - bytes < $2 ORDER BY inbox_id");
   auto rows = select.run(pg::Params().integer(PG_GETARG_INT32(0)).bigint(kMostBytes));
   if (rows.size() == 0)
     PG_RETURN_INT64(0);

@@ -158,6 +158,21 @@ void Evaluation::store() {
   store_found(found);
 }
 
+// A rule that fails for some people at creation is likely a mistake: say so at once.
+static void warn_of_failures(std::int32_t segment_id) {
+  static pg::Statement count("SELECT count(*), min(message) FROM cdp.segment_errors WHERE segment_id = $1");
+  auto rows = count.run(pg::Params().integer(segment_id));
+  const auto people = rows.bigint(0, 1);
+  if (people == 0)
+    return;
+  const auto message = rows.text(0, 2);
+  pg::call([&] {
+    ereport(WARNING,
+            (errmsg("the rule failed for %lld people: %s", static_cast<long long>(people), message.c_str()),
+             errhint("They are in cdp.segment_errors, and in no segment until the rule works for them.")));
+  });
+}
+
 void evaluate_everybody(std::int32_t segment_id, Timestamp at) {
   static pg::Statement read("SELECT profile_id, traits::text FROM cdp.profiles WHERE profile_id > $1 "
                             "ORDER BY profile_id LIMIT 2000");
@@ -172,7 +187,7 @@ void evaluate_everybody(std::int32_t segment_id, Timestamp at) {
         steps.push_back({rows.bigint(i, 1), kAllEvents, at, core::kInfinity, rows.text(i, 2)});
     }
     if (steps.empty())
-      return;
+      return warn_of_failures(segment_id);
     last = steps.back().profile_id;
     Progress progress(judge);
     progress.evaluate(steps);

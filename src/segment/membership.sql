@@ -131,7 +131,8 @@ CREATE FUNCTION cdp.why_member(name text, profile_id bigint)
 #variable_conflict use_column
 DECLARE
   chosen integer := (SELECT s.segment_id FROM cdp.segments AS s WHERE s.name = $1);
-  known  text := (SELECT p.traits::text FROM cdp.profiles AS p WHERE p.profile_id = $2);
+  person bigint := cdp.current_profile($2);
+  known  text := (SELECT p.traits::text FROM cdp.profiles AS p WHERE p.profile_id = person);
 BEGIN
   IF chosen IS NULL THEN
     PERFORM cdp_internal.refuse_segment($1);
@@ -139,14 +140,14 @@ BEGIN
     RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('profile %s does not exist', $2),
       HINT = 'cdp.lookup(type, value) finds a person''s profile_id.';
   END IF;
-  RETURN QUERY SELECT * FROM cdp_internal.explain_segment(chosen, $2, known);
+  RETURN QUERY SELECT * FROM cdp_internal.explain_segment(chosen, person, known);
   -- A row for each membership, or the next one to come: when time alone would change it.
   RETURN QUERY
     SELECT 'until'::text, m.entered_at <= now(),
            jsonb_build_object('since', m.entered_at, 'until', m.left_at),
            jsonb_build_object('decision_seq', m.decision_seq), m.key
     FROM cdp.memberships AS m
-    WHERE m.segment_id = chosen AND m.profile_id = $2 AND m.left_at > now() ORDER BY m.key, m.entered_at;
+    WHERE m.segment_id = chosen AND m.profile_id = person AND m.left_at > now() ORDER BY m.key, m.entered_at;
 END $$;
 REVOKE ALL ON FUNCTION cdp.why_member(text, bigint) FROM PUBLIC;
 COMMENT ON FUNCTION cdp.why_member(text, bigint) IS

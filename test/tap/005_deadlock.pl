@@ -8,7 +8,7 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $seconds = $ENV{SECONDS} // 10;
+my $seconds = $ENV{DURATION} // 10;
 my $node = new_server('server', conf => "cdp.worker_naptime = 10\ndeadlock_timeout = 200ms\nlog_statement = none\n");
 $node->start;
 $node->safe_psql('postgres', q{CREATE EXTENSION cdp; SELECT cdp.create_segment('active', $$count(*) > 2 AND max(occurred_at) > now() - interval '1 day'$$)});
