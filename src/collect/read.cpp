@@ -4,6 +4,8 @@ namespace cdp::collect {
 
 namespace {
 
+const Timestamp kEarliest = core::midnight_utc(1900, 1, 1);
+
 void take_apart(Candidate &candidate) {
   auto parsed = core::parse_message(candidate.text, candidate.defaults);
   if (auto *rejection = std::get_if<core::Rejection>(&parsed)) {
@@ -100,9 +102,9 @@ std::vector<Candidate> read(const std::vector<Incoming> &lines) {
     const auto text = content(lines[i].text);
     if (text.empty())
       continue;
-    if (lines[i].received_at > now) {
+    if (lines[i].received_at > now || lines[i].received_at < kEarliest) {
       add(std::string(text), {})
-          .quarantine({"invalid_received_at", "the receipt time lies in the future",
+          .quarantine({"invalid_received_at", "the receipt time lies in the future, or before 1900",
                        core::format_iso8601(lines[i].received_at), ""});
       continue;
     }

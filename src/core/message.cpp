@@ -398,6 +398,8 @@ private:
         {"\"event\"", is(MessageType::track) ? std::string_view() : fields_.event},
         {"\"name\"", has_name() ? std::string_view() : fields_.name},
         {"\"previousId\"", is(MessageType::alias) ? std::string_view() : fields_.previous_id},
+        {"\"groupId\"", is(MessageType::group) ? std::string_view() : fields_.group_id},
+        {"\"properties\"", is(MessageType::track) || has_name() ? std::string_view() : fields_.properties},
         {"\"traits\"", message_.traits.empty() ? fields_.traits : std::string_view()},
         {"\"integrations\"", integrations},
     };

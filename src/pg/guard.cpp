@@ -77,7 +77,11 @@ struct Subtransaction {
 };
 
 // Errors that must end the statement whatever a subtransaction would like to do about them.
-bool must_end(int sqlstate) {
+bool must_end(const ErrorData &error) {
+  // RAISE can claim any of these; a rule that does so must not stop the message it is judged for.
+  if (error.funcname && strcmp(error.funcname, "exec_stmt_raise") == 0)
+    return false;
+  const int sqlstate = error.sqlerrcode;
   return sqlstate == ERRCODE_QUERY_CANCELED || sqlstate == ERRCODE_ADMIN_SHUTDOWN ||
          sqlstate == ERRCODE_CRASH_SHUTDOWN || sqlstate == ERRCODE_OUT_OF_MEMORY ||
          sqlstate == ERRCODE_T_R_DEADLOCK_DETECTED || sqlstate == ERRCODE_LOCK_NOT_AVAILABLE;
@@ -93,7 +97,7 @@ bool subtransaction(const std::function<void()> &body, Failure &failure) {
     });
     return true;
   } catch (const PgError &error) {
-    if (must_end(error.data()->sqlerrcode))
+    if (must_end(*error.data()))
       throw;
     failure.sqlstate = error.data()->sqlerrcode;
     failure.message = error.what();

@@ -10,6 +10,8 @@ extern "C" {
 #include "access/transam.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_proc.h"
+#include "nodes/pathnodes.h"
+#include "optimizer/optimizer.h"
 #include "parser/parse_node.h"
 }
 
@@ -294,23 +296,36 @@ void check_constant(Const *constant, const Literals &literals, const Source &sou
     refuse_clock_word(source, constant->location);
 }
 
-// 'now'::text::timestamptz: the cast happens at run time and reads the transaction's clock.
+// 'now'::text::timestamptz: the cast happens at run time and reads the transaction's clock; so it does for a
+// constant that reaches the cast through coalesce, CASE or concat.
+void check_cast_constants(Node *node, Node *cast, const Source &source) {
+  if (is_constant(node)) {
+    Node *folded = call([&] {
+      auto *root = makeNode(PlannerInfo); // it only asks for bound parameters, of which there are none
+      root->glob = makeNode(PlannerGlobal);
+      return estimate_expression_value(root, node);
+    });
+    if (IsA(folded, Const) && !reinterpret_cast<Const *>(folded)->constisnull) {
+      auto *constant = reinterpret_cast<Const *>(folded);
+      const std::string text = call([&] {
+        Oid output;
+        bool is_varlena;
+        getTypeOutputInfo(constant->consttype, &output, &is_varlena);
+        return OidOutputFunctionCall(output, constant->constvalue);
+      });
+      if (has_clock_word(text))
+        refuse_clock_word(source, call([&] { return exprLocation(cast); }));
+      return;
+    }
+  }
+  for (Node *child : children(node))
+    check_cast_constants(child, cast, source);
+}
+
 void check_text_cast(Node *node, const Source &source) {
   auto *cast = reinterpret_cast<CoerceViaIO *>(node);
-  if (!is_time_type(cast->resulttype) || !is_constant(reinterpret_cast<Node *>(cast->arg)))
-    return;
-  Node *argument = fold(reinterpret_cast<Node *>(cast->arg));
-  if (!IsA(argument, Const) || reinterpret_cast<Const *>(argument)->constisnull)
-    return;
-  auto *constant = reinterpret_cast<Const *>(argument);
-  const std::string text = call([&] {
-    Oid output;
-    bool is_varlena;
-    getTypeOutputInfo(constant->consttype, &output, &is_varlena);
-    return OidOutputFunctionCall(output, constant->constvalue);
-  });
-  if (has_clock_word(text))
-    refuse_clock_word(source, call([&] { return exprLocation(node); }));
+  if (is_time_type(cast->resulttype))
+    check_cast_constants(reinterpret_cast<Node *>(cast->arg), node, source);
 }
 
 void check_node(Node *node, const Literals &literals, const Source &source) {

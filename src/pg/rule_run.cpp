@@ -13,6 +13,8 @@ namespace cdp::pg {
 
 namespace {
 
+int rules_running = 0;
+
 void set(const char *name, const char *value) {
   const char *now = GetConfigOption(name, false, false);
   if (!now || strcmp(now, value) != 0)
@@ -48,6 +50,14 @@ AsOwner::AsOwner(const RuleSettings &settings, Names names) : exceptions_(std::u
     set("IntervalStyle", settings.intervalstyle.c_str());
     set("extra_float_digits", "1");
     set("bytea_output", "hex");
+    // Whoever sends the message must not change what a rule means.
+    set("standard_conforming_strings", "on");
+    set("array_nulls", "on");
+    set("transform_null_equals", "off");
+    set("timezone_abbreviations", "Default");
+    set("row_security", "on");
+    set("xmloption", "content");
+    set("quote_all_identifiers", "off");
     set("lc_time", "C");
     set("lc_numeric", "C");
     set("lc_monetary", "C");
@@ -60,13 +70,15 @@ AsOwner::AsOwner(const RuleSettings &settings, Names names) : exceptions_(std::u
     }
     SetUserIdAndSecContext(owner, security_ | SECURITY_RESTRICTED_OPERATION | SECURITY_LOCAL_USERID_CHANGE);
   });
+  ++rules_running;
 }
 
 AsOwner::~AsOwner() {
+  --rules_running;
   if (std::uncaught_exceptions() != exceptions_)
     return;
   SetUserIdAndSecContext(user_, security_);
-  AtEOXact_GUC(true, guc_level_);
+  AtEOXact_GUC(false, guc_level_); // what a rule sets must not reach the session
 }
 
 AsExtension::AsExtension(Oid function) : exceptions_(std::uncaught_exceptions()) {
@@ -87,7 +99,7 @@ AsExtension::~AsExtension() {
   if (std::uncaught_exceptions() != exceptions_)
     return;
   SetUserIdAndSecContext(user_, security_);
-  AtEOXact_GUC(true, guc_level_);
+  AtEOXact_GUC(false, guc_level_); // what a rule sets must not reach the session
 }
 
 KeptPlan::~KeptPlan() {
@@ -112,6 +124,10 @@ Rows KeptPlan::run(const Params &params) {
   if (code < 0)
     throw Error(ERRCODE_INTERNAL_ERROR, std::string("SPI failed: ") + SPI_result_code_string(code), sql_);
   return Rows(SPI_tuptable, SPI_processed);
+}
+
+bool inside_rule() {
+  return rules_running > 0;
 }
 
 bool time_zone_exists(const std::string &name) {

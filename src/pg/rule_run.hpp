@@ -58,6 +58,9 @@ private:
   SPIPlanPtr plan_ = nullptr;
 };
 
+// Whether a rule is running further up the stack: a function that a rule calls must not call back into cdp.
+bool inside_rule();
+
 // Whether PostgreSQL knows a time zone of this name.
 bool time_zone_exists(const std::string &name);
 

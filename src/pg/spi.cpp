@@ -1,5 +1,7 @@
 #include "pg/spi.hpp"
 
+#include "pg/rule_run.hpp"
+
 namespace cdp::pg {
 
 Session::Session() : exceptions_(std::uncaught_exceptions()) {
@@ -202,6 +204,8 @@ Rows Statement::run(const Params &params) {
 }
 
 void need_read_committed() {
+  if (inside_rule())
+    throw Error(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, "a rule cannot write with cdp");
   if (IsolationUsesXactSnapshot())
     throw Error(
         ERRCODE_ACTIVE_SQL_TRANSACTION, "cdp writes only at isolation level READ COMMITTED",

@@ -35,7 +35,11 @@ Datum counts(FunctionCallInfo fcinfo, const pipeline::Outcome &outcome) {
 
 // cdp.ingest(messages jsonb, source text, received_at timestamptz)
 CDP_FUNCTION(cdp_ingest) {
-  const collect::Incoming line{pg::text_argument(fcinfo, 1), std::nullopt, PG_GETARG_TIMESTAMPTZ(2),
+  if (PG_ARGISNULL(0))
+    throw Error(ERRCODE_NULL_VALUE_NOT_ALLOWED, "messages must not be null");
+  const collect::Incoming line{PG_ARGISNULL(1) ? "default" : pg::text_argument(fcinfo, 1), std::nullopt,
+                               PG_ARGISNULL(2) ? GetCurrentTransactionStartTimestamp()
+                                               : PG_GETARG_TIMESTAMPTZ(2),
                                jsonb_argument(fcinfo, 0)};
   pipeline::Outcome outcome;
   {

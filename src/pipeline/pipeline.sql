@@ -13,13 +13,14 @@ BEGIN
     CREATE VIEW cdp_segments.all_segments WITH (security_invoker) AS
       SELECT segment, profile_id, key, since, until FROM cdp.segment_members;
     COMMENT ON VIEW cdp_segments.all_segments IS 'Who is in which segment now';
+    PERFORM cdp_internal.grant_readers('all_segments');
   END IF;
 END $$;
 COMMENT ON FUNCTION cdp_internal.make_ready() IS 'Makes what must be there before the first message';
 
 CREATE FUNCTION cdp.ingest(messages jsonb, source text DEFAULT 'default', received_at timestamptz DEFAULT now(),
     OUT accepted bigint, OUT duplicate bigint, OUT quarantined bigint)
-  LANGUAGE c STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'cdp_ingest';
+  LANGUAGE c SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'cdp_ingest';
 COMMENT ON FUNCTION cdp.ingest(jsonb, text, timestamptz) IS
   'Takes one Segment-spec message or {"batch": […]}; says how many were accepted, were duplicates, went to cdp.quarantine. Events, merges, profiles and segments change in this transaction. Errors: 25001 above READ COMMITTED. Source: https://segment.com/docs/connections/spec/';
 

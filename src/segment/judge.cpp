@@ -10,6 +10,8 @@ namespace cdp::segment {
 
 namespace {
 
+constexpr std::size_t kMostKeyBytes = 1000; // an index entry must hold it
+
 std::unique_ptr<pg::KeptPlan> plan(const pg::Rows &rows, int column) {
   auto sql = rows.text(0, column);
   return sql.empty() ? nullptr : std::make_unique<pg::KeptPlan>(std::move(sql));
@@ -146,6 +148,9 @@ std::vector<std::vector<Range>> Judge::judge(const std::vector<Step> &steps) {
     for (std::size_t row = 0; row < rows.size(); ++row) {
       auto &ranges = result[static_cast<std::size_t>(rows.integer(row, 1))];
       auto key = rows.optional_text(row, 2);
+      if (key && key->size() > kMostKeyBytes)
+        throw Error(ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+                    "a key has more than " + std::to_string(kMostKeyBytes) + " bytes");
       const auto from = rows.timestamp(row, 3), to = rows.timestamp(row, 4);
       if (!ranges.empty() && ranges.back().to == from && ranges.back().key == key)
         ranges.back().to = to;
@@ -172,6 +177,8 @@ auto &kept = *new std::map<Identity, std::unique_ptr<Judge>>;
 } // namespace
 
 std::vector<Judge *> judges() {
+  if (pg::inside_rule()) // it would free the judge that is at work
+    throw Error(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, "a rule cannot ask about segments");
   static pg::Statement read("SELECT tableoid::int8, segment_id, version, created_at FROM cdp.segments "
                             "ORDER BY segment_id");
   auto rows = read.run();

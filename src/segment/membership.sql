@@ -67,11 +67,26 @@ COMMENT ON FUNCTION cdp.members(text, timestamptz) IS
   'Who is in a segment, now or at another instant: the past as it was known, the future if nothing new happens';
 
 -- A view a segment. Whoever may read cdp.segment_members may read it; being security_invoker it shows nobody more.
+-- Who may read members may read the views made of them.
+CREATE FUNCTION cdp_internal.grant_readers(view name) RETURNS void LANGUAGE plpgsql
+  SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  grantee text;
+BEGIN
+  FOR grantee IN
+    SELECT coalesce(quote_ident(r.rolname), 'PUBLIC') FROM pg_class AS c CROSS JOIN aclexplode(c.relacl) AS a
+    LEFT JOIN pg_roles AS r ON r.oid = a.grantee
+    WHERE c.oid = 'cdp.segment_members'::regclass AND a.privilege_type = 'SELECT' AND a.grantee <> c.relowner
+  LOOP
+    EXECUTE format('GRANT SELECT ON cdp_segments.%I TO %s', view, grantee);
+  END LOOP;
+END $$;
+COMMENT ON FUNCTION cdp_internal.grant_readers(name) IS 'Gives a view in cdp_segments the readers of cdp.segment_members';
+
 CREATE FUNCTION cdp_internal.create_segment_view(segment_id integer) RETURNS void LANGUAGE plpgsql
   SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   chosen cdp.segments := (SELECT s FROM cdp.segments AS s WHERE s.segment_id = $1);
-  grantee text;
 BEGIN
   EXECUTE format('CREATE VIEW cdp_segments.%I WITH (security_invoker) AS '
     'SELECT m.profile_id, m.key, m.entered_at AS since, p.traits FROM cdp.memberships AS m '
@@ -79,13 +94,7 @@ BEGIN
     'AND m.entered_at <= pg_catalog.now() AND m.left_at > pg_catalog.now()', chosen.name, chosen.segment_id);
   EXECUTE format('COMMENT ON VIEW cdp_segments.%I IS %L', chosen.name,
     chosen.rule || coalesce(E'\nper ' || chosen.per, ''));
-  FOR grantee IN
-    SELECT coalesce(quote_ident(r.rolname), 'PUBLIC') FROM pg_class AS c CROSS JOIN aclexplode(c.relacl) AS a
-    LEFT JOIN pg_roles AS r ON r.oid = a.grantee
-    WHERE c.oid = 'cdp.segment_members'::regclass AND a.privilege_type = 'SELECT' AND a.grantee <> c.relowner
-  LOOP
-    EXECUTE format('GRANT SELECT ON cdp_segments.%I TO %s', chosen.name, grantee);
-  END LOOP;
+  PERFORM cdp_internal.grant_readers(chosen.name);
 END $$;
 REVOKE ALL ON FUNCTION cdp_internal.create_segment_view(integer) FROM PUBLIC;
 COMMENT ON FUNCTION cdp_internal.create_segment_view(integer) IS 'Makes the view of a segment';

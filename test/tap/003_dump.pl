@@ -204,9 +204,7 @@ note 'with a worker that is awake while it is restored';
 	my $script = slurp_file("$dir/shop.sql");
 	$script =~ s/(^COPY cdp\.inbox .*?^\\\.\n)/$1SELECT pg_sleep(2);\n/ms or die 'no inbox in the dump';
 	append_to_file("$dir/slow.sql", $script);
-  TODO:
 	{
-		local $TODO = 'the worker drains an inbox that is restored before the rest';
 		restore('plain, table by table', 'awake_slow', undef, 'psql', '-Xq', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr('awake_slow'), '-f', "$dir/slow.sql");
 		wait_until(sub { $node->safe_psql('awake_slow', 'SELECT count(*) FROM cdp.inbox') == 0 }, 5);
 		is($node->safe_psql('awake_slow', 'SELECT count(*) FROM cdp.inbox'), 0, 'plain, table by table: the worker does the lines that waited');
