@@ -2,6 +2,8 @@
 
 import sys
 
+import psycopg2
+
 import ways
 from history import Examiner
 from oracles import Difference
@@ -60,7 +62,10 @@ def plant(examiner, history, oracle, change):
     before = examiner.state(examiner.called, history, None)
     cursor.execute("BEGIN")
     try:
-        cursor.execute(change)
+        try:
+            cursor.execute(change)
+        except psycopg2.errors.CheckViolation:
+            return False  # the table itself refuses this one here, such as a range of no length
         if cursor.rowcount == 0:
             return False
         if cursor.rowcount != 1:
