@@ -1,4 +1,5 @@
 -- access: PUBLIC gets nothing; grant_access gives each role what its work needs.
+\set SHOW_CONTEXT never
 SET client_min_messages = warning;
 DROP EXTENSION IF EXISTS cdp CASCADE;
 CREATE EXTENSION cdp;

@@ -12,15 +12,15 @@ SELECT cdp.identify(user_id => 'anna', anonymous_id => 'phone-1', traits => '{"e
 SELECT identifier_id, type, value, raw_value, profile_id FROM cdp.identifiers ORDER BY identifier_id;
 -- Events follow without being moved: each belongs to the identifier of the highest priority on its message.
 SELECT e.profile_id, i.type, i.value FROM cdp.events AS e JOIN cdp.identifiers AS i USING (identifier_id) ORDER BY event_id;
--- The evidence: the first message that carried both.
+-- The links: each identifier with the owner of the message that carried both.
 SELECT identifier_id, other_identifier_id, decision_seq FROM cdp.links ORDER BY 1, 2;
 -- An id that was merged away still finds its person.
 SELECT cdp.current_profile(2), cdp.current_profile(1), cdp.current_profile(99);
 
 -- One message can join several people at once.
-SELECT cdp.identify(user_id => 'bob'), cdp.identify(user_id => 'rob'), cdp.identify(identifiers => '{"loyalty_id": "L-1"}');
-SELECT cdp.identify(user_id => 'bob', identifiers => '{"loyalty_id": ["L-1", "L-2"], "user_id": "rob"}');
-SELECT cdp.lookup('user_id', 'rob') = cdp.lookup('user_id', 'bob') AS same, cdp.lookup('loyalty_id', 'L-2');
+SELECT cdp.track('Product Viewed', identifiers => '{"email": "b@example.com"}'), cdp.track('Call', identifiers => '{"phone": "+31201234567"}');
+SELECT cdp.identify(user_id => 'bob', identifiers => '{"email": "b@example.com", "phone": "0031 20 1234567"}');
+SELECT cdp.lookup('email', 'b@example.com') = cdp.lookup('phone', '+31201234567') AS same;
 
 -- Everything that names a person: traits, devices, external ids, an alias.
 SELECT accepted FROM cdp.ingest('{"type": "identify", "userId": "carla", "traits": {"email": "carla@example.nl", "phone": "06-12345678"},
@@ -36,7 +36,7 @@ SELECT type, value FROM cdp.find_profiles('carla');
 SELECT type, value FROM cdp.find_profiles('Carla@Example.nl');
 
 -- National numbers without a country on the message need a region.
-UPDATE cdp.identifier_types SET default_region = 'NL' WHERE type = 'phone';
+SELECT cdp.alter_identifier_type('phone', default_region => 'NL');
 SELECT cdp.identify(user_id => 'dirk', traits => '{"phone": "020 765 4321"}');
 SELECT cdp.lookup('phone', '+31207654321') = cdp.lookup('user_id', 'dirk') AS found;
 

@@ -79,8 +79,8 @@ tap_suite() {
   done
 }
 
-# Random histories against plain SQL; CASES and SEED say how many and which. Here they are the same every time, so that a
-# red run can be repeated; a soak (histories.py --minutes) draws its own.
+# Random histories against plain SQL (histories) and against a naive fold of who is who (identities); CASES and SEED say how
+# many and which. Here they are the same every time, so that a red run can be repeated; a soak (--minutes) draws its own.
 differential_suite() {
   local name dir=$WORK/differential
   for name in $(names test/differential py); do

@@ -53,7 +53,8 @@ HashByKey known_hashes(const HashByKey &wanted, const std::set<Key, KeyLess> &cl
     return known;
   static pg::Statement select("SELECT k.source_id, k.message_key, k.content_hash "
                               "FROM unnest($1, $2) AS w (source_id, message_key) "
-                              "JOIN cdp.message_keys AS k USING (source_id, message_key)");
+                              "JOIN cdp.message_keys AS k USING (source_id, message_key)",
+                              pg::few_keys);
   pg::Params params;
   params.integers(sources).uuids(keys);
   auto rows = select.run(params);

@@ -67,12 +67,15 @@ CREATE TABLE cdp.event_records (
   message_id    text NOT NULL,
   properties    jsonb,
   context       jsonb,
-  extra         jsonb
+  extra         jsonb,
+  carried       bigint[]
 );
 CREATE UNIQUE INDEX event_records_event_id ON cdp.event_records (event_id);
 CREATE INDEX event_records_owner ON cdp.event_records (identifier_id, occurred_at);
 COMMENT ON TABLE cdp.event_records IS 'Events as they are stored, by the identifier that owns them; read cdp.events';
 COMMENT ON COLUMN cdp.event_records.event_id IS 'The decision_seq of the event''s message';
+COMMENT ON COLUMN cdp.event_records.carried IS
+  'All identifiers of the message by priority, where the owner is not the only one; says who owns it when one is removed';
 COMMENT ON COLUMN cdp.event_records.extra IS 'Top-level fields of the message that no other column holds';
 
 SELECT pg_catalog.pg_extension_config_dump('cdp.sources', '');

@@ -16,7 +16,8 @@ namespace cdp::core {
 
 namespace {
 
-constexpr std::array<std::string_view, 5> kNames{"text", "email", "phone", "uuid", "exact"};
+constexpr std::array<std::string_view, 10> kNames{"text",     "email",   "phone",  "uuid", "exact",
+                                                  "casefold", "mailbox", "sha256", "name", "address"};
 
 using InstanceOf = const icu::Normalizer2 *(*)(UErrorCode &);
 
@@ -34,6 +35,9 @@ std::optional<std::string> apply(InstanceOf instance_of, std::string_view text) 
 const icu::Normalizer2 *nfc(UErrorCode &status) {
   return icu::Normalizer2::getNFCInstance(status);
 }
+const icu::Normalizer2 *nfd(UErrorCode &status) {
+  return icu::Normalizer2::getNFDInstance(status);
+}
 const icu::Normalizer2 *nfkc(UErrorCode &status) {
   return icu::Normalizer2::getNFKCInstance(status);
 }
@@ -46,6 +50,23 @@ NormalizeResult normalize_text(std::string_view trimmed) {
   if (!text)
     return Refused{"ICU could not normalise it"};
   return Normalized{std::move(*text)};
+}
+
+NormalizeResult normalize_casefold(std::string_view trimmed) {
+  const auto text = detail::case_folded(trimmed);
+  if (!text)
+    return Refused{"ICU could not normalise it"};
+  std::string value = detail::collapsed(*text);
+  if (value.empty())
+    return Refused{"it is empty"};
+  return Normalized{std::move(value)};
+}
+
+NormalizeResult normalize_sha256(std::string_view trimmed) {
+  std::string digest = ascii_lower(trimmed);
+  if (digest.size() != 64 || digest.find_first_not_of("0123456789abcdef") != std::string::npos)
+    return Refused{"a SHA-256 digest is 64 hexadecimal digits"};
+  return Normalized{std::move(digest)};
 }
 
 /// 32 hexadecimal digits, hyphens where UUIDs have them or none at all, in braces or after urn:uuid: if need
@@ -90,6 +111,16 @@ NormalizeResult dispatch(Normalizer normalizer, std::string_view trimmed, std::s
     return normalize_uuid(trimmed);
   case Normalizer::exact:
     return Normalized{std::string(trimmed)};
+  case Normalizer::casefold:
+    return normalize_casefold(trimmed);
+  case Normalizer::mailbox:
+    return detail::normalize_mailbox(trimmed);
+  case Normalizer::sha256:
+    return normalize_sha256(trimmed);
+  case Normalizer::name:
+    return detail::normalize_name(trimmed);
+  case Normalizer::address:
+    return detail::normalize_address(trimmed);
   }
   return Refused{"there is no such normaliser"};
 }
@@ -98,6 +129,10 @@ NormalizeResult dispatch(Normalizer normalizer, std::string_view trimmed, std::s
 
 std::optional<std::string> detail::composed(std::string_view text) {
   return is_ascii(text) ? std::string(text) : apply(nfc, text);
+}
+
+std::optional<std::string> detail::decomposed(std::string_view text) {
+  return is_ascii(text) ? std::string(text) : apply(nfd, text);
 }
 
 std::optional<std::string> detail::compatible(std::string_view text) {
@@ -139,7 +174,7 @@ std::string_view normalizer_version() {
     char text[U_MAX_VERSION_STRING_LENGTH] = "";
     u_getVersion(icu_version);
     u_versionToString(icu_version, text);
-    return std::string("icu ") + text + "; libphonenumber " CDP_PHONENUMBER_VERSION "; cdp 1";
+    return std::string("icu ") + text + "; libphonenumber " CDP_PHONENUMBER_VERSION "; cdp 2";
   }();
   return version;
 }
@@ -147,6 +182,7 @@ std::string_view normalizer_version() {
 void warm_normalizers() {
   UErrorCode status = U_ZERO_ERROR;
   nfc(status);
+  nfd(status);
   nfkc(status);
   nfkc_casefold(status);
   detail::warm_email();

@@ -2,6 +2,7 @@
 #include "text.hpp"
 
 #include <algorithm>
+#include <array>
 #include <memory>
 #include <unicode/bytestream.h>
 #include <unicode/idna.h>
@@ -56,6 +57,11 @@ NormalizeResult ascii_domain(std::string_view domain) {
   return Normalized{std::move(ascii)};
 }
 
+/// Gmail Help: "Dots don't matter in Gmail addresses", and googlemail.com is gmail.com.
+bool is_gmail(std::string_view domain) {
+  return domain == "gmail.com" || domain == "googlemail.com";
+}
+
 } // namespace
 
 NormalizeResult normalize_email(std::string_view trimmed) {
@@ -79,6 +85,22 @@ NormalizeResult normalize_email(std::string_view trimmed) {
   if (const auto *good = std::get_if<Normalized>(&domain))
     return Normalized{std::move(*local) + '@' + good->value};
   return domain;
+}
+
+NormalizeResult normalize_mailbox(std::string_view trimmed) {
+  NormalizeResult result = normalize_email(trimmed);
+  auto *email = std::get_if<Normalized>(&result);
+  if (!email)
+    return result;
+  const std::size_t at = email->value.find('@');
+  const std::string_view domain = std::string_view(email->value).substr(at + 1);
+  const std::string kept_domain(is_gmail(domain) ? "gmail.com" : domain);
+  std::string local = email->value.substr(0, std::min(at, email->value.find('+')));
+  if (is_gmail(domain))
+    std::erase(local, '.');
+  if (local.empty()) // "+tag@gmail.com" is nobody's, but it is not everybody's
+    local = email->value.substr(0, at);
+  return Normalized{local + '@' + kept_domain};
 }
 
 void warm_email() {

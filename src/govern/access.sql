@@ -8,21 +8,32 @@ DECLARE
     'GRANT EXECUTE ON FUNCTION cdp.ingest, cdp.identify, cdp.track, cdp.page, cdp.screen, cdp."group", cdp.alias TO %1$I',
     'GRANT INSERT (source, import, received_at, message) ON cdp.inbox TO %1$I'];
   reading constant text[] := ARRAY[
-    'GRANT SELECT ON cdp.sources, cdp.identifier_types, cdp.identifiers, cdp.links, cdp.refusals, cdp.event_records, '
+    'GRANT SELECT ON cdp.sources, cdp.identifier_types, cdp.identifiers, cdp.links, cdp.evidence, cdp.evidence_members, cdp.identity_log, cdp.identity_decisions, cdp.identity_changes, cdp.pending_identifier_types, cdp.refusals, cdp.event_records, '
     'cdp.events, cdp.assertions, cdp.profiles, cdp.segments, cdp.memberships, cdp.segment_errors, cdp.segment_members, '
-    'cdp.membership_history TO %1$I',
+    'cdp.membership_history, cdp.user_identifiers, cdp.user_traits, cdp.id_graph_updates, cdp.profile_merges TO %1$I',
     'GRANT EXECUTE ON FUNCTION cdp.lookup, cdp.current_profile, cdp.find_profiles, cdp.profile, cdp.members, '
-    'cdp.why_member, cdp.health, cdp_internal.refuse_segment TO %1$I',
+    'cdp.why_member, cdp.why_same, cdp.identity_health, cdp.check_identifier_type, cdp.health, cdp_internal.refuse_segment TO %1$I',
+    'GRANT EXECUTE ON FUNCTION cdp_internal.known_person, cdp_internal.person_at, cdp_internal.identifiers_of, cdp_internal.one_identifier, '
+    'cdp_internal.chain, cdp_internal.name_identifier, cdp_internal.say_rule, cdp_internal.why_one, cdp_internal.why_decided, '
+    'cdp_internal.why_refused, cdp_internal.find_bridges, cdp_internal.find_hubs, cdp_internal.count_types, cdp_internal.say_split, '
+    'cdp_internal.check_expression, cdp_internal.candidate_query, cdp_internal.measure_candidate, cdp_internal.judge_candidate, '
+    'cdp_internal.share TO %1$I',
     'GRANT USAGE ON SCHEMA cdp_segments TO %1$I', 'GRANT SELECT ON ALL TABLES IN SCHEMA cdp_segments TO %1$I'];
   segmenting constant text[] := ARRAY['GRANT EXECUTE ON FUNCTION cdp.create_segment, cdp.drop_segment, cdp.refresh_segment TO %1$I'];
   mending constant text[] := ARRAY[
     'GRANT SELECT, UPDATE (message, resolved_at, resolution) ON cdp.quarantine TO %1$I',
-    'GRANT EXECUTE ON FUNCTION cdp.retry_quarantined TO %1$I'];
+    'GRANT EXECUTE ON FUNCTION cdp.retry_quarantined, cdp.allow_link, cdp.forbid_link, cdp.remove_link, cdp.remove_identifier, '
+    'cdp.split_profile, cdp.revoke_decision TO %1$I'];
   seeing_all constant text[] := ARRAY['GRANT SELECT ON cdp.quarantine, cdp.inbox TO %1$I'];
   -- Not the tables of segments: who can write those decides what runs as whom.
   running constant text[] := ARRAY[
     'GRANT SELECT ON cdp.message_keys, cdp.worker_status, cdp.progress TO %1$I',
-    'GRANT INSERT, UPDATE, DELETE ON cdp.sources, cdp.identifier_types, cdp.inbox, cdp.quarantine TO %1$I',
+    'GRANT INSERT, UPDATE, DELETE ON cdp.sources, cdp.inbox, cdp.quarantine TO %1$I',
+    'GRANT EXECUTE ON FUNCTION cdp.create_identifier_type, cdp.alter_identifier_type, cdp.drop_identifier_type, '
+    'cdp.apply_identity_rules, cdp.identity_diff, cdp.check_normalizers, cdp.accept_normalizers TO %1$I',
+    'GRANT SELECT ON cdp.normalizer_versions TO %1$I',
+    'GRANT EXECUTE ON PROCEDURE cdp.rebuild TO %1$I', 'GRANT SELECT ON cdp.identity_queue TO %1$I',
+    'GRANT EXECUTE ON FUNCTION cdp_internal.begin_rebuild, cdp_internal.rebuild_batch TO %1$I',
     'GRANT EXECUTE ON FUNCTION cdp.verify, cdp.grant_access, cdp.start_worker, cdp.stop_worker TO %1$I',
     'GRANT EXECUTE ON PROCEDURE cdp.run TO %1$I',
     'GRANT EXECUTE ON FUNCTION cdp_internal.begin_run, cdp_internal.run_batch, cdp_internal.end_progress TO %1$I'];
@@ -61,5 +72,6 @@ BEGIN
 END $$;
 -- Pure functions of their arguments.
 GRANT USAGE ON SCHEMA cdp TO PUBLIC;
-GRANT EXECUTE ON FUNCTION cdp.normalize_email, cdp.normalize_phone, cdp.normalize_text, cdp.normalizer_version,
-  cdp_internal.normalize TO PUBLIC;
+GRANT EXECUTE ON FUNCTION cdp.normalize_email, cdp.normalize_phone, cdp.normalize_text, cdp.normalize_casefold,
+  cdp.normalize_name, cdp.normalize_address, cdp.normalize_uuid, cdp.normalize_sha256, cdp.hash_email,
+  cdp.normalizer_version, cdp.is_junk, cdp.junk_values, cdp_internal.normalize, cdp_internal.junk_list TO PUBLIC;

@@ -39,6 +39,20 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
          CASE WHEN count(*) > 0 THEN 'SELECT code, reason, detail, message FROM cdp.quarantine WHERE resolved_at IS NULL; correct the message, then SELECT * FROM cdp.retry_quarantined(); or set resolved_at = now(), resolution = ''discarded''.' END
   FROM cdp.quarantine AS q WHERE q.resolved_at IS NULL
   UNION ALL
+  SELECT 'identity rules', CASE WHEN waiting.n > 0 OR pending.n > 0 THEN 'warning' ELSE 'ok' END,
+         CASE WHEN waiting.n > 0 THEN format('being applied, %s people to go', waiting.n)
+              WHEN pending.n > 0 THEN format('%s types with changes that are not applied', pending.n) ELSE 'all applied' END,
+         CASE WHEN waiting.n > 0 THEN 'The worker, or CALL cdp.run(), decides them anew.'
+              WHEN pending.n > 0 THEN 'SELECT * FROM cdp.identity_diff() shows what they would do; then cdp.apply_identity_rules().' END
+  FROM (SELECT count(*) AS n FROM cdp.identity_queue) AS waiting, (SELECT count(*) AS n FROM cdp.pending_identifier_types) AS pending
+  UNION ALL
+  SELECT 'normalizers', CASE WHEN coalesce(v.version, cdp.normalizer_version()) = cdp.normalizer_version() THEN 'ok' ELSE 'warning' END,
+         CASE WHEN coalesce(v.version, cdp.normalizer_version()) = cdp.normalizer_version() THEN cdp.normalizer_version()
+              ELSE format('%s; what is stored was made with %s', cdp.normalizer_version(), v.version) END,
+         CASE WHEN v.version <> cdp.normalizer_version()
+              THEN 'SELECT * FROM cdp.check_normalizers() lists identifiers whose form changed; then SELECT cdp.accept_normalizers().' END
+  FROM (SELECT (SELECT n.version FROM cdp.normalizer_versions AS n ORDER BY n.accepted_at DESC, n.version LIMIT 1) AS version) AS v
+  UNION ALL
   SELECT 'segments', CASE WHEN count(*) = 0 THEN 'ok' ELSE 'error' END,
          CASE WHEN count(*) = 0 THEN (SELECT format('%s kept, none with errors', count(*)) FROM cdp.segments)
               ELSE string_agg(DISTINCT format('%s: %s', s.name, e.message), '; ') END,

@@ -1,44 +1,5 @@
 -- verify: recomputes what is stored from the kept facts, in plain SQL that shares nothing with the code that stored it.
 
--- Every person is exactly what the links join, and is called by their smallest identifier.
-CREATE FUNCTION cdp_internal.verify_identity()
-  RETURNS TABLE (room text, problem text, subject text, stored text, expected text)
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-  SELECT 'identity', 'a link joins two people', format('%s - %s', l.identifier_id, l.other_identifier_id),
-         format('%s and %s', a.profile_id, b.profile_id), 'one person'
-  FROM cdp.links AS l
-  JOIN cdp.identifiers AS a ON a.identifier_id = l.identifier_id
-  JOIN cdp.identifiers AS b ON b.identifier_id = l.other_identifier_id
-  WHERE a.profile_id <> b.profile_id
-  UNION ALL
-  SELECT 'identity', 'a link names an unknown identifier', format('%s - %s', l.identifier_id, l.other_identifier_id),
-         NULL, NULL
-  FROM cdp.links AS l
-  WHERE NOT EXISTS (SELECT FROM cdp.identifiers AS i WHERE i.identifier_id = l.identifier_id)
-     OR NOT EXISTS (SELECT FROM cdp.identifiers AS i WHERE i.identifier_id = l.other_identifier_id)
-  UNION ALL
-  (WITH RECURSIVE neighbour AS (
-     SELECT identifier_id, other_identifier_id FROM cdp.links
-     UNION ALL SELECT other_identifier_id, identifier_id FROM cdp.links
-   ), reached (profile_id, identifier_id) AS (
-     SELECT DISTINCT i.profile_id, i.profile_id FROM cdp.identifiers AS i
-     UNION
-     SELECT r.profile_id, n.other_identifier_id
-     FROM reached AS r
-     JOIN neighbour AS n USING (identifier_id)
-     JOIN cdp.identifiers AS i ON i.identifier_id = n.other_identifier_id AND i.profile_id = r.profile_id
-   )
-   SELECT 'identity', 'no chain of links leads from the person to this identifier', format('identifier %s', i.identifier_id),
-          format('profile %s', i.profile_id), 'another person'
-   FROM cdp.identifiers AS i
-   WHERE NOT EXISTS (SELECT FROM reached AS r WHERE r.profile_id = i.profile_id AND r.identifier_id = i.identifier_id))
-  UNION ALL
-  SELECT 'identity', 'profile_id is not the smallest identifier_id', format('profile %s', i.profile_id),
-         i.profile_id::text, min(i.identifier_id)::text
-  FROM cdp.identifiers AS i GROUP BY i.profile_id HAVING i.profile_id <> min(i.identifier_id)
-$$;
-COMMENT ON FUNCTION cdp_internal.verify_identity() IS 'Part of cdp.verify()';
-
 -- Golden traits are the newest assertions; a profile was last seen when its latest message came.
 CREATE FUNCTION cdp_internal.verify_profiles()
   RETURNS TABLE (room text, problem text, subject text, stored text, expected text)
@@ -61,14 +22,13 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     FROM (SELECT e.identifier_id, e.received_at FROM cdp.event_records AS e
           UNION ALL SELECT a.identifier_id, a.received_at FROM cdp.assertions AS a) AS f
     JOIN cdp.identifiers AS i USING (identifier_id) GROUP BY i.profile_id
-  ), person AS (
-    SELECT DISTINCT i.profile_id FROM cdp.identifiers AS i
   )
-  SELECT 'profile', 'a person has no profile row', format('profile %s', person.profile_id), NULL, NULL
-  FROM person WHERE NOT EXISTS (SELECT FROM cdp.profiles AS p WHERE p.profile_id = person.profile_id)
+  -- Who was only ever named, and always left out, is nobody: a person is there from the first fact they own.
+  SELECT 'profile', 'a person has no profile row', format('profile %s', f.profile_id), NULL, NULL
+  FROM fact AS f WHERE NOT EXISTS (SELECT FROM cdp.profiles AS p WHERE p.profile_id = f.profile_id)
   UNION ALL
   SELECT 'profile', 'a profile row is nobody''s', format('profile %s', p.profile_id), NULL, NULL
-  FROM cdp.profiles AS p WHERE NOT EXISTS (SELECT FROM person WHERE person.profile_id = p.profile_id)
+  FROM cdp.profiles AS p WHERE NOT EXISTS (SELECT FROM fact AS f WHERE f.profile_id = p.profile_id)
   UNION ALL
   SELECT 'profile', 'golden traits differ', format('profile %s', p.profile_id), p.traits::text, coalesce(g.traits, '{}')::text
   FROM cdp.profiles AS p LEFT JOIN golden AS g USING (profile_id)

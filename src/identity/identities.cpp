@@ -9,7 +9,7 @@ namespace cdp::identity {
 
 namespace {
 
-std::string refusal_text(const std::vector<RefusedIdentifier> &refused) {
+std::string refusal_text(const std::vector<Refused> &refused) {
   std::string text;
   for (const auto &one : refused)
     text += (text.empty() ? "" : "; ") + one.type + " \"" + one.value.substr(0, 100) + "\": " + one.reason;
@@ -25,6 +25,7 @@ void Identities::read(std::vector<Candidate> &candidates) {
       for (const auto &raw : candidate.message.identifiers)
         names.insert(raw.type);
   types_ = find_types(names);
+  find_pattern_blocked(candidates);
   carried_.resize(candidates.size());
   for (std::size_t i = 0; i < candidates.size(); ++i) {
     auto &candidate = candidates[i];
@@ -58,21 +59,58 @@ const core::NormalizeResult &Identities::normalize(const core::RawIdentifier &ra
   return entry->second;
 }
 
+// Regular expressions are PostgreSQL's own: one query for all values of types that have any.
+void Identities::find_pattern_blocked(const std::vector<Candidate> &candidates) {
+  std::set<std::pair<std::string, std::string>> asked;
+  for (const auto &candidate : candidates)
+    if (candidate.fate == collect::Fate::open)
+      for (const auto &raw : candidate.message.identifiers)
+        if (!types_.at(raw.type).blocked_patterns.empty())
+          if (const auto *normal = std::get_if<core::Normalized>(&normalize(raw, candidate)))
+            asked.emplace(raw.type, normal->value);
+  if (asked.empty())
+    return;
+  std::vector<std::string> types, values;
+  for (const auto &[type, value] : asked) {
+    types.push_back(type);
+    values.push_back(value);
+  }
+  static pg::Statement select("SELECT w.type, w.value FROM unnest($1, $2) AS w (type, value) JOIN "
+                              "cdp.identifier_types AS t USING (type) "
+                              "WHERE w.value ~ ANY (t.blocked_patterns)");
+  auto rows = select.run(pg::Params().texts(types).texts(values));
+  for (std::size_t i = 0; i < rows.size(); ++i)
+    pattern_blocked_.emplace(rows.text(i, 1), rows.text(i, 2));
+}
+
 std::optional<std::size_t> Identities::intern(const core::RawIdentifier &raw, const Candidate &candidate,
                                               Carried &carried) {
   const auto &result = normalize(raw, candidate);
+  const auto &type = types_.at(raw.type);
   if (auto *refused = std::get_if<core::Refused>(&result)) {
-    carried.refused.push_back({raw.type, raw.value, refused->reason});
+    // Junk is often not even well formed: say so, which is more useful than what is wrong with its form.
+    const auto junk = blocked_reason(raw.type, type, raw.value);
+    carried.refused.push_back(
+        {raw.type, raw.value, junk ? "blocked" : "invalid", junk.value_or(refused->reason)});
     return std::nullopt;
   }
   const auto &value = std::get<core::Normalized>(result).value;
   auto [place, fresh] = by_value_.try_emplace({raw.type, value}, identifiers_.size());
-  if (fresh) {
-    auto &identifier = identifiers_.emplace_back();
-    identifier.type = raw.type;
-    identifier.priority = types_.at(raw.type).priority;
-    identifier.value = value;
+  if (!fresh)
+    return place->second;
+  auto blocked = blocked_reason(raw.type, type, value);
+  if (!blocked && pattern_blocked_.contains({raw.type, value}))
+    blocked = "it matches a blocked pattern of its type";
+  if (blocked) {
+    by_value_.erase(place);
+    carried.refused.push_back({raw.type, raw.value, "blocked", *blocked});
+    return std::nullopt;
   }
+  auto &identifier = identifiers_.emplace_back();
+  identifier.type = raw.type;
+  identifier.type_index = type.index;
+  identifier.priority = type.priority;
+  identifier.value = value;
   return place->second;
 }
 
@@ -81,43 +119,25 @@ void Identities::note_first_sight(const Candidate &candidate) {
     const auto *normal = std::get_if<core::Normalized>(&normalize(raw, candidate));
     if (!normal)
       continue;
-    auto &identifier = identifiers_[by_value_.at({raw.type, normal->value})];
-    if (!identifier.raw.empty())
+    const auto place = by_value_.find({raw.type, normal->value});
+    if (place == by_value_.end() || !identifiers_[place->second].raw.empty())
       continue;
+    auto &identifier = identifiers_[place->second];
     identifier.raw = raw.value;
+    if (const auto &type = types_.at(raw.type); type.normalizer == core::Normalizer::phone)
+      identifier.raw_region =
+          candidate.message.region.empty() ? type.default_region : candidate.message.region;
     identifier.first_seen_at = candidate.received_at;
   }
 }
 
 std::size_t Identities::node_of(std::int64_t profile_id) {
-  auto [place, fresh] = node_by_profile_.try_emplace(profile_id, people_.size());
+  auto [place, fresh] = node_by_profile_.try_emplace(profile_id, fold_->size());
   if (fresh) {
-    people_.add(profile_id);
-    somebody_.push_back(false);
+    fold_->add(profile_id);
+    somebody_.push_back(stored_people_.contains(profile_id));
   }
   return place->second;
-}
-
-Joined Identities::join(const Carried &carried) {
-  Joined joined;
-  std::vector<std::size_t> people;
-  for (auto index : carried.identifiers) {
-    const auto person = people_.find(identifiers_[index].node);
-    if (std::find(people.begin(), people.end(), person) == people.end())
-      people.push_back(person);
-  }
-  for (auto person : people)
-    people_.unite(people.front(), person);
-  joined.person = people_.find(people.front());
-  for (auto person : people) {
-    if (person == joined.person)
-      continue;
-    joined.moves.emplace_back(people_.key(person), people_.key(joined.person));
-    if (somebody_[person])
-      joined.merged.push_back(person);
-  }
-  somebody_[joined.person] = true;
-  return joined;
 }
 
 void store_moves(const std::vector<std::pair<std::int64_t, std::int64_t>> &moves) {
@@ -128,75 +148,76 @@ void store_moves(const std::vector<std::pair<std::int64_t, std::int64_t>> &moves
     from.push_back(loser);
     to.push_back(winner);
   }
-  static pg::Statement update("UPDATE cdp.identifiers AS i SET profile_id = m.winner "
-                              "FROM unnest($1, $2) AS m (loser, winner) WHERE i.profile_id = m.loser");
+  static pg::Statement update(
+      "WITH m AS MATERIALIZED (SELECT * FROM unnest($1, $2) AS m (loser, winner)), "
+      "forbidden AS (UPDATE cdp.identity_decisions AS d SET "
+      "  profile_id = coalesce((SELECT m.winner FROM m WHERE m.loser = d.profile_id), d.profile_id), "
+      "  other_profile_id = coalesce((SELECT m.winner FROM m WHERE m.loser = d.other_profile_id), "
+      "d.other_profile_id) "
+      "  WHERE d.profile_id IS NOT NULL AND d.decision_id IN ("
+      "    SELECT o.decision_id FROM m JOIN cdp.identity_decisions AS o ON o.profile_id = m.loser UNION ALL "
+      "    SELECT o.decision_id FROM m JOIN cdp.identity_decisions AS o ON o.other_profile_id = m.loser)) "
+      "UPDATE cdp.identifiers AS i SET profile_id = m.winner FROM m WHERE i.profile_id = m.loser",
+      pg::few_keys);
   pg::Params params;
   params.bigints(from).bigints(to);
   update.run(params);
 }
 
-void Identities::store_links(const std::vector<Candidate> &candidates,
-                             const std::vector<std::int64_t> &decisions) const {
-  std::map<std::pair<std::int64_t, std::int64_t>, std::size_t> links; // the first message that carried both
-  for (std::size_t i = 0; i < candidates.size(); ++i) {
-    if (candidates[i].fate != collect::Fate::accepted)
-      continue;
-    const auto &carried = carried_[i].identifiers;
-    for (std::size_t a = 0; a < carried.size(); ++a)
-      for (std::size_t b = a + 1; b < carried.size(); ++b)
-        links.try_emplace(std::minmax(identifiers_[carried[a]].id, identifiers_[carried[b]].id), i);
-  }
-  if (links.empty())
-    return;
-  std::vector<std::int64_t> one, other, seqs;
-  std::vector<std::int32_t> sources;
-  std::vector<Timestamp> linked;
-  std::vector<std::string> messages;
-  for (const auto &[pair, i] : links) {
-    one.push_back(pair.first);
-    other.push_back(pair.second);
-    seqs.push_back(decisions[i]);
-    sources.push_back(candidates[i].source_id);
-    linked.push_back(candidates[i].received_at);
-    messages.push_back(candidates[i].message.message_id);
-  }
-  static pg::Statement insert(
-      "INSERT INTO cdp.links (identifier_id, other_identifier_id, decision_seq, source_id, "
-      "linked_at, message_id) SELECT * FROM unnest($1, $2, $3, $4, $5, $6) "
-      "ON CONFLICT DO NOTHING");
-  pg::Params params;
-  params.bigints(one).bigints(other).bigints(seqs).integers(sources).timestamps(linked).texts(messages);
-  insert.run(params);
+std::vector<std::int64_t> Identities::ids_of(const Carried &carried) const {
+  std::vector<std::int64_t> ids;
+  for (auto index : carried.identifiers)
+    ids.push_back(identifiers_[index].id);
+  return ids;
 }
 
-void Identities::store_refusals(const std::vector<Candidate> &candidates,
-                                const std::vector<std::int64_t> &decisions) const {
-  std::vector<std::int64_t> seqs;
-  std::vector<std::int32_t> sources;
-  std::vector<std::string> types, values, reasons, messages;
-  std::vector<Timestamp> refused_at;
-  for (std::size_t i = 0; i < candidates.size(); ++i) {
-    if (candidates[i].fate != collect::Fate::accepted)
+std::vector<std::int64_t> Identities::carried_ids(std::size_t candidate, std::int64_t owner) const {
+  auto ids = ids_of(carried_[candidate]);
+  if (ids.size() == 1 && ids.front() == owner)
+    ids.clear();
+  return ids;
+}
+
+Joined Identities::decide(const Candidate &candidate, std::size_t index, std::int64_t decision) {
+  const auto &carried = carried_[index];
+  const auto eligible = this->eligible(carried);
+  std::vector<std::size_t> before;
+  for (const auto &one : eligible)
+    if (auto node = fold_->find(one.node); std::find(before.begin(), before.end(), node) == before.end())
+      before.push_back(node);
+
+  const auto left_out = judge(candidate, index, eligible, decision);
+  Joined joined;
+  joined.owner = owner_of(eligible);
+  const auto known = by_id_.find(joined.owner);
+  joined.person = fold_->find(known != by_id_.end() ? identifiers_[known->second].node
+                                                    : node_of(profile_.at(joined.owner)));
+  joined.joined = fold_->find(eligible.front().node);
+  for (auto node : before) {
+    const auto now = fold_->find(node);
+    if (now == node)
       continue;
-    for (const auto &refused : carried_[i].refused) {
-      seqs.push_back(decisions[i]);
-      types.push_back(refused.type);
-      values.push_back(refused.value);
-      reasons.push_back(refused.reason);
-      sources.push_back(candidates[i].source_id);
-      messages.push_back(candidates[i].message.message_id);
-      refused_at.push_back(candidates[i].received_at);
-    }
+    const auto from = fold_->key(node), to = fold_->key(now);
+    joined.moves.emplace_back(from, to);
+    if (somebody_[node])
+      joined.merged.push_back(node);
+    journal_.change(decision, somebody_[node] ? "merged" : "added", to, from, candidate.received_at);
+    somebody_[now] = somebody_[now] || somebody_[node];
   }
-  if (seqs.empty())
-    return;
-  static pg::Statement insert(
-      "INSERT INTO cdp.refusals (decision_seq, type, value, reason, source_id, message_id, "
-      "refused_at) SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7)");
-  pg::Params params;
-  params.bigints(seqs).texts(types).texts(values).texts(reasons).integers(sources).texts(messages);
-  params.timestamps(refused_at);
-  insert.run(params);
+  if (!somebody_[joined.person])
+    journal_.change(decision, "created", fold_->key(joined.person), 0, candidate.received_at);
+  somebody_[joined.person] = true;
+  refuse(left_out, candidate, index, decision);
+  return joined;
+}
+
+void Identities::store(const std::vector<Candidate> &candidates, const std::vector<std::int64_t> &decisions) {
+  for (std::size_t i = 0; i < candidates.size(); ++i)
+    if (candidates[i].fate == collect::Fate::accepted)
+      for (const auto &refused : carried_[i].refused)
+        journal_.refuse(refused, candidates[i], decisions[i]);
+  journal_.store();
+  store_users();
 }
 
 } // namespace cdp::identity

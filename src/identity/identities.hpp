@@ -1,10 +1,8 @@
 // Who is who in a batch: its identifiers, the people they belong to, and what the batch's messages join.
 #pragma once
-#include "core/normalize.hpp"
-#include "core/union_find.hpp"
-
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <tuple>
@@ -12,97 +10,128 @@
 #include <vector>
 
 #include "collect/candidate.hpp"
+#include "identity/evidence.hpp"
+#include "identity/types.hpp"
 
 namespace cdp::identity {
 
 using collect::Candidate;
 using core::Timestamp;
 
-// An identifier type as declared.
-struct Type {
-  core::Normalizer normalizer = core::Normalizer::text;
-  std::int32_t priority = 0;
-  std::string default_region;
-};
-
-// One identifier value of the batch. `node` is its person in Identities, the smallest known identifier of it.
+// One identifier value of the batch. `node` is its person in the fold.
 struct Identifier {
   std::int32_t priority = 0;
+  std::uint32_t type_index = 0;
   std::string type, value;
-  std::string raw;             // as its first accepted message spelt it
+  std::string raw, raw_region; // as its first accepted message spelt it
   Timestamp first_seen_at = 0; // when that was received
   std::int64_t id = 0;
+  std::string left_out;            // why it takes part in no link, as a rule of cdp.evidence; else empty
+  std::int64_t user_on_device = 0; // of a device shared by policy latest: who was last on it
   std::size_t node = 0;
 };
 
-struct RefusedIdentifier {
-  std::string type, value, reason;
-};
-
-// The identifiers of one message, by index into the batch's; the owner comes first.
+// The identifiers of one message, by index into the batch's, by priority.
 struct Carried {
   std::vector<std::size_t> identifiers;
-  std::vector<RefusedIdentifier> refused;
+  std::vector<Refused> refused; // values that cannot be used
 };
 
 // What one message does to the people it names.
 struct Joined {
-  std::size_t person = 0;          // node of the person from now on
+  std::size_t person = 0;          // node of the person the message is about, from now on
+  std::size_t joined = 0;          // that of its identifiers; another one on a device shared by policy latest
+  std::int64_t owner = 0;          // identifier that owns what the message says
   std::vector<std::size_t> merged; // nodes of people that were somebody until now and end here
   std::vector<std::pair<std::int64_t, std::int64_t>>
       moves; // profile ids, from and to, whose identifiers change hands
 };
+
+// Locks the profile rows of these people, in order of id; returns those that have one.
+using LockProfiles = std::function<std::vector<std::int64_t>(const std::vector<std::int64_t> &)>;
+
+// Locks people, with a profile row or without. False when somebody changed between the two: let the locks go
+// and begin anew. `stored` becomes those that have a row.
+bool lock_whole(const std::vector<std::int64_t> &people, const LockProfiles &lock,
+                std::set<std::int64_t> &stored);
 
 class Identities {
 public:
   // Normalises the identifiers of all open candidates; one that has none left is quarantined.
   void read(std::vector<Candidate> &candidates);
 
-  // Keeps those of accepted messages, finds or inserts them (in key order) and locks their profiles (in id
-  // order, all or none, until nothing moved meanwhile), so that nobody else changes these people until
-  // commit. `lock` locks the profile rows given and is called again with more when a merge came in between.
-  void settle(const std::vector<Candidate> &candidates,
-              const std::function<void(const std::vector<std::int64_t> &)> &lock);
+  // Keeps those of accepted messages, finds or inserts them (in key order) and locks their people (in id
+  // order, all or none, until nothing moved meanwhile), so that nobody else changes them until commit. `lock`
+  // locks the profile rows given, says which there are, and is called again with more when a merge came in
+  // between. Then reads what the rules need to know about the people.
+  void settle(const std::vector<Candidate> &candidates, const LockProfiles &lock);
 
   const Carried &of(std::size_t candidate) const { return carried_[candidate]; }
-  const Identifier &identifier(std::size_t index) const { return identifiers_[index]; }
+  // All identifiers of a message by priority, where its owner is not the only one; else empty.
+  std::vector<std::int64_t> carried_ids(std::size_t candidate, std::int64_t owner) const;
 
   // The stored person of one candidate read before, without locking; 0 when nobody has its identifiers.
   std::int64_t look_up(std::size_t candidate);
 
-  // Decides one message: its identifiers are one person. In memory.
-  Joined join(const Carried &carried);
+  // Decides one message: which of its identifiers are one person, under the rules. In memory.
+  Joined decide(const Candidate &candidate, std::size_t index, std::int64_t decision);
 
-  std::size_t nodes() const { return people_.size(); }
-  // The person a profile id belongs to now, after the joins so far.
-  std::int64_t current(std::int64_t profile_id) { return people_.key(people_.find(node_of(profile_id))); }
-  std::int64_t profile_id(std::size_t node) const { return people_.key(node); }
+  std::size_t nodes() const { return fold_->size(); }
+  // The person a profile id belongs to now, after the decisions so far.
+  std::int64_t current(std::int64_t profile_id) { return fold_->key(fold_->find(node_of(profile_id))); }
+  std::int64_t profile_id(std::size_t node) const { return fold_->key(node); }
 
-  void store_links(const std::vector<Candidate> &candidates,
-                   const std::vector<std::int64_t> &decisions) const;
-  void store_refusals(const std::vector<Candidate> &candidates,
-                      const std::vector<std::int64_t> &decisions) const;
+  // Writes the evidence, the refusals and what happened to people.
+  void store(const std::vector<Candidate> &candidates, const std::vector<std::int64_t> &decisions);
 
 private:
   const core::NormalizeResult &normalize(const core::RawIdentifier &raw, const Candidate &candidate);
+  void find_pattern_blocked(const std::vector<Candidate> &candidates);
   std::optional<std::size_t> intern(const core::RawIdentifier &raw, const Candidate &candidate,
                                     Carried &carried);
   void note_first_sight(const Candidate &candidate);
   void find_existing(std::vector<std::size_t> &missing);
   void insert_missing(const std::vector<std::size_t> &missing);
-  std::vector<std::int64_t> read_people(const std::vector<std::int64_t> &ids);
+  void lock_people(const LockProfiles &lock);
+  std::vector<std::int64_t> read_people();
   std::size_t node_of(std::int64_t profile_id);
 
-  std::map<std::string, Type> types_;
+  // protect.cpp: what the rules need to know before messages are decided.
+  void prepare(const std::vector<Candidate> &candidates);
+  void read_kept(const std::vector<Candidate> &candidates);
+  void read_protection(const std::vector<Candidate> &candidates);
+  bool must_decide(const Candidate &candidate, std::size_t index) const;
+  std::vector<std::int64_t> ids_of(const Carried &carried) const;
+  std::vector<core::IdentityFold::Carried> eligible(const Carried &carried) const;
+  void read_cuts(const std::set<std::pair<std::int64_t, std::int64_t>> &pairs);
+  void read_values(const std::vector<std::int64_t> &people);
+  void read_forbidden(const std::vector<std::int64_t> &people);
+  std::vector<LeftOut> judge(const Candidate &candidate, std::size_t index,
+                             const std::vector<core::IdentityFold::Carried> &eligible, std::int64_t decision);
+  std::vector<LeftOut> decide_anew(const Carried &carried, const Candidate &candidate,
+                                   const std::vector<core::IdentityFold::Carried> &eligible);
+  bool note_users(const std::vector<LeftOut> &left_out,
+                  const std::vector<core::IdentityFold::Carried> &eligible);
+  std::int64_t owner_of(const std::vector<core::IdentityFold::Carried> &eligible) const;
+  void refuse(const std::vector<LeftOut> &left_out, const Candidate &candidate, std::size_t index,
+              std::int64_t decision);
+  void store_users();
+
+  Types types_;
   std::vector<Identifier> identifiers_;
   std::map<std::pair<std::string, std::string>, std::size_t> by_value_;
   std::map<std::tuple<std::string, std::string, std::string>, core::NormalizeResult> normalized_;
+  std::set<std::pair<std::string, std::string>> pattern_blocked_;
   std::vector<Carried> carried_;                           // a candidate each
   std::unordered_map<std::int64_t, std::size_t> by_id_;    // identifier id -> index
   std::unordered_map<std::int64_t, std::int64_t> profile_; // identifier id -> stored profile id
+  std::set<std::int64_t> stored_people_;                   // profile ids that have a row
   std::unordered_map<std::int64_t, std::size_t> node_by_profile_;
-  core::UnionFind people_;
+  std::unique_ptr<core::IdentityFold> fold_;
   std::vector<bool> somebody_; // a node: had a profile before the batch, or a message in it
+  std::map<std::vector<std::int64_t>, std::vector<LeftOut>> kept_; // what was carried together before
+  Journal journal_;
+  std::map<std::int64_t, std::int64_t> users_; // devices whose last user changes
 };
 
 // Gives the identifiers of one profile to another, for many at once. No profile may be both `from` and `to`.

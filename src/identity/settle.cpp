@@ -28,7 +28,8 @@ pg::Rows select_identifiers(const Order &which, const std::vector<Identifier> &i
   }
   static pg::Statement select("SELECT w.place, i.identifier_id, i.profile_id "
                               "FROM unnest($1, $2, $3) AS w (type, value, place) "
-                              "JOIN cdp.identifiers AS i USING (type, value)");
+                              "JOIN cdp.identifiers AS i USING (type, value)",
+                              pg::few_keys);
   pg::Params params;
   params.texts(types).texts(values).integers(places);
   return select.run(params);
@@ -36,8 +37,27 @@ pg::Rows select_identifiers(const Order &which, const std::vector<Identifier> &i
 
 } // namespace
 
-void Identities::settle(const std::vector<Candidate> &candidates,
-                        const std::function<void(const std::vector<std::int64_t> &)> &lock) {
+// Of people that have no profile row, as nothing was ever said about them, the identifier row that names
+// them.
+bool lock_whole(const std::vector<std::int64_t> &people, const LockProfiles &lock,
+                std::set<std::int64_t> &stored) {
+  const auto found = lock(people);
+  stored = {found.begin(), found.end()};
+  std::vector<std::int64_t> without;
+  std::copy_if(people.begin(), people.end(), std::back_inserter(without),
+               [&](std::int64_t id) { return !stored.contains(id); });
+  if (without.empty())
+    return true;
+  static pg::Statement rows("SELECT FROM cdp.identifiers WHERE identifier_id = ANY ($1) "
+                            "ORDER BY identifier_id FOR NO KEY UPDATE",
+                            pg::few_keys);
+  static pg::Statement appeared("SELECT EXISTS (SELECT FROM cdp.profiles WHERE profile_id = ANY ($1))",
+                                pg::few_keys);
+  rows.run(pg::Params().bigints(without));
+  return !appeared.run(pg::Params().bigints(without)).boolean(0, 1);
+}
+
+void Identities::settle(const std::vector<Candidate> &candidates, const LockProfiles &lock) {
   Order needed; // in order of appearance, which is the order of ids
   std::vector<bool> taken(identifiers_.size());
   for (std::size_t i = 0; i < candidates.size(); ++i) {
@@ -54,39 +74,31 @@ void Identities::settle(const std::vector<Candidate> &candidates,
     return;
   find_existing(needed); // leaves those that nobody has yet
   insert_missing(needed);
+  lock_people(lock);
+  prepare(candidates);
+}
 
-  std::vector<std::int64_t> ids;
-  for (const auto &[id, profile] : profile_)
-    ids.push_back(id);
-  std::sort(ids.begin(), ids.end());
-  auto people = read_people(ids);
+void Identities::lock_people(const LockProfiles &lock) {
+  auto people = read_people();
   // A merge that commits while we wait may give an id out of order: let all locks go and take the whole set
   // anew.
-  while (!ids.empty() && !pg::try_in_subtransaction([&] {
-    lock(people);
-    auto now = read_people(ids);
-    const bool stable = std::includes(people.begin(), people.end(), now.begin(), now.end());
+  while (!people.empty() && !pg::try_in_subtransaction([&] {
+    const bool complete = lock_whole(people, lock, stored_people_);
+    auto now = read_people();
+    const bool stable = complete && std::includes(people.begin(), people.end(), now.begin(), now.end());
     people = std::move(now);
     return stable;
   }))
     pg::check_for_interrupts();
-
-  for (auto &identifier : identifiers_)
-    if (identifier.id != 0) {
-      auto stored = profile_.find(identifier.id);
-      const bool known = stored != profile_.end();
-      identifier.node = node_of(known ? stored->second : identifier.id);
-      if (known)
-        somebody_[identifier.node] = true;
-    }
 }
 
 void Identities::find_existing(Order &missing) {
   auto rows = select_identifiers(missing, identifiers_);
   for (std::size_t i = 0; i < rows.size(); ++i) {
-    auto &identifier = identifiers_[static_cast<std::size_t>(rows.integer(i, 1))];
-    identifier.id = rows.bigint(i, 2);
-    profile_[identifier.id] = rows.bigint(i, 3);
+    const auto index = static_cast<std::size_t>(rows.integer(i, 1));
+    identifiers_[index].id = rows.bigint(i, 2);
+    by_id_[identifiers_[index].id] = index;
+    profile_[identifiers_[index].id] = rows.bigint(i, 3);
   }
   std::erase_if(missing, [&](std::size_t index) { return identifiers_[index].id != 0; });
 }
@@ -102,7 +114,7 @@ void Identities::insert_missing(const Order &missing) {
   });
   std::vector<std::int64_t> ids;
   std::vector<std::string> types, values;
-  std::vector<std::optional<std::string>> raws;
+  std::vector<std::optional<std::string>> raws, regions;
   std::vector<Timestamp> seen;
   std::unordered_map<std::int64_t, std::size_t> waiting;
   for (auto index : sorted) {
@@ -111,16 +123,19 @@ void Identities::insert_missing(const Order &missing) {
     types.push_back(identifier.type);
     values.push_back(identifier.value);
     raws.push_back(identifier.raw == identifier.value ? std::nullopt : std::optional(identifier.raw));
+    regions.push_back(!raws.back() || identifier.raw_region.empty() ? std::nullopt
+                                                                    : std::optional(identifier.raw_region));
     seen.push_back(identifier.first_seen_at);
     waiting.emplace(identifier.id, index);
   }
   static pg::Statement insert(
-      "INSERT INTO cdp.identifiers (identifier_id, type, profile_id, value, raw_value, first_seen_at) "
-      "SELECT n.id, n.type, n.id, n.value, n.raw, n.seen "
-      "FROM unnest($1, $2, $3, $4, $5) AS n (id, type, value, raw, seen) "
+      "INSERT INTO cdp.identifiers (identifier_id, type, profile_id, value, raw_value, "
+      "raw_region, first_seen_at) SELECT n.id, n.type, n.id, n.value, n.raw, n.region, n.seen "
+      "FROM unnest($1, $2, $3, $4, $5, $6) AS n (id, type, value, raw, region, seen) "
       "ON CONFLICT DO NOTHING RETURNING identifier_id");
   pg::Params params;
-  params.bigints(ids).texts(types).texts(values).optional_texts(raws).timestamps(seen);
+  params.bigints(ids).texts(types).texts(values).optional_texts(raws).optional_texts(regions).timestamps(
+      seen);
   auto rows = insert.run(params);
   for (std::size_t i = 0; i < rows.size(); ++i)
     waiting.erase(rows.bigint(i, 1));
@@ -154,14 +169,26 @@ std::int64_t find_person(const Candidate &candidate) {
   return one.front().fate == collect::Fate::open ? identities.look_up(0) : 0;
 }
 
-std::vector<std::int64_t> Identities::read_people(const std::vector<std::int64_t> &ids) {
+// Where the batch's identifiers are now, and whoever is on their devices.
+std::vector<std::int64_t> Identities::read_people() {
   static pg::Statement select(
-      "SELECT identifier_id, profile_id FROM cdp.identifiers WHERE identifier_id = ANY ($1)");
-  auto rows = select.run(pg::Params().bigints(ids));
+      "SELECT i.identifier_id, i.profile_id, CASE i.left_out WHEN 'removed' THEN 'removed_identifier' "
+      "WHEN 'blocked' THEN 'blocked' ELSE '' END, coalesce(i.user_on_device_id, 0), u.profile_id "
+      "FROM cdp.identifiers AS i LEFT JOIN cdp.identifiers AS u ON u.identifier_id = i.user_on_device_id "
+      "WHERE i.identifier_id = ANY ($1)",
+      pg::few_keys);
+  std::vector<std::int64_t> ids;
+  for (const auto &[id, index] : by_id_)
+    ids.push_back(id);
   std::set<std::int64_t> people;
+  auto rows = select.run(pg::Params().bigints(ids));
   for (std::size_t i = 0; i < rows.size(); ++i) {
-    profile_[rows.bigint(i, 1)] = rows.bigint(i, 2);
-    people.insert(rows.bigint(i, 2));
+    auto &identifier = identifiers_[by_id_.at(rows.bigint(i, 1))];
+    people.insert(profile_[identifier.id] = rows.bigint(i, 2));
+    identifier.left_out = rows.text(i, 3);
+    identifier.user_on_device = rows.bigint(i, 4);
+    if (identifier.user_on_device != 0)
+      people.insert(profile_[identifier.user_on_device] = rows.bigint(i, 5));
   }
   return {people.begin(), people.end()};
 }

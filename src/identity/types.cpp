@@ -1,29 +1,74 @@
 #include "identity/types.hpp"
 
+#include "core/junk.hpp"
+
+#include "pg/spi.hpp"
+
 namespace cdp::identity {
 
 namespace {
 
-void look_up(const std::vector<std::string> &names, std::map<std::string, Type> &types) {
-  static pg::Statement select("SELECT type, normalizer, priority, default_region FROM cdp.identifier_types "
-                              "WHERE type = ANY ($1)");
-  auto rows = select.run(pg::Params().texts(names));
+core::Sharing sharing_from(const std::optional<std::string> &name) {
+  if (!name)
+    return core::Sharing::personal;
+  if (*name == "first")
+    return core::Sharing::first;
+  if (*name == "latest")
+    return core::Sharing::latest;
+  return *name == "none" ? core::Sharing::none : core::Sharing::joins;
+}
+
+std::vector<std::string> split(const std::string &joined) {
+  std::vector<std::string> parts;
+  for (std::size_t start = 0; start <= joined.size();) {
+    const auto end = std::min(joined.find('\x01', start), joined.size());
+    parts.push_back(joined.substr(start, end - start));
+    start = end + 1;
+  }
+  return parts;
+}
+
+Types read(pg::Statement &select) {
+  Types types;
+  auto rows = select.run();
   for (std::size_t i = 0; i < rows.size(); ++i) {
-    Type type;
+    auto &type = types[rows.text(i, 1)];
     type.normalizer = core::normalizer_from(rows.text(i, 2)).value_or(core::Normalizer::text);
     type.priority = rows.integer(i, 3);
     type.default_region = rows.optional_text(i, 4).value_or("");
-    types[rows.text(i, 1)] = type;
+    type.rule.unique = rows.boolean(i, 5);
+    type.rule.max_values = rows.integer(i, 6);
+    type.rule.within = rows.bigint(i, 7);
+    type.rule.sharing = sharing_from(rows.optional_text(i, 8));
+    type.blocks_junk = rows.boolean(i, 9);
+    if (auto patterns = rows.optional_text(i, 10); patterns && type.blocked_patterns.empty())
+      for (auto &pattern : split(*patterns))
+        type.blocked_patterns.push_back(std::move(pattern));
+    if (auto value = rows.optional_text(i, 11))
+      type.blocked_values.insert(*value);
   }
+  std::uint32_t index = 0;
+  for (auto &[name, type] : types)
+    type.index = index++;
+  return types;
+}
+
+// A row a blocked value, and one for a type without any.
+#define CDP_TYPE_COLUMNS                                                                                     \
+  "SELECT type, normalizer, priority, default_region, is_unique, coalesce(max_values, 0), "                  \
+  "coalesce((pg_catalog.date_part('epoch', within) * 1000000)::pg_catalog.int8, 0), sharing, blocks_junk, "  \
+  "pg_catalog.array_to_string(nullif(blocked_patterns, '{}'), pg_catalog.chr(1)), blocked FROM "
+#define CDP_TYPE_VALUES " AS t LEFT JOIN pg_catalog.unnest(t.blocked_values) AS blocked ON true"
+
+Types applied_types() {
+  static pg::Statement select(CDP_TYPE_COLUMNS "cdp.identifier_types" CDP_TYPE_VALUES);
+  return read(select);
 }
 
 } // namespace
 
-std::map<std::string, Type> find_types(const std::set<std::string> &names) {
-  std::map<std::string, Type> types;
-  if (names.empty())
-    return types;
-  look_up({names.begin(), names.end()}, types);
+Types find_types(const std::set<std::string> &names) {
+  auto types = applied_types();
   std::vector<std::string> missing; // sorted, so that two callers cannot wait for each other
   for (const auto &name : names)
     if (!types.contains(name))
@@ -33,8 +78,39 @@ std::map<std::string, Type> find_types(const std::set<std::string> &names) {
   static pg::Statement insert(
       "INSERT INTO cdp.identifier_types (type) SELECT * FROM pg_catalog.unnest($1) ON CONFLICT DO NOTHING");
   insert.run(pg::Params().texts(missing));
-  look_up(missing, types);
-  return types;
+  return applied_types();
+}
+
+Types pending_types() {
+  static pg::Statement select(
+      CDP_TYPE_COLUMNS
+      "(SELECT a.type, a.normalizer, a.priority, a.default_region, a.is_unique, a.max_values, a.within, "
+      "a.sharing, a.blocks_junk, a.blocked_values, a.blocked_patterns FROM cdp.identifier_types AS a "
+      "WHERE NOT EXISTS (SELECT FROM cdp.pending_identifier_types AS p WHERE p.type = a.type) UNION ALL "
+      "SELECT p.type, p.normalizer, p.priority, p.default_region, p.is_unique, p.max_values, p.within, "
+      "p.sharing, p.blocks_junk, p.blocked_values, p.blocked_patterns FROM cdp.pending_identifier_types AS "
+      "p)" CDP_TYPE_VALUES);
+  return read(select);
+}
+
+#undef CDP_TYPE_COLUMNS
+#undef CDP_TYPE_VALUES
+
+std::vector<core::TypeRule> rules_of(const Types &types) {
+  std::vector<core::TypeRule> rules(types.size());
+  for (const auto &[name, type] : types)
+    rules[type.index] = type.rule;
+  return rules;
+}
+
+std::optional<std::string> blocked_reason(const std::string &name, const Type &type,
+                                          const std::string &value) {
+  if (type.blocked_values.contains(value))
+    return "it is a blocked value of its type";
+  if (type.blocks_junk)
+    if (auto why = core::junk_reason(name, value))
+      return "it is junk: " + std::string(*why);
+  return std::nullopt;
 }
 
 } // namespace cdp::identity

@@ -148,6 +148,21 @@ pg_uuid_t Rows::uuid(std::size_t row, int column) const {
   return *DatumGetUUIDP(datum(row, column));
 }
 
+std::vector<std::int64_t> Rows::bigints(std::size_t row, int column) const {
+  const Datum stored = datum(row, column);
+  ArrayType *array = call([&] {
+    ArrayType *plain = DatumGetArrayTypeP(stored);
+    if (ARR_ELEMTYPE(plain) != INT8OID || array_contains_nulls(plain))
+      elog(ERROR, "a bigint[] without nulls was expected");
+    return plain;
+  });
+  const auto *first = reinterpret_cast<const std::int64_t *>(ARR_DATA_PTR(array));
+  std::vector<std::int64_t> values(first, first + ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array)));
+  if (reinterpret_cast<Pointer>(array) != DatumGetPointer(stored))
+    call([&] { pfree(array); });
+  return values;
+}
+
 Oid Rows::type(int column) const {
   return SPI_gettypeid(table_->tupdesc, column);
 }
@@ -185,22 +200,70 @@ Rows finish(int code, const char *sql) {
 
 } // namespace
 
-Rows Statement::run(const Params &params) {
-  if (!plan_) {
-    plan_ = call([&] {
-      SPIPlanPtr plan = SPI_prepare(sql_, static_cast<int>(params.types().size()),
-                                    const_cast<Oid *>(params.types().data()));
-      if (!plan)
-        elog(ERROR, "could not prepare: %s", SPI_result_code_string(SPI_result));
-      SPI_keepplan(plan);
-      return plan;
-    });
+// While a statement runs that must not read tables whole: plans are made at a first run, and anew when
+// statistics change.
+class PlannerScope {
+public:
+  explicit PlannerScope(bool by_keys) {
+    if (by_keys)
+      enable_seqscan = enable_hashjoin = enable_mergejoin = false;
+    jit_enabled =
+        false; // the costs of what is disabled would call for it, and it takes longer than the statement
   }
+  ~PlannerScope() {
+    enable_seqscan = seqscan_;
+    enable_hashjoin = hashjoin_;
+    enable_mergejoin = mergejoin_;
+    jit_enabled = jit_;
+  }
+  PlannerScope(const PlannerScope &) = delete;
+  PlannerScope &operator=(const PlannerScope &) = delete;
+
+private:
+  const bool seqscan_ = enable_seqscan, hashjoin_ = enable_hashjoin, mergejoin_ = enable_mergejoin,
+             jit_ = jit_enabled;
+};
+
+void Statement::prepare(const Params &params) {
+  if (plan_)
+    return;
+  plan_ = call([&] {
+    SPIPlanPtr plan =
+        SPI_prepare(sql_, static_cast<int>(params.types().size()), const_cast<Oid *>(params.types().data()));
+    if (!plan)
+      elog(ERROR, "could not prepare: %s", SPI_result_code_string(SPI_result));
+    SPI_keepplan(plan);
+    return plan;
+  });
+}
+
+Rows Statement::run(const Params &params) {
+  prepare(params);
+  const PlannerScope scope(reads_ == Reads::few_keys);
   const int code = call([&] {
     return SPI_execute_plan(plan_, const_cast<Datum *>(params.values().data()), params.nulls().data(), false,
                             0);
   });
   return finish(code, sql_);
+}
+
+void Statement::each(const Params &params, const std::function<void(const Rows &)> &take) {
+  constexpr long kRows = 10000;
+  prepare(params);
+  const PlannerScope scope(reads_ == Reads::few_keys);
+  Portal portal = call([&] {
+    return SPI_cursor_open(nullptr, plan_, const_cast<Datum *>(params.values().data()), params.nulls().data(),
+                           false);
+  });
+  for (bool more = true; more;) {
+    check_for_interrupts();
+    call([&] { SPI_cursor_fetch(portal, true, kRows); });
+    const Rows rows(SPI_tuptable, SPI_processed);
+    more = rows.size() > 0;
+    if (more)
+      take(rows);
+  }
+  call([&] { SPI_cursor_close(portal); });
 }
 
 void need_read_committed() {

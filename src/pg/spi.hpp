@@ -3,8 +3,10 @@
 #pragma once
 #include "core/timestamp.hpp"
 
+#include <functional>
 #include <optional>
 #include <span>
+#include <vector>
 
 #include "pg/guard.hpp"
 
@@ -76,7 +78,8 @@ public:
   std::string text(std::size_t row, int column) const; // any type, by its output function unless text
   std::optional<std::string> optional_text(std::size_t row, int column) const;
   pg_uuid_t uuid(std::size_t row, int column) const;
-  Datum datum(std::size_t row, int column) const; // lives as long as these rows
+  std::vector<std::int64_t> bigints(std::size_t row, int column) const; // a bigint[] without nulls
+  Datum datum(std::size_t row, int column) const;                       // lives as long as these rows
   Oid type(int column) const;
 
 private:
@@ -87,13 +90,24 @@ private:
 // A statement with a plan kept for the life of the backend. Make it a function-local static.
 class Statement {
 public:
-  explicit constexpr Statement(const char *sql) : sql_(sql) {}
+  // few_keys: finds rows by their keys in tables that may be large; whatever a table looks like when the plan
+  // is made, it is never read whole. The plan outlives the first messages, and statistics come late.
+  enum class Reads { whatever, few_keys };
+
+  explicit constexpr Statement(const char *sql, Reads reads = Reads::whatever) : sql_(sql), reads_(reads) {}
   Rows run(const Params &params = {});
+  // Some rows at a time, for what is too much to hold at once.
+  void each(const Params &params, const std::function<void(const Rows &)> &take);
 
 private:
+  void prepare(const Params &params);
+
   const char *sql_;
+  Reads reads_;
   SPIPlanPtr plan_ = nullptr;
 };
+
+inline constexpr auto few_keys = Statement::Reads::few_keys;
 
 // Run a text once, without keeping a plan.
 Rows run_once(const std::string &sql, const Params &params = {}, bool read_only = false);

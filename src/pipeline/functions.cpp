@@ -92,7 +92,7 @@ CDP_FUNCTION(cdp_drain_inbox) {
   }
   auto outcome = pipeline::ingest(lines);
   collect::write_quarantine(outcome.candidates, lines);
-  static pg::Statement erase("DELETE FROM cdp.inbox WHERE inbox_id = ANY ($1)");
+  static pg::Statement erase("DELETE FROM cdp.inbox WHERE inbox_id = ANY ($1)", pg::few_keys);
   erase.run(pg::Params().bigints(ids));
   PG_RETURN_INT64(static_cast<std::int64_t>(lines.size()));
 }
@@ -140,7 +140,8 @@ CDP_FUNCTION(cdp_retry_quarantined) {
       "code = CASE WHEN n.fate = 'quarantined' THEN n.code ELSE q.code END, "
       "reason = CASE WHEN n.fate = 'quarantined' THEN n.reason ELSE q.reason END, "
       "detail = CASE WHEN n.fate = 'quarantined' THEN n.detail ELSE q.detail END "
-      "FROM unnest($1, $2, $3, $4, $5) AS n (id, fate, code, reason, detail) WHERE q.quarantine_id = n.id");
+      "FROM unnest($1, $2, $3, $4, $5) AS n (id, fate, code, reason, detail) WHERE q.quarantine_id = n.id",
+      pg::few_keys);
   pg::Params params;
   params.bigints(ids).texts(fates).texts(codes).texts(reasons).texts(details);
   update.run(params);

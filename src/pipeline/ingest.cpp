@@ -30,11 +30,12 @@ std::vector<std::int64_t> draw_decisions(const std::vector<Candidate> &candidate
 }
 
 void store_events(const std::vector<Candidate> &candidates, const std::vector<std::int64_t> &decisions,
-                  const std::vector<std::int64_t> &owners) {
+                  const std::vector<std::int64_t> &owners,
+                  const std::vector<std::optional<std::string>> &carried) {
   std::vector<std::int64_t> ids, identifiers;
   std::vector<std::int32_t> sources;
   std::vector<std::string> types, messages;
-  std::vector<std::optional<std::string>> events;
+  std::vector<std::optional<std::string>> events, others;
   std::vector<Timestamp> occurred, received;
   std::vector<void *> properties, contexts, extras;
   for (std::size_t i = 0; i < candidates.size(); ++i) {
@@ -52,17 +53,23 @@ void store_events(const std::vector<Candidate> &candidates, const std::vector<st
     properties.push_back(one.properties);
     contexts.push_back(one.context);
     extras.push_back(one.extra);
+    others.push_back(carried[i]);
   }
   if (ids.empty())
     return;
   static pg::Statement insert(
       "INSERT INTO cdp.event_records (event_id, identifier_id, source_id, type, event, "
-      "occurred_at, received_at, message_id, properties, context, extra) "
-      "SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)");
+      "occurred_at, received_at, message_id, properties, context, extra, carried) "
+      "SELECT n.id, n.identifier, n.source, n.type, n.event, n.occurred, n.received, n.message, "
+      "n.properties, "
+      "n.context, n.extra, n.carried::pg_catalog.int8[] "
+      "FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) AS n (id, identifier, source, type, "
+      "event, "
+      "occurred, received, message, properties, context, extra, carried)");
   pg::Params params;
   params.bigints(ids).bigints(identifiers).integers(sources).texts(types).optional_texts(events);
   params.timestamps(occurred).timestamps(received).texts(messages);
-  params.jsonbs(properties).jsonbs(contexts).jsonbs(extras);
+  params.jsonbs(properties).jsonbs(contexts).jsonbs(extras).optional_texts(others);
   insert.run(params);
 }
 
@@ -73,6 +80,11 @@ struct Wave {
   std::vector<segment::Step> steps;
 };
 
+// Whose a message is, and which identifier owns it.
+struct Decided {
+  std::int64_t profile_id, owner;
+};
+
 // Decides message by message, in memory, and keeps each person's steps for the segments.
 class Decider {
 public:
@@ -80,11 +92,12 @@ public:
       : identities_(identities), people_(people), evaluation_(evaluation), wave_of_(identities.nodes()),
         last_step_(identities.nodes(), {0, kNoStep}) {}
 
-  std::int64_t decide(const Candidate &candidate, const identity::Carried &carried, std::int64_t decision) {
-    auto joined = identities_.join(carried);
+  // What a message says goes to its person; on a shared device that may be another one than its identifiers'.
+  Decided decide(const Candidate &candidate, std::size_t index, std::int64_t decision) {
+    auto joined = identities_.decide(candidate, index, decision);
     const auto profile_id = identities_.profile_id(joined.person);
     for (auto node : joined.merged)
-      people_.merge(identities_.profile_id(node), profile_id);
+      people_.merge(identities_.profile_id(node), identities_.profile_id(joined.joined));
     auto &person = people_.at(profile_id);
     person.touched = true;
     person.last_seen_at = std::max(person.last_seen_at, candidate.received_at);
@@ -93,9 +106,11 @@ public:
 
     auto &wave = wave_for(joined);
     wave.moves.insert(wave.moves.end(), joined.moves.begin(), joined.moves.end());
-    if (evaluation_.any())
-      add_step(wave, joined, person, decision);
-    return profile_id;
+    if (evaluation_.any()) {
+      end_merged(joined, decision);
+      add_step(wave, joined.person, person, decision);
+    }
+    return {profile_id, joined.owner};
   }
 
   // Stores who is who, wave by wave, and evaluates the segments as each person went along.
@@ -118,12 +133,12 @@ private:
   static constexpr std::size_t kNoStep = SIZE_MAX;
 
   Wave &wave_for(const identity::Joined &joined) {
-    auto number = wave_of_[joined.person];
+    auto number = std::max(wave_of_[joined.person], wave_of_[joined.joined]);
     for (auto node : joined.merged)
       number = std::max(number, wave_of_[node]);
     if (!joined.merged.empty())
       ++number;
-    wave_of_[joined.person] = number;
+    wave_of_[joined.person] = wave_of_[joined.joined] = number;
     if (waves_.size() <= number)
       waves_.resize(number + 1);
     return waves_[number];
@@ -134,16 +149,25 @@ private:
       waves_[wave].steps[index].until = at;
   }
 
-  void add_step(Wave &wave, const identity::Joined &joined, profile::Person &person, std::int64_t decision) {
-    const auto at = person.last_seen_at;
-    end_last_step(joined.person, at);
+  // People who were merged end when their new person's next step begins.
+  void end_merged(const identity::Joined &joined, std::int64_t decision) {
+    if (joined.merged.empty())
+      return;
+    auto &into = people_.at(identities_.profile_id(joined.joined));
+    into.touched = true;
     for (auto node : joined.merged) {
-      end_last_step(node, at);
-      evaluation_.end(identities_.profile_id(node), at, decision);
+      end_last_step(node, into.last_seen_at);
+      evaluation_.end(identities_.profile_id(node), into.last_seen_at, decision);
     }
-    last_step_[joined.person] = {wave_of_[joined.person], wave.steps.size()};
-    wave.steps.push_back(
-        {identities_.profile_id(joined.person), decision, at, core::kInfinity, person.traits()});
+    if (joined.joined != joined.person)
+      add_step(waves_[wave_of_[joined.joined]], joined.joined, into, decision);
+  }
+
+  void add_step(Wave &wave, std::size_t node, profile::Person &person, std::int64_t decision) {
+    const auto at = person.last_seen_at;
+    end_last_step(node, at);
+    last_step_[node] = {wave_of_[node], wave.steps.size()};
+    wave.steps.push_back({identities_.profile_id(node), decision, at, core::kInfinity, person.traits()});
   }
 
   identity::Identities &identities_;
@@ -177,24 +201,25 @@ Outcome ingest(const std::vector<collect::Incoming> &lines) {
   if (outcome.count(Fate::accepted) == 0)
     return outcome;
   profile::People people;
-  identities.settle(candidates, [&](const std::vector<std::int64_t> &ids) { people.lock(ids); });
+  identities.settle(candidates, [&](const std::vector<std::int64_t> &ids) { return people.lock(ids); });
 
   const auto decisions = draw_decisions(candidates);
   std::vector<std::int64_t> owners(candidates.size());
+  std::vector<std::optional<std::string>> carried(candidates.size());
   Decider decider(identities, people, evaluation);
   for (std::size_t i = 0; i < candidates.size(); ++i) {
     if (candidates[i].fate != Fate::accepted)
       continue;
     pg::check_for_interrupts();
-    const auto &carried = identities.of(i);
-    owners[i] = identities.identifier(carried.identifiers.front()).id;
-    outcome.profile_ids[i] = decider.decide(candidates[i], carried, decisions[i]);
+    const auto [profile_id, owner] = decider.decide(candidates[i], i, decisions[i]);
+    outcome.profile_ids[i] = profile_id;
+    owners[i] = owner;
+    carried[i] = identity::optional_array(identities.carried_ids(i, owner));
   }
 
-  identities.store_links(candidates, decisions);
-  identities.store_refusals(candidates, decisions);
-  store_events(candidates, decisions, owners);
-  profile::store_assertions(candidates, decisions, owners);
+  identities.store(candidates, decisions);
+  store_events(candidates, decisions, owners, carried);
+  profile::store_assertions(candidates, decisions, owners, carried);
   decider.store();
   people.store(secret);
   evaluation.store();

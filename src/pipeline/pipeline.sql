@@ -3,10 +3,9 @@
 CREATE FUNCTION cdp_internal.make_ready() RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   INSERT INTO cdp.secrets (name) VALUES ('public_id') ON CONFLICT DO NOTHING;
-  INSERT INTO cdp.identifier_types (type, normalizer, priority) VALUES
-    ('user_id', 'text', 100), ('email', 'email', 90), ('phone', 'phone', 80), ('device_id', 'text', 30),
-    ('advertising_id', 'text', 20), ('anonymous_id', 'text', 10)
-    ON CONFLICT DO NOTHING;
+  PERFORM cdp_internal.make_identifier_types();
+  INSERT INTO cdp.normalizer_versions (version) SELECT cdp.normalizer_version()
+    WHERE NOT EXISTS (SELECT FROM cdp.normalizer_versions) ON CONFLICT DO NOTHING;
   -- Not a member of the extension, and made by the first message: DROP EXTENSION without CASCADE is refused from here
   -- on, so nobody takes every customer along by accident.
   IF to_regclass('cdp_segments.all_segments') IS NULL THEN

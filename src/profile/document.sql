@@ -1,39 +1,58 @@
 -- Reading people: find them, see all there is to know about one.
 
-CREATE FUNCTION cdp_internal.normalize(normalizer text, value text, region text, strict boolean) RETURNS text
-  LANGUAGE c IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'cdp_normalize';
-COMMENT ON FUNCTION cdp_internal.normalize(text, text, text, boolean) IS
-  'Normal form of an identifier value; strict: an error for what is refused, else NULL';
+-- Whose an identifier was, as it was stored then: it starts on its own, and goes where its person goes.
+CREATE FUNCTION cdp_internal.known_person(identifier_id bigint, at timestamptz) RETURNS bigint
+LANGUAGE plpgsql STABLE STRICT SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  person bigint := identifier_id;
+  last bigint := 0;
+  next record;
+BEGIN
+  LOOP
+    SELECT c.profile_id, c.change_id INTO next FROM cdp.identity_changes AS c
+      WHERE c.from_profile_id = person AND c.change_id > last AND c.recorded_at <= at
+        AND (c.change IN ('added', 'merged') OR c.change = 'split' AND known_person.identifier_id = ANY (c.identifiers))
+      ORDER BY c.change_id LIMIT 1;
+    EXIT WHEN NOT FOUND;
+    person := next.profile_id;
+    last := next.change_id;
+  END LOOP;
+  -- Nobody was known by it yet, or any more.
+  RETURN (SELECT CASE WHEN c.change <> 'ended' THEN person END FROM cdp.identity_changes AS c
+          WHERE c.profile_id = person AND c.recorded_at <= at AND c.change IN ('created', 'added', 'merged', 'split', 'ended')
+          ORDER BY c.change_id DESC LIMIT 1);
+END $$;
+COMMENT ON FUNCTION cdp_internal.known_person(bigint, timestamptz) IS 'Part of cdp.lookup: as known then';
 
-CREATE FUNCTION cdp.normalize_email(value text) RETURNS text LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-  SET search_path = pg_catalog, pg_temp RETURN cdp_internal.normalize('email', value, NULL, true);
-COMMENT ON FUNCTION cdp.normalize_email(text) IS
-  'Normal form of an e-mail address: trimmed, case-folded, domain in ASCII (IDNA). Errors: 22023 for what is no address. Source: ICU, UTS 46';
-
-CREATE FUNCTION cdp.normalize_phone(value text, region text DEFAULT NULL) RETURNS text LANGUAGE sql IMMUTABLE
-  PARALLEL SAFE SET search_path = pg_catalog, pg_temp RETURN cdp_internal.normalize('phone', value, region, true);
-COMMENT ON FUNCTION cdp.normalize_phone(text, text) IS
-  'Phone number in E.164; region is the ISO 3166 code for numbers in national form. Errors: 22023 for impossible numbers. Source: libphonenumber, ITU-T E.164';
-
-CREATE FUNCTION cdp.normalize_text(value text) RETURNS text LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-  SET search_path = pg_catalog, pg_temp RETURN cdp_internal.normalize('text', value, NULL, true);
-COMMENT ON FUNCTION cdp.normalize_text(text) IS
-  'Normal form of ids: trimmed, Unicode NFC, case kept. Errors: 22023 when nothing is left. Source: UAX 15';
-
-CREATE FUNCTION cdp.normalizer_version() RETURNS text
-  LANGUAGE c STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'cdp_normalizer_version';
-COMMENT ON FUNCTION cdp.normalizer_version() IS 'Versions of the libraries that decide the normal forms';
-
-CREATE FUNCTION cdp.lookup(type text, value text, region text DEFAULT NULL) RETURNS bigint
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-  SELECT i.profile_id
-  FROM cdp.identifiers AS i
-  WHERE i.type = lookup.type
-    AND i.value = (SELECT cdp_internal.normalize(t.normalizer, lookup.value, coalesce(lookup.region, t.default_region), false)
-                   FROM cdp.identifier_types AS t WHERE t.type = lookup.type)
-$$;
-COMMENT ON FUNCTION cdp.lookup(text, text, text) IS
-  'The profile_id of the person who has this identifier, in whatever spelling; NULL when nobody has. region: for national phone numbers';
+CREATE FUNCTION cdp.lookup(type text, value text, region text DEFAULT NULL, at timestamptz DEFAULT NULL, as_known text DEFAULT NULL)
+  RETURNS bigint
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  id bigint;
+  person bigint;
+BEGIN
+  IF as_known NOT IN ('then', 'now') OR as_known = 'then' AND at IS NULL THEN
+    RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+      MESSAGE = CASE WHEN as_known = 'then' THEN 'as_known => ''then'' needs an instant, at'
+                     ELSE format('as_known cannot be "%s"', left(as_known, 100)) END,
+      HINT = 'With at => an instant: ''then'' is what was stored at that time, ''now'' is what is known today about that time.';
+  END IF;
+  SELECT i.identifier_id, i.profile_id INTO id, person
+    FROM cdp.identifiers AS i
+    WHERE i.type = lookup.type
+      AND i.value = (SELECT cdp_internal.normalize(t.normalizer, lookup.value, coalesce(lookup.region, t.default_region), false)
+                     FROM cdp.identifier_types AS t WHERE t.type = lookup.type);
+  IF as_known = 'then' THEN
+    RETURN cdp_internal.known_person(id, at);
+  END IF;
+  -- Nothing was ever said about who was only seen on messages that a rule kept from them.
+  IF NOT EXISTS (SELECT FROM cdp.profiles AS p WHERE p.profile_id = person) THEN
+    RETURN NULL;
+  END IF;
+  RETURN CASE WHEN at IS NULL THEN person ELSE cdp_internal.person_at(id, at) END;
+END $$;
+COMMENT ON FUNCTION cdp.lookup(text, text, text, timestamptz, text) IS
+  'The profile_id of the person who has this identifier, in whatever spelling; NULL when nobody has. region: for national phone numbers. at: whose it was at that instant, as_known ''now'' (the default: today''s knowledge and rules, from what had come in by then) or ''then'' (what was stored then). Errors: 22023 another as_known, or ''then'' without at';
 
 CREATE FUNCTION cdp.current_profile(profile_id bigint) RETURNS bigint
 LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp AS $$

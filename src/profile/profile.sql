@@ -11,7 +11,8 @@ CREATE TABLE cdp.assertions (
   message_id    text NOT NULL,
   traits        jsonb,
   context       jsonb,
-  extra         jsonb
+  extra         jsonb,
+  carried       bigint[]
 );
 CREATE INDEX assertions_owner ON cdp.assertions (identifier_id, decision_seq);
 CREATE INDEX assertions_group ON cdp.assertions (group_id, decision_seq) WHERE type = 'group';

@@ -48,7 +48,8 @@ Stored read_stored(const std::vector<Found> &found, const std::map<std::int64_t,
       "FROM unnest($1::int8[], $2::timestamptz[]) AS p (profile_id, start) CROSS JOIN LATERAL (SELECT * FROM "
       "cdp.memberships AS o WHERE o.profile_id = p.profile_id AND o.segment_id = ANY ($3) AND o.left_at >= "
       "p.start "
-      "OFFSET 0) AS m");
+      "OFFSET 0) AS m",
+      pg::few_keys);
   std::vector<std::int64_t> profiles;
   std::vector<Timestamp> from;
   std::vector<std::int32_t> segments;
@@ -72,13 +73,15 @@ void write(const Columns &removed, const Columns &updated, const Columns &insert
       "DELETE FROM cdp.memberships AS m USING unnest($1::int4[], $2::int8[], $3::text[], $4::timestamptz[], "
       "$5::timestamptz[], $6::text[]) AS u (segment_id, profile_id, key, entered_at, left_at, decision_seq) "
       "WHERE m.profile_id = u.profile_id AND m.segment_id = u.segment_id AND m.entered_at = u.entered_at "
-      "AND m.key IS NOT DISTINCT FROM u.key");
+      "AND m.key IS NOT DISTINCT FROM u.key",
+      pg::few_keys);
   static pg::Statement update(
       "UPDATE cdp.memberships AS m SET left_at = u.left_at, decision_seq = u.decision_seq::int8 FROM "
       "unnest($1::int4[], $2::int8[], $3::text[], $4::timestamptz[], $5::timestamptz[], $6::text[]) "
       "AS u (segment_id, profile_id, key, entered_at, left_at, decision_seq) "
       "WHERE m.profile_id = u.profile_id AND m.segment_id = u.segment_id AND m.entered_at = u.entered_at "
-      "AND m.key IS NOT DISTINCT FROM u.key");
+      "AND m.key IS NOT DISTINCT FROM u.key",
+      pg::few_keys);
   static pg::Statement insert(
       "INSERT INTO cdp.memberships (segment_id, profile_id, key, entered_at, left_at, decision_seq) "
       "SELECT segment_id, profile_id, key, entered_at, left_at, decision_seq::int8 FROM "

@@ -32,6 +32,12 @@ std::int64_t drain(int size) {
   return size > 1 ? batch.run(pg::Params().integer(size)).bigint(0, 1) : line.run().bigint(0, 1);
 }
 
+// People decided anew after a change of rules; 0: nobody waits.
+std::int64_t mend_identities() {
+  static pg::Statement batch("SELECT cdp_internal.mend_identities(100)");
+  return batch.run().bigint(0, 1);
+}
+
 class Worker {
 public:
   [[noreturn]] void run() {
@@ -49,6 +55,7 @@ public:
 
 private:
   bool turn(bool after_nap);
+  bool mend();
   bool succeeded(std::int64_t taken);
   bool failed(const pg::Failure &failure);
   void note(const std::optional<std::string> &error = std::nullopt);
@@ -67,7 +74,7 @@ private:
 
 // True: there may be more to do, come again at once.
 bool Worker::turn(bool after_nap) {
-  bool here = false;
+  bool here = false, restoring = false;
   std::int64_t taken = 0;
   pg::Failure failure;
   const bool done = pg::transaction(
@@ -77,7 +84,8 @@ bool Worker::turn(bool after_nap) {
         if (!here)
           return;
         pg::Session session;
-        if (!(after_nap && restore_is_running()))
+        restoring = after_nap && restore_is_running();
+        if (!restoring)
           taken = drain(size_);
       },
       failure, size_ == 1);
@@ -85,7 +93,25 @@ bool Worker::turn(bool after_nap) {
     return failed(failure);
   if (!here)
     pg::leave_process(pg::Farewell::no_extension);
-  return succeeded(taken);
+  const bool more = succeeded(taken);
+  return (!restoring && mend()) || more;
+}
+
+bool Worker::mend() {
+  std::int64_t mended = 0;
+  pg::Failure failure;
+  const bool done = pg::transaction(
+      "applying identity rules",
+      [&] {
+        pg::Session session;
+        mended = mend_identities();
+      },
+      failure);
+  if (!done) {
+    ++failures_;
+    note(failure.message + " (SQLSTATE " + unpack_sql_state(failure.sqlstate) + ")");
+  }
+  return mended > 0;
 }
 
 bool Worker::succeeded(std::int64_t taken) {

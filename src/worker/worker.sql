@@ -124,6 +124,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   full_size integer := coalesce(current_setting('cdp.batch_size', true), '1000')::integer;
   taken     bigint;
+  mended    bigint;
 BEGIN
   size := least(coalesce(size, full_size), full_size);
   LOOP
@@ -138,7 +139,8 @@ BEGIN
       in_a_row := 0;
     END;
   END LOOP;
-  finished := taken = 0;
+  mended := cdp_internal.mend_identities(100);
+  finished := taken = 0 AND mended = 0;
   done := done + abs(taken);
   in_a_row := CASE WHEN taken < 0 THEN least(in_a_row, 0) - 1 ELSE greatest(in_a_row, 0) + 1 END;
   IF in_a_row <= -10 THEN
@@ -186,7 +188,7 @@ BEGIN
 END
 $$;
 COMMENT ON PROCEDURE cdp.run(integer) IS
-  'Does what waits in the inbox now, a transaction a batch; with or without a worker. max_batches: stop after so many';
+  'Does what waits now - lines of the inbox, people whom a change of rules touches - a transaction a batch; with or without a worker. max_batches: stop after so many';
 
 CREATE FUNCTION cdp_internal.wake_launcher() RETURNS void
 LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'cdp_wake_launcher';

@@ -15,7 +15,7 @@ FAULTS = [
     ("identities", "UPDATE cdp.identifiers SET profile_id = (SELECT max(profile_id) FROM cdp.profiles) "
                    "WHERE identifier_id = (SELECT min(identifier_id) FROM cdp.identifiers WHERE profile_id <> "
                    "identifier_id AND profile_id <> (SELECT max(profile_id) FROM cdp.profiles))"),
-    ("identities", "DELETE FROM cdp.links WHERE decision_seq = (SELECT decision_seq FROM cdp.links GROUP BY 1 "
+    ("identities", "DELETE FROM cdp.evidence WHERE decision_seq = (SELECT decision_seq FROM cdp.links GROUP BY 1 "
                    "HAVING count(*) = 1 ORDER BY 1 LIMIT 1)"),
     ("profiles", "UPDATE cdp.profiles SET traits = traits || '{\"country\": \"XX\"}' WHERE profile_id = "
                  "(SELECT max(profile_id) FROM cdp.profiles)"),

@@ -14,15 +14,15 @@ TRAITS = {"country": ["NL", "DE", None], "plan": ["free", "pro", None], "score":
           "vip": [True, False, None], "tags": [["a", "b"], {"n": None}, [], None]}
 PRODUCTS = ["p1", "p2", "p3"]
 EVENT_TYPES = ("track", "page", "screen")
-PRIORITY = {"user_id": 100, "email": 90, "phone": 80, "loyalty_id": 50, "device_id": 30, "advertising_id": 20,
+PRIORITY = {"user_id": 100, "email": 90, "phone": 80, "loyalty_id": 70, "device_id": 30, "advertising_id": 20,
             "anonymous_id": 10}
 
 # What does not change whatever a message says: (spelling, normal form).
 EMAILS = [
     [("anna@example.com", "anna@example.com"), (" Anna@Example.COM ", "anna@example.com"),
      ("ANNA@example.com.", "anna@example.com")],
-    [("bob+shop@example.nl", "bob+shop@example.nl"), ("Bob+Shop@EXAMPLE.nl", "bob+shop@example.nl"),
-     ("bob+shop\uff20example.nl", "bob+shop@example.nl")],
+    [("bob+shop@example.nl", "bob@example.nl"), ("Bob+Shop@EXAMPLE.nl", "bob@example.nl"),
+     ("bob+shop\uff20example.nl", "bob@example.nl")],
     [("j\u00f6rg@m\u00fcller.example", "j\u00f6rg@xn--mller-kva.example"),
      ("JO\u0308RG@M\u00dcLLER.example", "j\u00f6rg@xn--mller-kva.example")],
     [("dee@example.org", "dee@example.org"), ("\tDee@example.org", "dee@example.org")],

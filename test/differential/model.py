@@ -2,9 +2,15 @@
 
 from dataclasses import dataclass, field
 
+from identity_model import Fold, Kinds, Type
 from messages import EVENT_TYPES
 
 EPOCH_2000 = 946684800 * 1_000_000  # trait_origins count from 2000
+
+# The rules that every database starts with.
+TYPES = {"user_id": Type(100, is_unique=True), "email": Type(90, max_values=5), "phone": Type(80, max_values=3),
+         "loyalty_id": Type(70, is_unique=True), "device_id": Type(30, sharing="first"),
+         "advertising_id": Type(20, sharing="first"), "anonymous_id": Type(10, sharing="first")}
 
 
 @dataclass
@@ -13,6 +19,7 @@ class Accepted:
     number: int
     message: object
     identifiers: list = field(default_factory=list)  # their numbers, the owner first
+    joined: list = field(default_factory=list)  # those of them that no rule left out
 
 
 @dataclass
@@ -58,18 +65,14 @@ class Model:
         self.refused = 0
         self.steps = []
         self.people = {}       # smallest identifier of a person -> Person
-        self._person_of = {}   # identifier number -> smallest of the person, or on the way there
+        self._names, self._seen = [None], [None]
+        self._fold = Fold(Kinds(TYPES, self._names), self._seen, {}, [])
         self._number_of, self._taken = {}, {}
         for message in messages:
             self._send(message)
 
     def count(self, fate):
         return self.fates.count(fate)
-
-    def person_of(self, number):
-        while self._person_of[number] != number:
-            number = self._person_of[number]
-        return number
 
     def _send(self, message):
         if message.reject:
@@ -97,16 +100,19 @@ class Model:
             self.first_seen.append((message.received_at, spelling))
             number = len(self.identifiers)
             self._number_of[kind, normal] = number
-            self._person_of[number] = number
+            self._names.append((kind, normal))
+            self._seen.append(message.received_at)
         return self._number_of[kind, normal]
 
     def _decide(self, one):
         message = one.message
-        together = sorted({self.person_of(number) for number in one.identifiers})
-        winner = together[0]
-        for number in together:
-            self._person_of[number] = winner
-        known = [self.people.pop(number) for number in together if number in self.people]
+        together = sorted({self._fold.profile(number) for number in one.identifiers})
+        verdict = self._fold.decide(one.identifiers, message.received_at, message.type == "alias")
+        one.joined = [number for number in one.identifiers if number not in verdict.refused]
+        self.refused += len(verdict.reported)
+        winner = self._fold.profile(verdict.owner)
+        known = [self.people.pop(number) for number in together
+                 if self._fold.profile(number) == winner and number in self.people]
         person = self.people[winner] = Person()
         seen = [other.last_seen for other in known]
         person.last_seen = max(seen + [message.received_at])

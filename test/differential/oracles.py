@@ -14,7 +14,7 @@ from model import EPOCH_2000
 TABLES = """
 CREATE TEMP TABLE accepted (number int PRIMARY KEY, decision_seq bigint, type text, event text, source text,
   occurred_at timestamptz, received_at timestamptz, properties jsonb, context jsonb, traits jsonb);
-CREATE TEMP TABLE carried (number int, identifier_id bigint);
+CREATE TEMP TABLE carried (number int, identifier_id bigint, place int); -- what no rule left out; the rest has numbers of its own
 CREATE TEMP TABLE step (step int PRIMARY KEY, profile_id bigint, decision_seq bigint, from_at timestamptz,
   until_at timestamptz, traits jsonb);
 CREATE TEMP TABLE knows (step int, number int);
@@ -24,7 +24,7 @@ CREATE INDEX ON known (step);
 CREATE INDEX ON step (profile_id);
 """
 
-# Who is one person: what messages carry together is connected.
+# Who is one person: what messages carry together is connected, but for what the rules leave out.
 IDENTITIES = """
 WITH RECURSIVE edge AS (
   SELECT DISTINCT a.identifier_id AS a, b.identifier_id AS b FROM carried a JOIN carried b USING (number)),
@@ -41,9 +41,10 @@ FROM person p FULL JOIN cdp.identifiers i USING (identifier_id) WHERE i.profile_
 LINK_DIFFERENCES = """
 WITH expected AS (SELECT a.identifier_id, b.identifier_id AS other_identifier_id, min(m.decision_seq) AS decision_seq
   FROM carried a JOIN carried b USING (number) JOIN accepted m USING (number)
-  WHERE a.identifier_id < b.identifier_id GROUP BY 1, 2)
+  WHERE a.place = 1 AND b.place > 1 GROUP BY 1, 2),
+stored AS (SELECT identifier_id, other_identifier_id, min(decision_seq) AS decision_seq FROM cdp.links GROUP BY 1, 2)
 SELECT identifier_id, other_identifier_id, l.decision_seq, e.decision_seq
-FROM expected e FULL JOIN cdp.links l USING (identifier_id, other_identifier_id)
+FROM expected e FULL JOIN stored l USING (identifier_id, other_identifier_id)
 WHERE l.decision_seq IS DISTINCT FROM e.decision_seq
 """
 
@@ -175,7 +176,9 @@ def load(cursor, model):
          as_json(m.properties), as_json(m.context), as_json(m.traits))
         for one in model.accepted for m in [one.message]], page_size=1000)
     insert(cursor, "INSERT INTO carried VALUES %s",
-           [(one.number, ids[number]) for one in model.accepted for number in one.identifiers], page_size=1000)
+           [(one.number, ids[number], place) for one in model.accepted for place, number in enumerate(one.joined, 1)] +
+           [(-number, ids[number], 1) for number in {number for one in model.accepted
+                                                     for number in set(one.identifiers) - set(one.joined)}], page_size=1000)
     steps = model.lasting_steps()
     insert(cursor, "INSERT INTO step VALUES %s", [
         (place, ids[step.profile], seqs[step.number], iso(step.start),

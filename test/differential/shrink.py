@@ -43,22 +43,29 @@ def smaller(examiner, history, difference):
         return None
 
     rules, messages = history.rules, history.messages
-    for fewer in ([difference.rule] if difference.rule else [], rules[:1]):
-        found = fewer != rules and fails(messages, fewer)
+    for some in ([difference.rule] if difference.rule else [], rules[:1]):
+        found = some != rules and fails(messages, some)
         if found:
-            rules, difference = fewer, found
+            rules, difference = some, found
             break
-    size = max(1, len(messages) // 2)
+    messages, found = fewer(messages, lambda some: fails(some, rules), until)
+    difference = found or difference
+    return type(history)(history.seed, None, history.today, len(rules), messages, rules), difference
+
+
+def fewer(items, fails, until):
+    """As few of the items as still fail, and what `fails` says of them; None when no fewer do."""
+    result, size = None, max(1, len(items) // 2)
     while time.monotonic() < until:
-        start, before = 0, len(messages)
-        while start < len(messages) and time.monotonic() < until:
-            fewer = messages[:start] + messages[start + size:]
-            found = fewer and fails(fewer, rules)
+        start, before = 0, len(items)
+        while start < len(items) and time.monotonic() < until:
+            rest = items[:start] + items[start + size:]
+            found = rest and fails(rest)
             if found:
-                messages, difference = fewer, found
+                items, result = rest, found
             else:
                 start += size
-        if size == 1 and len(messages) == before:
+        if size == 1 and len(items) == before:
             break
         size = max(1, size // 2)
-    return type(history)(history.seed, None, history.today, len(rules), messages, rules), difference
+    return items, result

@@ -36,7 +36,7 @@ $storm->safe_psql('postgres', 'CREATE EXTENSION cdp;' . answers() . inbox_of_peo
 $storm->safe_psql('postgres', q{
 	CREATE FUNCTION wait_here() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.005); RETURN NULL; END $$;}
 	  . join '', map { "CREATE TRIGGER wait_here AFTER INSERT OR UPDATE OR DELETE ON $_ FOR EACH STATEMENT EXECUTE FUNCTION wait_here();" }
-	  qw(cdp.message_keys cdp.identifiers cdp.links cdp.event_records cdp.assertions cdp.profiles cdp.memberships cdp.inbox cdp.quarantine));
+	  qw(cdp.message_keys cdp.identifiers cdp.evidence cdp.event_records cdp.assertions cdp.profiles cdp.memberships cdp.inbox cdp.quarantine));
 is($storm->safe_psql('postgres', 'SELECT count(*) FROM cdp.inbox'), $lines, 'the same inbox');
 
 sub waiting { return $storm->safe_psql('postgres', 'SELECT count(*) FROM cdp.inbox') }
@@ -97,7 +97,7 @@ $left = waiting();
 cmp_ok($left, '>', 0, "the storm came before the end ($left lines were left)");
 # A killed server is started with a worker that is already at work, then the rest is left in peace.
 $storm->safe_psql('postgres', join '', map { "DROP TRIGGER wait_here ON $_;" }
-	  qw(cdp.message_keys cdp.identifiers cdp.links cdp.event_records cdp.assertions cdp.profiles cdp.memberships cdp.inbox cdp.quarantine));
+	  qw(cdp.message_keys cdp.identifiers cdp.evidence cdp.event_records cdp.assertions cdp.profiles cdp.memberships cdp.inbox cdp.quarantine));
 ok(wait_until(sub { waiting() == 0 }, 60), 'the rest is drained');
 
 is($storm->safe_psql('postgres', "SELECT count(*) FROM $tables[$_]"), $counts[$_], "as many rows in $tables[$_]") for 0 .. $#tables;

@@ -16,6 +16,8 @@ $node->safe_psql('postgres', q{CREATE EXTENSION cdp; SELECT cdp.create_segment('
 # What was sent, a row a message, written before it is sent. Every half second there are fifty new identifiers, so
 # that there is always somebody left to be merged; now and then a message also names somebody older.
 $node->safe_psql('postgres', q{
+	SELECT cdp_internal.make_ready();
+	UPDATE cdp.identifier_types SET is_unique = false;
 	CREATE TABLE sent (message_id text PRIMARY KEY, type text, door text, identifiers text[], other text[]);
 	CREATE SEQUENCE number;
 	CREATE FUNCTION somebody() RETURNS text LANGUAGE sql AS $$

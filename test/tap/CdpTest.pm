@@ -95,19 +95,26 @@ sub cdp_state
 		CREATE TEMP TABLE decision AS SELECT seq, row_number() OVER (ORDER BY seq) AS rank
 			FROM (SELECT event_id FROM cdp.event_records UNION ALL SELECT decision_seq FROM cdp.assertions) AS d (seq);
 		CREATE TEMP TABLE state (line text);
-		INSERT INTO state SELECT concat_ws(' | ', 'identifier', p.rank, o.rank, i.type, i.value, i.raw_value, i.first_seen_at)
+		INSERT INTO state SELECT concat_ws(' | ', 'identifier', p.rank, o.rank, i.type, i.value, i.raw_value, i.first_seen_at, i.left_out, i.user_on_device_id)
 			FROM cdp.identifiers AS i JOIN person AS p ON p.id = i.identifier_id LEFT JOIN person AS o ON o.id = i.profile_id;
-		INSERT INTO state SELECT concat_ws(' | ', 'link', a.rank, b.rank, d.rank, s.source, l.linked_at, l.message_id)
-			FROM cdp.links AS l LEFT JOIN person AS a ON a.id = l.identifier_id LEFT JOIN person AS b ON b.id = l.other_identifier_id
-			LEFT JOIN decision AS d ON d.seq = l.decision_seq LEFT JOIN cdp.sources AS s USING (source_id);
-		INSERT INTO state SELECT concat_ws(' | ', 'refusal', d.rank, r.type, r.value, r.reason, s.source, r.message_id, r.refused_at)
+		CREATE FUNCTION pg_temp.ranks(bigint[]) RETURNS text LANGUAGE sql AS $$
+			SELECT string_agg(p.rank::text, ',' ORDER BY i.place) FROM unnest($1) WITH ORDINALITY AS i (id, place) LEFT JOIN person AS p USING (id) $$;
+		INSERT INTO state SELECT concat_ws(' | ', 'evidence', d.rank, pg_temp.ranks(e.identifiers), 'refused', pg_temp.ranks(e.refused), e.rule,
+				e.is_explicit, s.source, e.linked_at, e.message_id)
+			FROM cdp.evidence AS e LEFT JOIN decision AS d ON d.seq = e.decision_seq LEFT JOIN cdp.sources AS s USING (source_id);
+		INSERT INTO state SELECT concat_ws(' | ', 'decision', d.kind, pg_temp.ranks(ARRAY[d.identifier_id, d.other_identifier_id]), d.reason,
+				pg_temp.ranks(ARRAY[d.profile_id, d.other_profile_id]), d.revoked_at IS NOT NULL) FROM cdp.identity_decisions AS d;
+		INSERT INTO state SELECT concat_ws(' | ', 'change', d.rank, c.change, pg_temp.ranks(ARRAY[c.profile_id]), pg_temp.ranks(ARRAY[c.from_profile_id]),
+				pg_temp.ranks((SELECT array_agg(i ORDER BY i) FROM unnest(c.identifiers) AS i)))
+			FROM cdp.identity_changes AS c LEFT JOIN decision AS d ON d.seq = c.decision_seq WHERE c.change NOT IN ('linked', 'refused');
+		INSERT INTO state SELECT concat_ws(' | ', 'refusal', d.rank, r.type, r.value, r.rule, r.reason, pg_temp.ranks(r.conflicts), s.source, r.message_id, r.refused_at)
 			FROM cdp.refusals AS r LEFT JOIN decision AS d ON d.seq = r.decision_seq LEFT JOIN cdp.sources AS s USING (source_id);
 		INSERT INTO state SELECT concat_ws(' | ', 'event', d.rank, p.rank, s.source, e.type, e.event, e.occurred_at, e.received_at,
-				e.message_id, e.properties, e.context, e.extra)
+				e.message_id, e.properties, e.context, e.extra, pg_temp.ranks(e.carried))
 			FROM cdp.event_records AS e LEFT JOIN decision AS d ON d.seq = e.event_id LEFT JOIN person AS p ON p.id = e.identifier_id
 			LEFT JOIN cdp.sources AS s USING (source_id);
 		INSERT INTO state SELECT concat_ws(' | ', 'assertion', d.rank, p.rank, s.source, a.type, a.group_id, a.asserted_at,
-				a.received_at, a.message_id, a.traits, a.context, a.extra)
+				a.received_at, a.message_id, a.traits, a.context, a.extra, pg_temp.ranks(a.carried))
 			FROM cdp.assertions AS a LEFT JOIN decision AS d ON d.seq = a.decision_seq LEFT JOIN person AS p ON p.id = a.identifier_id
 			LEFT JOIN cdp.sources AS s USING (source_id);
 		INSERT INTO state SELECT concat_ws(' | ', 'profile', p.rank, f.traits, f.last_seen_at, (SELECT

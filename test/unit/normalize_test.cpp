@@ -138,7 +138,7 @@ TEST(Normalize, VersionNamesTheLibraries) {
   const std::string_view version = normalizer_version();
   EXPECT_TRUE(version.starts_with("icu ")) << version;
   EXPECT_NE(version.find("; libphonenumber 8."), std::string_view::npos) << version;
-  EXPECT_TRUE(version.ends_with("; cdp 1")) << version;
+  EXPECT_TRUE(version.ends_with("; cdp 2")) << version;
   warm_normalizers();
 }
 

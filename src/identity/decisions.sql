@@ -1,0 +1,243 @@
+-- decisions: what people say about who is who. They hold from the start, whenever the evidence came.
+
+CREATE FUNCTION cdp_internal.decide_anew(identifiers bigint[], reason text, everything boolean DEFAULT false) RETURNS bigint
+  LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'cdp_decide_anew';
+COMMENT ON FUNCTION cdp_internal.decide_anew(bigint[], text, boolean) IS
+  'Decides the people of these identifiers, and whoever that touches, from their evidence; returns the decision';
+
+CREATE FUNCTION cdp_internal.plan_split(profile_id bigint, leaving bigint[])
+  RETURNS TABLE (kind text, identifier_id bigint, other_identifier_id bigint)
+  LANGUAGE c STRICT SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'cdp_plan_split';
+COMMENT ON FUNCTION cdp_internal.plan_split(bigint, bigint[]) IS
+  'What to decide so that these identifiers leave: links to remove, decisions to revoke, the two to keep apart';
+
+-- {"email": "anna@example.com"}, {"email": ["a@x.nl", "b@x.nl"]}, or 42 for an identifier_id.
+CREATE FUNCTION cdp_internal.identifiers_of(named jsonb) RETURNS bigint[]
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  found bigint[];
+  missing record;
+BEGIN
+  IF jsonb_typeof(named) = 'number' THEN
+    SELECT array_agg(i.identifier_id) INTO found FROM cdp.identifiers AS i WHERE i.identifier_id::numeric = named::numeric;
+    IF found IS NULL THEN
+      RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('there is no identifier with identifier_id %s', named);
+    END IF;
+    RETURN found;
+  END IF;
+  IF jsonb_typeof(named) IS DISTINCT FROM 'object' OR named = '{}' THEN
+    RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'an identifier is named by type and value',
+      DETAIL = format('Given was %s', coalesce(left(named::text, 100), 'null')),
+      HINT = 'Write {"email": "anna@example.com"}, or its identifier_id.';
+  END IF;
+  WITH wanted AS (
+    SELECT n.key AS type, v.value #>> '{}' AS value
+    FROM jsonb_each(named) AS n,
+         jsonb_array_elements(CASE jsonb_typeof(n.value) WHEN 'array' THEN n.value ELSE jsonb_build_array(n.value) END) AS v
+  ), known AS (
+    SELECT w.type, w.value, i.identifier_id
+    FROM wanted AS w
+    LEFT JOIN cdp.identifier_types AS t USING (type)
+    LEFT JOIN cdp.identifiers AS i ON i.type = w.type
+      AND i.value = cdp_internal.normalize(t.normalizer, w.value, t.default_region, false)
+  )
+  SELECT array_agg(k.identifier_id), min(k.type) FILTER (WHERE k.identifier_id IS NULL) AS type,
+         min(k.value) FILTER (WHERE k.identifier_id IS NULL) AS value
+    INTO missing FROM known AS k;
+  IF missing.type IS NOT NULL THEN
+    RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('nobody has the %s "%s"', missing.type, left(missing.value, 100)),
+      HINT = 'cdp.find_profiles(text) looks for identifiers; one that never came with a message cannot be decided about.';
+  END IF;
+  RETURN missing.array_agg;
+END $$;
+COMMENT ON FUNCTION cdp_internal.identifiers_of(jsonb) IS 'The ids of identifiers as people name them; 22023 when there is none';
+
+CREATE FUNCTION cdp_internal.one_identifier(named jsonb) RETURNS bigint
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  found bigint[] := cdp_internal.identifiers_of(named);
+BEGIN
+  IF array_length(found, 1) <> 1 THEN
+    RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('one identifier is needed here, not %s', array_length(found, 1)),
+      DETAIL = left(named::text, 200);
+  END IF;
+  RETURN found[1];
+END $$;
+COMMENT ON FUNCTION cdp_internal.one_identifier(jsonb) IS 'As identifiers_of, for exactly one';
+
+CREATE FUNCTION cdp_internal.people_now(identifiers bigint[]) RETURNS TABLE (person bigint, has jsonb)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT t.profile_id, jsonb_object_agg(t.type, t.vals ORDER BY t.type)
+  FROM (SELECT i.profile_id, i.type, jsonb_agg(i.value ORDER BY i.identifier_id) AS vals
+        FROM cdp.identifiers AS i
+        WHERE i.profile_id IN (SELECT o.profile_id FROM cdp.identifiers AS o WHERE o.identifier_id = ANY (people_now.identifiers))
+        GROUP BY i.profile_id, i.type) AS t
+  GROUP BY t.profile_id ORDER BY t.profile_id
+$$;
+COMMENT ON FUNCTION cdp_internal.people_now(bigint[]) IS 'Whose these identifiers are now, with all their identifiers';
+
+-- One decision a pair and kind; what contradicts it on the same pair is taken back.
+CREATE FUNCTION cdp_internal.decide(kind text, one bigint, other bigint, reason text, decided_by text) RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  made bigint;
+  contrary constant text[] := CASE WHEN kind = 'allow_link' THEN ARRAY['forbid_link', 'remove_link'] ELSE ARRAY['allow_link'] END;
+BEGIN
+  IF coalesce(trim(reason), '') = '' THEN
+    RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'a decision needs a reason',
+      HINT = 'Say why in a few words: people will ask.';
+  END IF;
+  IF one = other THEN
+    RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'two different identifiers are needed',
+      DETAIL = format('Both are identifier %s.', one);
+  END IF;
+  UPDATE cdp.identity_decisions AS d SET revoked_at = now(), revoked_by = decide.decided_by, revoke_reason = 'decided otherwise: ' || decide.reason,
+      profile_id = NULL, other_profile_id = NULL
+    WHERE d.identifier_id = least(one, other) AND d.other_identifier_id = greatest(one, other) AND d.revoked_at IS NULL
+      AND d.kind = ANY (contrary);
+  INSERT INTO cdp.identity_decisions AS d (kind, identifier_id, other_identifier_id, profile_id, other_profile_id, reason, decided_by, decision_seq)
+    SELECT decide.kind, least(one, other), CASE WHEN other IS NOT NULL THEN greatest(one, other) END,
+           CASE WHEN decide.kind = 'forbid_link' THEN (SELECT i.profile_id FROM cdp.identifiers AS i WHERE i.identifier_id = least(one, other)) END,
+           CASE WHEN decide.kind = 'forbid_link' THEN (SELECT i.profile_id FROM cdp.identifiers AS i WHERE i.identifier_id = greatest(one, other)) END,
+           decide.reason, decide.decided_by, 0
+    ON CONFLICT DO NOTHING RETURNING d.decision_id INTO made;
+  RETURN made; -- null: it is decided so already
+END $$;
+COMMENT ON FUNCTION cdp_internal.decide(text, bigint, bigint, text, text) IS 'Writes a decision down, without its consequences';
+
+CREATE FUNCTION cdp_internal.carry_out(made bigint[], identifiers bigint[], reason text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  seq bigint;
+BEGIN
+  seq := cdp_internal.decide_anew(identifiers, reason);
+  UPDATE cdp.identity_decisions AS d SET decision_seq = seq WHERE d.decision_id = ANY (made);
+  UPDATE cdp.identity_decisions AS d SET profile_id = a.profile_id, other_profile_id = b.profile_id
+    FROM cdp.identifiers AS a, cdp.identifiers AS b
+    WHERE d.decision_id = ANY (made) AND d.kind = 'forbid_link'
+      AND a.identifier_id = d.identifier_id AND b.identifier_id = d.other_identifier_id;
+END $$;
+COMMENT ON FUNCTION cdp_internal.carry_out(bigint[], bigint[], text) IS 'Decides anew whoever a decision is about';
+
+CREATE FUNCTION cdp.allow_link(identifier jsonb, other_identifier jsonb, reason text, decided_by text DEFAULT session_user)
+  RETURNS TABLE (person bigint, has jsonb)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  ids constant bigint[] := ARRAY[cdp_internal.one_identifier(identifier), cdp_internal.one_identifier(other_identifier)];
+BEGIN
+  PERFORM cdp_internal.carry_out(ARRAY[cdp_internal.decide('allow_link', ids[1], ids[2], reason, decided_by)], ids, reason);
+  RETURN QUERY SELECT * FROM cdp_internal.people_now(ids);
+END $$;
+COMMENT ON FUNCTION cdp.allow_link(jsonb, jsonb, text, text) IS
+  'Says that two identifiers, and so the people who have them now, are one person, whatever the rules say; each as {"type": "value"} or identifier_id. Returns the person. Takes back an earlier forbid_link or remove_link of the two. Errors: 22023 unknown identifier, 22004 no reason, 55000 another decision keeps them apart, 25001 above READ COMMITTED';
+
+CREATE FUNCTION cdp.forbid_link(identifier jsonb, other_identifier jsonb, reason text, decided_by text DEFAULT session_user)
+  RETURNS TABLE (person bigint, has jsonb)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  ids constant bigint[] := ARRAY[cdp_internal.one_identifier(identifier), cdp_internal.one_identifier(other_identifier)];
+BEGIN
+  PERFORM cdp_internal.carry_out(ARRAY[cdp_internal.decide('forbid_link', ids[1], ids[2], reason, decided_by)], ids, reason);
+  RETURN QUERY SELECT * FROM cdp_internal.people_now(ids);
+END $$;
+COMMENT ON FUNCTION cdp.forbid_link(jsonb, jsonb, text, text) IS
+  'Says that two identifiers are two people, whatever links them, now or later; of the evidence that joined them the earliest stays. Each as {"type": "value"} or identifier_id. Returns both people. Errors: 22023 unknown identifier, 22004 no reason, 55000 another decision joins them, 25001 above READ COMMITTED';
+
+CREATE FUNCTION cdp.remove_link(identifier jsonb, other_identifier jsonb, reason text, decided_by text DEFAULT session_user)
+  RETURNS TABLE (person bigint, has jsonb)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  ids constant bigint[] := ARRAY[cdp_internal.one_identifier(identifier), cdp_internal.one_identifier(other_identifier)];
+BEGIN
+  PERFORM cdp_internal.carry_out(ARRAY[cdp_internal.decide('remove_link', ids[1], ids[2], reason, decided_by)], ids, reason);
+  IF (SELECT count(DISTINCT i.profile_id) FROM cdp.identifiers AS i WHERE i.identifier_id = ANY (ids)) = 1 THEN
+    RAISE NOTICE 'the two are still one person, by other links'
+      USING HINT = 'cdp.why_same shows them; cdp.split_profile takes all of them out, cdp.forbid_link keeps the two apart for good.';
+  END IF;
+  RETURN QUERY SELECT * FROM cdp_internal.people_now(ids);
+END $$;
+COMMENT ON FUNCTION cdp.remove_link(jsonb, jsonb, text, text) IS
+  'Takes out the link of two identifiers as if no message had carried both, and no later one will link them; other links stay. Each as {"type": "value"} or identifier_id. Returns whose they are now. Errors: 22023 unknown identifier, 22004 no reason, 25001 above READ COMMITTED';
+
+CREATE FUNCTION cdp.remove_identifier(identifier jsonb, reason text, decided_by text DEFAULT session_user)
+  RETURNS TABLE (person bigint, has jsonb)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  id constant bigint := cdp_internal.one_identifier(identifier);
+  before bigint[];
+BEGIN
+  SELECT array_agg(o.identifier_id) INTO before
+    FROM cdp.identifiers AS i JOIN cdp.identifiers AS o USING (profile_id) WHERE i.identifier_id = id;
+  PERFORM cdp_internal.carry_out(ARRAY[cdp_internal.decide('remove_identifier', id, NULL, reason, decided_by)], ARRAY[id], reason);
+  RETURN QUERY SELECT * FROM cdp_internal.people_now(before);
+END $$;
+COMMENT ON FUNCTION cdp.remove_identifier(jsonb, text, text) IS
+  'Takes an identifier that says nothing about a person out of who is who, for good: it links nobody, and what its messages said belongs to the next identifier on them. As {"type": "value"} or identifier_id. Returns the people that its person falls into. Errors: 22023 unknown identifier, 22004 no reason, 25001 above READ COMMITTED';
+
+CREATE FUNCTION cdp.split_profile(profile_id bigint, identifiers jsonb, reason text, decided_by text DEFAULT session_user)
+  RETURNS TABLE (person bigint, has jsonb)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+  split bigint;
+  stays bigint;
+  leaving constant bigint[] := cdp_internal.identifiers_of($2);
+  before bigint[];
+  stranger text;
+  made bigint[] := '{}';
+  step record;
+BEGIN
+  split := cdp.current_profile($1);
+  SELECT array_agg(i.identifier_id) INTO before FROM cdp.identifiers AS i WHERE i.profile_id = split;
+  IF before IS NULL THEN
+    RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('there is no profile %s', $1);
+  END IF;
+  SELECT format('%s "%s"', i.type, i.value) INTO stranger FROM cdp.identifiers AS i
+    WHERE i.identifier_id = ANY (leaving) AND i.profile_id <> split LIMIT 1;
+  IF stranger IS NOT NULL THEN
+    RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('%s is not an identifier of profile %s', stranger, split);
+  END IF;
+  -- Planned without locks, which must be taken all at once: a link that came in between is found in a second round.
+  LOOP
+    FOR step IN SELECT * FROM cdp_internal.plan_split(split, leaving) LOOP
+      IF step.kind = 'revoke' THEN
+        UPDATE cdp.identity_decisions AS d SET revoked_at = now(), revoked_by = $4, revoke_reason = 'split: ' || $3
+          WHERE d.decision_id = step.identifier_id;
+      ELSE
+        made := made || cdp_internal.decide(step.kind, step.identifier_id, step.other_identifier_id, $3, $4);
+        stays := step.other_identifier_id;
+      END IF;
+    END LOOP;
+    PERFORM cdp_internal.carry_out(made, before, $3);
+    SELECT i.profile_id INTO split FROM cdp.identifiers AS i WHERE i.identifier_id = stays;
+    EXIT WHEN NOT EXISTS (SELECT FROM cdp.identifiers AS i WHERE i.identifier_id = ANY (leaving) AND i.profile_id = split);
+  END LOOP;
+  RETURN QUERY SELECT * FROM cdp_internal.people_now(before);
+END $$;
+COMMENT ON FUNCTION cdp.split_profile(bigint, jsonb, text, text) IS
+  'Splits a person who is two: the identifiers given ({"type": "value"} or {"type": [values]}) leave, with all that only they join to the rest; their links to the rest are removed, and the two are kept apart for good. Returns both people. Errors: 22023 unknown profile or identifier, or nothing would stay; 22004 no reason; 25001 above READ COMMITTED';
+
+CREATE FUNCTION cdp.revoke_decision(decision_id bigint, reason text, revoked_by text DEFAULT session_user)
+  RETURNS TABLE (person bigint, has jsonb)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+  ids bigint[];
+BEGIN
+  IF coalesce(trim($2), '') = '' THEN
+    RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'a decision needs a reason';
+  END IF;
+  WITH taken_back AS (
+    UPDATE cdp.identity_decisions AS d SET revoked_at = now(), revoked_by = $3, revoke_reason = $2, profile_id = NULL, other_profile_id = NULL
+    WHERE d.revoked_at IS NULL AND d.decision_seq = (SELECT o.decision_seq FROM cdp.identity_decisions AS o WHERE o.decision_id = $1)
+    RETURNING d.identifier_id, d.other_identifier_id)
+  SELECT array_agg(x.id) INTO ids FROM taken_back AS t, unnest(ARRAY[t.identifier_id, t.other_identifier_id]) AS x (id) WHERE x.id IS NOT NULL;
+  IF ids IS NULL THEN
+    RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('decision %s is not in force', $1),
+      HINT = 'SELECT * FROM cdp.identity_decisions WHERE revoked_at IS NULL lists those that are.';
+  END IF;
+  PERFORM cdp_internal.decide_anew(ids, 'taken back: ' || $2);
+  RETURN QUERY SELECT * FROM cdp_internal.people_now(ids);
+END $$;
+COMMENT ON FUNCTION cdp.revoke_decision(bigint, text, text) IS
+  'Takes back a decision, all of one call: the evidence counts again as if it had not been made. Returns the people concerned. Errors: 22023 not in force, 22004 no reason, 25001 above READ COMMITTED';

@@ -1,0 +1,113 @@
+// What other rules would change, and the whole fold as a table: read-only, in memory.
+#include "identity/history.hpp"
+
+#include "pg/function.hpp"
+#include "pg/spi.hpp"
+
+namespace {
+
+using namespace cdp;
+
+// One row of a function that returns a table of up to six columns; a value that is not set is NULL.
+class Row {
+public:
+  explicit Row(FunctionCallInfo fcinfo) : result_(reinterpret_cast<ReturnSetInfo *>(fcinfo->resultinfo)) {}
+  Row &bigint(int column, std::int64_t value) { return set(column, Int64GetDatum(value)); }
+  Row &text(int column, const std::string &value) {
+    return set(column, pg::call([&] { return PointerGetDatum(cstring_to_text(value.c_str())); }));
+  }
+  Row &bigints(int column, const std::vector<std::int64_t> &values) {
+    return set(column, pg::call([&] {
+                 std::size_t number = values.size();
+                 auto *datums = static_cast<Datum *>(palloc(sizeof(Datum) * (number + 1)));
+                 for (std::size_t i = 0; i < number; ++i)
+                   datums[i] = Int64GetDatum(values[i]);
+                 return PointerGetDatum(
+                     construct_array(datums, static_cast<int>(number), INT8OID, 8, true, TYPALIGN_DOUBLE));
+               }));
+  }
+  void put() {
+    pg::call([&] { tuplestore_putvalues(result_->setResult, result_->setDesc, values_, nulls_); });
+  }
+
+private:
+  Row &set(int column, Datum value) {
+    values_[column] = value;
+    nulls_[column] = false;
+    return *this;
+  }
+  ReturnSetInfo *result_;
+  Datum values_[6] = {};
+  bool nulls_[6] = {true, true, true, true, true, true};
+};
+
+void put_moves(FunctionCallInfo fcinfo, const identity::History &history, const identity::Outcome &outcome) {
+  std::map<std::int64_t, std::set<std::int64_t>> goes_to;
+  std::map<std::pair<std::int64_t, std::int64_t>, std::vector<std::int64_t>> moves;
+  for (std::size_t i = 0; i < history.identifiers.size(); ++i) {
+    const auto &known = history.identifiers[i];
+    goes_to[known.profile_id].insert(outcome.people[i]);
+    if (known.profile_id != outcome.people[i])
+      moves[{known.profile_id, outcome.people[i]}].push_back(known.id);
+  }
+  for (const auto &[way, ids] : moves)
+    Row(fcinfo)
+        .text(0, goes_to.at(way.first).size() > 1 ? "split" : "merge")
+        .bigint(1, way.first)
+        .bigint(2, way.second)
+        .bigints(3, ids)
+        .put();
+}
+
+void put_outcomes(FunctionCallInfo fcinfo, const identity::History &history,
+                  const identity::Outcome &outcome) {
+  for (const auto &judged : outcome.changed) {
+    const auto &one = history.evidence[judged.evidence];
+    const auto first = history.index(one.identifiers.front());
+    Row row(fcinfo);
+    row.text(0, judged.refused.empty() ? "link" : "refuse")
+        .bigint(1, history.identifiers[first].profile_id)
+        .bigint(2, outcome.people[first])
+        .bigints(3, judged.refused.empty() ? one.refused : judged.refused)
+        .text(4, judged.refused.empty() ? one.rule : judged.rule)
+        .bigint(5, one.decision_seq);
+    row.put();
+  }
+}
+
+} // namespace
+
+// cdp_internal.identity_diff(): (change, profile_id, becomes, identifiers, rule, decision_seq) a row.
+CDP_FUNCTION(cdp_identity_diff) {
+  pg::call([&] { InitMaterializedSRF(fcinfo, 0); });
+  pg::Session session;
+  const auto types = identity::pending_types();
+  static pg::Statement pending("SELECT type FROM cdp.pending_identifier_types");
+  std::vector<std::string> changed;
+  {
+    auto rows = pending.run();
+    for (std::size_t i = 0; i < rows.size(); ++i)
+      changed.push_back(rows.text(i, 1));
+  }
+  if (changed.empty())
+    PG_RETURN_NULL();
+  identity::History history(types);
+  history.read_everything(changed);
+  const auto outcome = history.fold();
+  put_moves(fcinfo, history, outcome);
+  put_outcomes(fcinfo, history, outcome);
+  PG_RETURN_NULL();
+}
+
+// cdp_internal.fold_people(): (identifier_id, profile_id) a row, by the rules applied.
+CDP_FUNCTION(cdp_fold_people) {
+  pg::call([&] { InitMaterializedSRF(fcinfo, 0); });
+  pg::Session session;
+  const auto types = identity::find_types({});
+  identity::History history(types);
+  history.read_everything({});
+  const auto outcome = history.fold();
+  for (std::size_t i = 0; i < history.identifiers.size(); ++i)
+    Row(fcinfo).bigint(0, history.identifiers[i].id).bigint(1, outcome.people[i]).put();
+  PG_RETURN_NULL();
+}

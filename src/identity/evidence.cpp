@@ -1,0 +1,162 @@
+#include "identity/evidence.hpp"
+
+#include "pg/spi.hpp"
+
+namespace cdp::identity {
+
+std::string to_string(core::Rule rule) {
+  switch (rule) {
+  case core::Rule::forbidden_link:
+    return "forbidden_link";
+  case core::Rule::removed_link:
+    return "removed_link";
+  case core::Rule::unique:
+    return "unique";
+  case core::Rule::limit:
+    return "limit";
+  case core::Rule::sharing:
+    return "sharing";
+  case core::Rule::none:
+    break;
+  }
+  return "";
+}
+
+bool is_lasting(const std::string &rule) {
+  return rule == "sharing" || rule == "removed_identifier" || rule == "blocked";
+}
+
+std::string rule_of(const std::vector<LeftOut> &left_out) {
+  for (const auto &one : left_out)
+    if (!is_lasting(one.rule))
+      return one.rule;
+  return left_out.front().rule;
+}
+
+std::string array_text(const std::vector<std::int64_t> &ids) {
+  std::string text = "{";
+  for (auto id : ids)
+    text += (text.size() > 1 ? "," : "") + std::to_string(id);
+  return text + "}";
+}
+
+std::optional<std::string> optional_array(const std::vector<std::int64_t> &ids) {
+  return ids.empty() ? std::nullopt : std::optional(array_text(ids));
+}
+
+std::vector<std::int64_t> array_from(const std::optional<std::string> &text) {
+  std::vector<std::int64_t> ids;
+  for (std::size_t at = 1; text && at < text->size(); at = text->find_first_of(",}", at) + 1)
+    if ((*text)[at] != '}')
+      ids.push_back(std::stoll(text->substr(at)));
+  return ids;
+}
+
+void Journal::add_evidence(const collect::Candidate &candidate, std::int64_t decision,
+                           const std::vector<std::int64_t> &identifiers,
+                           const std::vector<LeftOut> &left_out) {
+  auto &to = evidence_;
+  to.decisions.push_back(decision);
+  to.identifiers.push_back(array_text(identifiers));
+  std::vector<std::int64_t> refused;
+  for (const auto &one : left_out)
+    refused.push_back(one.id);
+  to.refused.push_back(optional_array(refused));
+  to.rules.push_back(refused.empty() ? std::nullopt : std::optional(rule_of(left_out)));
+  to.is_explicit.push_back(candidate.message.type == core::MessageType::alias);
+  to.sources.push_back(candidate.source_id);
+  to.at.push_back(candidate.received_at);
+  to.messages.push_back(candidate.message.message_id);
+  for (auto id : identifiers) {
+    to.members.push_back(id);
+    to.member_decisions.push_back(decision);
+  }
+}
+
+void Journal::refuse(const Refused &refused, const collect::Candidate &candidate, std::int64_t decision) {
+  auto &to = refusals_;
+  to.decisions.push_back(decision);
+  to.types.push_back(refused.type);
+  to.values.push_back(refused.value);
+  to.rules.push_back(refused.rule);
+  to.reasons.push_back(refused.reason);
+  to.identifiers.push_back(refused.identifier_id);
+  to.conflicts.push_back(optional_array(refused.conflicts));
+  to.sources.push_back(candidate.source_id);
+  to.messages.push_back(candidate.message.message_id);
+  to.at.push_back(candidate.received_at);
+}
+
+void Journal::change(std::int64_t decision, std::string change, std::int64_t profile, std::int64_t from,
+                     Timestamp at, const std::vector<std::int64_t> &identifiers, std::string reason) {
+  auto &to = changes_;
+  to.decisions.push_back(decision);
+  to.changes.push_back(std::move(change));
+  to.profiles.push_back(profile);
+  to.from.push_back(from);
+  to.identifiers.push_back(optional_array(identifiers));
+  to.reasons.push_back(reason.empty() ? std::nullopt : std::optional(std::move(reason)));
+  to.at.push_back(at);
+}
+
+void Journal::store() {
+  if (!evidence_.decisions.empty())
+    store_evidence();
+  if (!refusals_.decisions.empty())
+    store_refusals();
+  if (!changes_.decisions.empty())
+    store_changes();
+}
+
+void Journal::store_evidence() {
+  static pg::Statement insert(
+      "WITH members AS (INSERT INTO cdp.evidence_members (identifier_id, decision_seq) "
+      "SELECT * FROM unnest($9, $10)) "
+      "INSERT INTO cdp.evidence (decision_seq, identifiers, refused, rule, is_explicit, source_id, "
+      "linked_at, "
+      "message_id) SELECT n.seq, n.identifiers::pg_catalog.int8[], n.refused::pg_catalog.int8[], n.rule, "
+      "n.explicit = 1, n.source, n.at, n.message "
+      "FROM unnest($1, $2, $3, $4, $5, $6, $7, $8) "
+      "AS n (seq, identifiers, refused, rule, explicit, source, at, message)");
+  const auto &from = evidence_;
+  pg::Params params;
+  params.bigints(from.decisions)
+      .texts(from.identifiers)
+      .optional_texts(from.refused)
+      .optional_texts(from.rules);
+  params.integers(from.is_explicit).integers(from.sources).timestamps(from.at).texts(from.messages);
+  params.bigints(from.members).bigints(from.member_decisions);
+  insert.run(params);
+}
+
+void Journal::store_refusals() {
+  static pg::Statement insert(
+      "INSERT INTO cdp.refusals (decision_seq, type, value, rule, reason, identifier_id, conflicts, "
+      "source_id, "
+      "message_id, refused_at) SELECT n.seq, n.type, n.value, n.rule, n.reason, nullif(n.identifier, 0), "
+      "n.conflicts::pg_catalog.int8[], n.source, n.message, n.at "
+      "FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) "
+      "AS n (seq, type, value, rule, reason, identifier, conflicts, source, message, at)");
+  const auto &from = refusals_;
+  pg::Params params;
+  params.bigints(from.decisions).texts(from.types).texts(from.values).texts(from.rules).texts(from.reasons);
+  params.bigints(from.identifiers).optional_texts(from.conflicts).integers(from.sources).texts(from.messages);
+  params.timestamps(from.at);
+  insert.run(params);
+}
+
+void Journal::store_changes() {
+  static pg::Statement insert("INSERT INTO cdp.identity_changes (decision_seq, change, profile_id, "
+                              "from_profile_id, identifiers, reason, "
+                              "effective_at) SELECT n.seq, n.change, n.profile, nullif(n.origin, 0), "
+                              "n.identifiers::pg_catalog.int8[], "
+                              "n.reason, n.at FROM unnest($1, $2, $3, $4, $5, $6, $7) "
+                              "AS n (seq, change, profile, origin, identifiers, reason, at)");
+  const auto &from = changes_;
+  pg::Params params;
+  params.bigints(from.decisions).texts(from.changes).bigints(from.profiles).bigints(from.from);
+  params.optional_texts(from.identifiers).optional_texts(from.reasons).timestamps(from.at);
+  insert.run(params);
+}
+
+} // namespace cdp::identity

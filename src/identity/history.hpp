@@ -1,0 +1,89 @@
+// The kept facts about who is who - identifiers, evidence, people's decisions - and their fold from the
+// start.
+#pragma once
+#include "core/identity_fold.hpp"
+
+#include <map>
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "identity/evidence.hpp"
+#include "identity/types.hpp"
+
+namespace cdp::identity {
+
+// One kept message that carried several identifiers, and what came of it.
+struct Evidence {
+  std::int64_t decision_seq;
+  core::Timestamp at;
+  bool is_explicit;
+  std::vector<std::int64_t> identifiers;
+  std::vector<std::int64_t> refused; // as stored
+  std::string rule;
+};
+
+// What the fold says where it differs from what is stored.
+struct Outcome {
+  struct Judged {
+    std::size_t evidence; // index into History::evidence
+    std::vector<std::int64_t> refused;
+    std::string rule;
+  };
+  std::vector<std::int64_t> people; // a History::identifiers each: the profile id
+  std::vector<Judged> changed;      // evidence with another outcome than stored
+};
+
+class History {
+public:
+  struct Known {
+    std::int64_t id, profile_id; // as stored
+    core::Timestamp first_seen_at;
+    std::uint32_t type;
+    std::string left_out; // why it takes part in no link, as a rule of cdp.evidence; else empty
+    std::string stored_left_out;
+  };
+
+  explicit History(const Types &types) : types_(types) {}
+
+  // Everything there is. `reblocked`: types whose blocked values are looked up anew.
+  void read_everything(const std::vector<std::string> &reblocked);
+  // The identifiers of these people, all the evidence that names one of them, and the decisions about them.
+  void read_people(const std::vector<std::int64_t> &profile_ids);
+
+  // Decides all evidence in order. Evidence that names identifiers that were not read has the outcome stored.
+  // What people forbade or removed holds from the start; what they allowed, from when they did: it joins the
+  // people of that time. Raises 55000 when decisions contradict each other.
+  Outcome fold() const;
+
+  struct Decision {
+    std::int64_t id, decision_seq, one, other;
+  };
+  const std::vector<Decision> &allowed() const { return allowed_; }
+
+  bool knows(std::int64_t id) const { return by_id_.contains(id); }
+  const Known &at(std::int64_t id) const { return identifiers[by_id_.at(id)]; }
+  std::size_t index(std::int64_t id) const { return by_id_.at(id); }
+
+  std::vector<Known> identifiers;
+  std::vector<Evidence> evidence; // in order of decision
+
+private:
+  void add_identifiers(const pg::Rows &rows);
+  void add_evidence(const pg::Rows &rows);
+  void add_decisions(const pg::Rows &rows);
+  void find_blocked(const std::vector<std::int64_t> &ids, const std::vector<std::string> &values);
+  void set_aside();
+  void start(core::IdentityFold &fold) const;
+  void judge(core::IdentityFold &fold, std::size_t index, Outcome &outcome) const;
+  void allow(core::IdentityFold &fold, const Decision &decision) const;
+  void refuse_contradictions(core::IdentityFold &fold) const;
+
+  const Types &types_;
+  std::unordered_map<std::int64_t, std::size_t> by_id_;
+  std::vector<Decision> allowed_, forbidden_, removed_;
+  std::set<std::int64_t> set_aside_; // by people
+};
+
+} // namespace cdp::identity

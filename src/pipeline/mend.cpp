@@ -1,0 +1,120 @@
+#include "pipeline/mend.hpp"
+
+#include <algorithm>
+
+#include "identity/refold.hpp"
+#include "pg/function.hpp"
+#include "pipeline/ready.hpp"
+#include "profile/people.hpp"
+#include "segment/evaluation.hpp"
+
+namespace cdp::pipeline {
+
+namespace {
+
+std::int64_t draw_decision() {
+  static pg::Statement draw("SELECT pg_catalog.nextval('cdp.decision_seq')");
+  return draw.run().bigint(0, 1);
+}
+
+// Identifiers about which nothing is said any more are nobody from now on.
+void note_ended(const std::set<std::int64_t> &after, const std::vector<std::int64_t> &people,
+                std::int64_t decision, core::Timestamp at, const std::string &reason) {
+  identity::Journal journal;
+  for (auto id : after)
+    if (!std::binary_search(people.begin(), people.end(), id))
+      journal.change(decision, "ended", id, 0, at, {}, reason);
+  journal.store();
+}
+
+} // namespace
+
+std::int64_t mend(const std::set<std::int64_t> &identifiers, const std::string &reason, bool all) {
+  pg::need_read_committed();
+  const pg_uuid_t secret = make_ready();
+  segment::Evaluation evaluation;
+  profile::People people;
+  identity::Refold refold(identity::find_types({}));
+  core::Timestamp at = GetCurrentTransactionStartTimestamp();
+  refold.run(identifiers, [&](const std::vector<std::int64_t> &ids) { return people.lock(ids); });
+
+  const auto decision = draw_decision();
+  if (!all && !refold.changes())
+    return decision;
+  if (all)
+    refold.include_everybody();
+  for (auto id : refold.before()) // nobody's instants go back
+    at = std::max(at, people.at(id).last_seen_at);
+  refold.store(decision, at, reason);
+  people.refold(refold.before(), refold.after());
+  note_ended(refold.after(), people.touched(), decision, at, reason);
+  std::vector<segment::Step> steps;
+  for (auto id : people.touched())
+    steps.push_back({id, decision, at, core::kInfinity, people.at(id).traits()});
+  for (auto id : people.ended())
+    evaluation.end(id, at, decision);
+  evaluation.evaluate(steps);
+  people.store(secret);
+  evaluation.store();
+  return decision;
+}
+
+} // namespace cdp::pipeline
+
+namespace {
+
+std::set<std::int64_t> ids_argument(FunctionCallInfo fcinfo, int number) {
+  using namespace cdp;
+  static pg::Statement list("SELECT unnest($1)");
+  pg::Params params;
+  params.datum(INT8ARRAYOID, PG_GETARG_DATUM(number));
+  auto rows = list.run(params);
+  std::set<std::int64_t> ids;
+  for (std::size_t i = 0; i < rows.size(); ++i)
+    ids.insert(rows.bigint(i, 1));
+  return ids;
+}
+
+// Whom the rules, as they are applied now, would have otherwise than they are stored.
+std::set<std::int64_t> people_to_mend() {
+  using namespace cdp;
+  const auto types = identity::find_types({});
+  std::vector<std::string> names;
+  for (const auto &[name, type] : types)
+    names.push_back(name);
+  identity::History history(types);
+  history.read_everything(names);
+  const auto outcome = history.fold();
+  std::set<std::int64_t> people;
+  for (std::size_t i = 0; i < history.identifiers.size(); ++i)
+    if (const auto &known = history.identifiers[i];
+        known.profile_id != outcome.people[i] || known.left_out != known.stored_left_out)
+      people.insert(known.profile_id);
+  for (const auto &judged : outcome.changed)
+    for (auto id : history.evidence[judged.evidence].identifiers)
+      people.insert(history.at(id).profile_id);
+  return people;
+}
+
+} // namespace
+
+// cdp_internal.plan_mending(): queues the people that the rules have otherwise than they are stored; how
+// many.
+CDP_FUNCTION(cdp_plan_mending) {
+  using namespace cdp;
+  pg::Session session;
+  const auto found = people_to_mend();
+  const std::vector<std::int64_t> people(found.begin(), found.end());
+  static pg::Statement insert(
+      "INSERT INTO cdp.identity_queue (profile_id) SELECT unnest($1) ON CONFLICT DO NOTHING");
+  insert.run(pg::Params().bigints(people));
+  PG_RETURN_INT64(static_cast<std::int64_t>(people.size()));
+}
+
+// cdp_internal.decide_anew(identifiers bigint[], reason text, everything boolean)
+CDP_FUNCTION(cdp_decide_anew) {
+  using namespace cdp;
+  pg::Session session;
+  PG_RETURN_INT64(pipeline::mend(ids_argument(fcinfo, 0), PG_ARGISNULL(1) ? "" : pg::text_argument(fcinfo, 1),
+                                 PG_GETARG_BOOL(2)));
+}

@@ -1,0 +1,15 @@
+// People decided anew: identities, profiles and segments follow in one transaction.
+#pragma once
+#include <cstdint>
+#include <set>
+#include <string>
+
+namespace cdp::pipeline {
+
+// Decides the people of these identifiers, and everybody whom that touches, from the evidence, the rules
+// applied and people's decisions; returns the number of the decision. `all`: refold profiles and segments
+// even of people whose identifiers stay as they were. Needs an open SPI session; refuses isolation above READ
+// COMMITTED.
+std::int64_t mend(const std::set<std::int64_t> &identifiers, const std::string &reason, bool all = false);
+
+} // namespace cdp::pipeline
