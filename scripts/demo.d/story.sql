@@ -139,3 +139,56 @@ SELECT jsonb_pretty(cdp.profile(cdp.lookup('loyalty_id', 'L-42'))->'traits') AS 
 SELECT occurred_at::timestamp(0), type, event, properties->>'product_id' AS product
   FROM cdp.events WHERE profile_id = cdp.lookup('user_id', 'anna') ORDER BY occurred_at, event_id;
 \set ECHO none
+
+\echo
+\echo '10. Her partner Bert buys a bicycle in the shop, with his e-mail address. Another person, and profiles say so.'
+\echo
+\set ECHO queries
+SELECT cdp.identify(traits => '{"email": "bert@example.com", "name": "Bert", "country": "NL"}') AS profile \gset
+SELECT cdp.track('Order Completed', identifiers => '{"email": "bert@example.com"}', properties => '{"product_id": "p99", "total": 799}') AS profile \gset
+\echo '-> profile' :profile
+\set ECHO none
+\echo
+\echo 'In the evening he looks at bells on the tablet, which Anna uses, too, and leaves his address for a newsletter.'
+\echo 'A device that is known as hers does not make the two one person. What was refused is kept, with the reason:'
+\echo
+\set ECHO queries
+SELECT cdp.track('Product Viewed', user_id => 'anna', anonymous_id => 'tablet', properties => '{"product_id": "p8"}') AS profile \gset
+SELECT cdp.identify(anonymous_id => 'tablet', identifiers => '{"email": "bert@example.com"}') AS profile \gset
+SELECT type, value, rule, reason FROM cdp.refusals;
+\set ECHO none
+
+\echo '11. But then he orders on the tablet while Anna is still logged in. The message says: anna, and bert@example.com.'
+\echo
+\set ECHO queries
+SELECT cdp.track('Order Completed', user_id => 'anna', anonymous_id => 'tablet', identifiers => '{"email": "bert@example.com"}',
+                 message_id => 'checkout-4711', properties => '{"product_id": "p8", "total": 12.50}') AS profile \gset
+\echo '-> profile' :profile
+SELECT profile_id, traits FROM cdp.profiles ORDER BY profile_id;
+\set ECHO none
+\echo 'One person: wrong. She is called Bert now, and owns a bicycle. Why are they one?'
+\echo
+\set ECHO queries
+SELECT step, one, other, message_id FROM cdp.why_same('{"loyalty_id": "L-42"}', '{"email": "bert@example.com"}');
+\set ECHO none
+\echo 'The last link is the bridge. One call takes it out, and says who they are now:'
+\echo
+\set ECHO queries
+SELECT * FROM cdp.split_profile(cdp.lookup('user_id', 'anna'), '{"email": "bert@example.com"}', reason => 'her partner, on her tablet');
+\set ECHO none
+
+\echo '12. As if it had never been: traits, purchases, the segment.'
+\echo
+\set ECHO queries
+SELECT p.profile_id, p.traits, (SELECT count(*) FROM cdp.events AS e WHERE e.profile_id = p.profile_id) AS events,
+       (SELECT string_agg(m.key, ', ') FROM cdp.segment_members AS m WHERE m.profile_id = p.profile_id) AS carts
+  FROM cdp.profiles AS p ORDER BY p.profile_id;
+\set ECHO none
+\echo 'And it stays so. The same checkout comes again the next day, and joins nobody:'
+\echo
+\set ECHO queries
+SELECT cdp.track('Order Completed', user_id => 'anna', anonymous_id => 'tablet', identifiers => '{"email": "bert@example.com"}',
+                 properties => '{"product_id": "p9", "total": 5}') AS profile \gset
+SELECT cdp.lookup('user_id', 'anna') <> cdp.lookup('email', 'bert@example.com') AS still_two;
+SELECT count(*) AS differences FROM cdp.verify();
+\set ECHO none

@@ -96,8 +96,10 @@ public:
   Decided decide(const Candidate &candidate, std::size_t index, std::int64_t decision) {
     auto joined = identities_.decide(candidate, index, decision);
     const auto profile_id = identities_.profile_id(joined.person);
-    for (auto node : joined.merged)
+    for (auto node : joined.merged) {
       people_.merge(identities_.profile_id(node), identities_.profile_id(joined.joined));
+      people_.at(identities_.profile_id(joined.joined)).touched = true;
+    }
     auto &person = people_.at(profile_id);
     person.touched = true;
     person.last_seen_at = std::max(person.last_seen_at, candidate.received_at);
@@ -154,7 +156,6 @@ private:
     if (joined.merged.empty())
       return;
     auto &into = people_.at(identities_.profile_id(joined.joined));
-    into.touched = true;
     for (auto node : joined.merged) {
       end_last_step(node, into.last_seen_at);
       evaluation_.end(identities_.profile_id(node), into.last_seen_at, decision);

@@ -93,6 +93,15 @@ std::set<std::int64_t> people_to_mend() {
   for (const auto &judged : outcome.changed)
     for (auto id : history.evidence[judged.evidence].identifiers)
       people.insert(history.at(id).profile_id);
+  // Who was last on a device shared by policy latest, or shared so until now.
+  static pg::Statement devices(
+      "SELECT i.profile_id FROM cdp.identifiers AS i JOIN cdp.identifier_types AS t USING (type) "
+      "WHERE t.sharing = 'latest' AND i.left_out IS NULL AND i.user_on_device_id IS DISTINCT FROM "
+      "cdp_internal.user_on_device(i.identifier_id, 9223372036854775807) "
+      "OR t.sharing IS DISTINCT FROM 'latest' AND i.user_on_device_id IS NOT NULL");
+  auto rows = devices.run();
+  for (std::size_t i = 0; i < rows.size(); ++i)
+    people.insert(rows.bigint(i, 1));
   return people;
 }
 

@@ -27,7 +27,7 @@ BEGIN
   IF people IS NULL THEN
     RETURN 0;
   END IF;
-  PERFORM cdp_internal.decide_anew(people, 'rules');
+  PERFORM cdp_internal.decide_anew(people, 'rules', true);
   RETURN cardinality(people);
 END $$;
 COMMENT ON FUNCTION cdp_internal.mend_identities(integer) IS 'Decides at most so many queued people anew; how many, 0 when nobody waits';
