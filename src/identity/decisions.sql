@@ -1,8 +1,9 @@
 -- decisions: what people say about who is who. They hold from the start, whenever the evidence came.
 
-CREATE FUNCTION cdp_internal.decide_anew(identifiers bigint[], reason text, everything boolean DEFAULT false) RETURNS bigint
+CREATE FUNCTION cdp_internal.decide_anew(identifiers bigint[], reason text, everything boolean DEFAULT false, decisions text DEFAULT NULL)
+  RETURNS bigint
   LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'cdp_decide_anew';
-COMMENT ON FUNCTION cdp_internal.decide_anew(bigint[], text, boolean) IS
+COMMENT ON FUNCTION cdp_internal.decide_anew(bigint[], text, boolean, text) IS
   'Decides the people of these identifiers, and whoever that touches, from their evidence; returns the decision';
 
 CREATE FUNCTION cdp_internal.plan_split(profile_id bigint, leaving bigint[])
@@ -83,10 +84,6 @@ DECLARE
   made bigint;
   contrary constant text[] := CASE WHEN kind = 'allow_link' THEN ARRAY['forbid_link', 'remove_link'] ELSE ARRAY['allow_link'] END;
 BEGIN
-  IF coalesce(trim(reason), '') = '' THEN
-    RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'a decision needs a reason',
-      HINT = 'Say why in a few words: people will ask.';
-  END IF;
   IF one = other THEN
     RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'two different identifiers are needed',
       DETAIL = format('Both are identifier %s.', one);
@@ -105,19 +102,35 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION cdp_internal.decide(text, bigint, bigint, text, text) IS 'Writes a decision down, without its consequences';
 
-CREATE FUNCTION cdp_internal.carry_out(made bigint[], identifiers bigint[], reason text) RETURNS void
+-- {"make": [[kind, one, other], …], "revoke": [decision_id, …], "reason": …, "by": …}; returns what was made.
+CREATE FUNCTION cdp_internal.write_decisions(decisions jsonb) RETURNS bigint[]
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  seq bigint;
+  made bigint[] := '{}';
+  step jsonb;
 BEGIN
-  seq := cdp_internal.decide_anew(identifiers, reason);
-  UPDATE cdp.identity_decisions AS d SET decision_seq = seq WHERE d.decision_id = ANY (made);
-  UPDATE cdp.identity_decisions AS d SET profile_id = a.profile_id, other_profile_id = b.profile_id
-    FROM cdp.identifiers AS a, cdp.identifiers AS b
-    WHERE d.decision_id = ANY (made) AND d.kind = 'forbid_link'
-      AND a.identifier_id = d.identifier_id AND b.identifier_id = d.other_identifier_id;
+  UPDATE cdp.identity_decisions AS d SET revoked_at = now(), revoked_by = decisions ->> 'by', revoke_reason = decisions ->> 'reason',
+      profile_id = NULL, other_profile_id = NULL
+    WHERE d.revoked_at IS NULL AND d.decision_id IN (SELECT x::bigint FROM jsonb_array_elements_text(decisions -> 'revoke') AS x);
+  FOR step IN SELECT * FROM jsonb_array_elements(decisions -> 'make') LOOP
+    made := made || cdp_internal.decide(step ->> 0, (step ->> 1)::bigint, (step ->> 2)::bigint, decisions ->> 'reason', decisions ->> 'by');
+  END LOOP;
+  RETURN array_remove(made, NULL);
 END $$;
-COMMENT ON FUNCTION cdp_internal.carry_out(bigint[], bigint[], text) IS 'Decides anew whoever a decision is about';
+COMMENT ON FUNCTION cdp_internal.write_decisions(jsonb) IS 'Writes decisions down while their people are locked; their consequences follow';
+
+CREATE FUNCTION cdp_internal.carry_out(kind text, one bigint, other bigint, reason text, decided_by text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF coalesce(trim(reason), '') = '' THEN
+    RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'a decision needs a reason',
+      HINT = 'Say why in a few words: people will ask.';
+  END IF;
+  PERFORM cdp_internal.decide_anew(array_remove(ARRAY[one, other], NULL), reason, false,
+    jsonb_build_object('make', jsonb_build_array(jsonb_build_array(kind, one, other)), 'revoke', '[]'::jsonb, 'reason', reason,
+                       'by', coalesce(decided_by, session_user))::text);
+END $$;
+COMMENT ON FUNCTION cdp_internal.carry_out(text, bigint, bigint, text, text) IS 'Makes one decision, and decides anew whoever it is about';
 
 CREATE FUNCTION cdp.allow_link(identifier jsonb, other_identifier jsonb, reason text, decided_by text DEFAULT session_user)
   RETURNS TABLE (person bigint, has jsonb)
@@ -125,7 +138,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   ids constant bigint[] := ARRAY[cdp_internal.one_identifier(identifier), cdp_internal.one_identifier(other_identifier)];
 BEGIN
-  PERFORM cdp_internal.carry_out(ARRAY[cdp_internal.decide('allow_link', ids[1], ids[2], reason, decided_by)], ids, reason);
+  PERFORM cdp_internal.carry_out('allow_link', ids[1], ids[2], reason, decided_by);
   RETURN QUERY SELECT * FROM cdp_internal.people_now(ids);
 END $$;
 COMMENT ON FUNCTION cdp.allow_link(jsonb, jsonb, text, text) IS
@@ -137,7 +150,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   ids constant bigint[] := ARRAY[cdp_internal.one_identifier(identifier), cdp_internal.one_identifier(other_identifier)];
 BEGIN
-  PERFORM cdp_internal.carry_out(ARRAY[cdp_internal.decide('forbid_link', ids[1], ids[2], reason, decided_by)], ids, reason);
+  PERFORM cdp_internal.carry_out('forbid_link', ids[1], ids[2], reason, decided_by);
   RETURN QUERY SELECT * FROM cdp_internal.people_now(ids);
 END $$;
 COMMENT ON FUNCTION cdp.forbid_link(jsonb, jsonb, text, text) IS
@@ -149,7 +162,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   ids constant bigint[] := ARRAY[cdp_internal.one_identifier(identifier), cdp_internal.one_identifier(other_identifier)];
 BEGIN
-  PERFORM cdp_internal.carry_out(ARRAY[cdp_internal.decide('remove_link', ids[1], ids[2], reason, decided_by)], ids, reason);
+  PERFORM cdp_internal.carry_out('remove_link', ids[1], ids[2], reason, decided_by);
   IF (SELECT count(DISTINCT i.profile_id) FROM cdp.identifiers AS i WHERE i.identifier_id = ANY (ids)) = 1 THEN
     RAISE NOTICE 'the two are still one person, by other links'
       USING HINT = 'cdp.why_same shows them; cdp.split_profile takes all of them out, cdp.forbid_link keeps the two apart for good.';
@@ -168,7 +181,7 @@ DECLARE
 BEGIN
   SELECT array_agg(o.identifier_id) INTO before
     FROM cdp.identifiers AS i JOIN cdp.identifiers AS o USING (profile_id) WHERE i.identifier_id = id;
-  PERFORM cdp_internal.carry_out(ARRAY[cdp_internal.decide('remove_identifier', id, NULL, reason, decided_by)], ARRAY[id], reason);
+  PERFORM cdp_internal.carry_out('remove_identifier', id, NULL, reason, decided_by);
   RETURN QUERY SELECT * FROM cdp_internal.people_now(before);
 END $$;
 COMMENT ON FUNCTION cdp.remove_identifier(jsonb, text, text) IS
@@ -184,9 +197,12 @@ DECLARE
   leaving constant bigint[] := cdp_internal.identifiers_of($2);
   before bigint[];
   stranger text;
-  made bigint[] := '{}';
-  step record;
+  plan jsonb;
 BEGIN
+  IF coalesce(trim($3), '') = '' THEN
+    RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'a decision needs a reason',
+      HINT = 'Say why in a few words: people will ask.';
+  END IF;
   split := cdp.current_profile($1);
   SELECT array_agg(i.identifier_id) INTO before FROM cdp.identifiers AS i WHERE i.profile_id = split;
   IF before IS NULL THEN
@@ -199,16 +215,12 @@ BEGIN
   END IF;
   -- Planned without locks, which must be taken all at once: a link that came in between is found in a second round.
   LOOP
-    FOR step IN SELECT * FROM cdp_internal.plan_split(split, leaving) LOOP
-      IF step.kind = 'revoke' THEN
-        UPDATE cdp.identity_decisions AS d SET revoked_at = now(), revoked_by = $4, revoke_reason = 'split: ' || $3
-          WHERE d.decision_id = step.identifier_id;
-      ELSE
-        made := made || cdp_internal.decide(step.kind, step.identifier_id, step.other_identifier_id, $3, $4);
-        stays := step.other_identifier_id;
-      END IF;
-    END LOOP;
-    PERFORM cdp_internal.carry_out(made, before, $3);
+    SELECT jsonb_build_object('reason', $3, 'by', coalesce($4, session_user),
+             'make', coalesce(jsonb_agg(jsonb_build_array(p.kind, p.identifier_id, p.other_identifier_id)) FILTER (WHERE p.kind <> 'revoke'), '[]'),
+             'revoke', coalesce(jsonb_agg(p.identifier_id) FILTER (WHERE p.kind = 'revoke'), '[]')),
+           max(p.other_identifier_id) FILTER (WHERE p.kind = 'forbid_link')
+      INTO plan, stays FROM cdp_internal.plan_split(split, leaving) AS p;
+    PERFORM cdp_internal.decide_anew(before, $3, false, plan::text);
     SELECT i.profile_id INTO split FROM cdp.identifiers AS i WHERE i.identifier_id = stays;
     EXIT WHEN NOT EXISTS (SELECT FROM cdp.identifiers AS i WHERE i.identifier_id = ANY (leaving) AND i.profile_id = split);
   END LOOP;
@@ -222,21 +234,23 @@ CREATE FUNCTION cdp.revoke_decision(decision_id bigint, reason text, revoked_by 
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
+  taken_back bigint[];
   ids bigint[];
 BEGIN
   IF coalesce(trim($2), '') = '' THEN
     RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'a decision needs a reason';
   END IF;
-  WITH taken_back AS (
-    UPDATE cdp.identity_decisions AS d SET revoked_at = now(), revoked_by = $3, revoke_reason = $2, profile_id = NULL, other_profile_id = NULL
-    WHERE d.revoked_at IS NULL AND d.decision_seq = (SELECT o.decision_seq FROM cdp.identity_decisions AS o WHERE o.decision_id = $1)
-    RETURNING d.identifier_id, d.other_identifier_id)
-  SELECT array_agg(x.id) INTO ids FROM taken_back AS t, unnest(ARRAY[t.identifier_id, t.other_identifier_id]) AS x (id) WHERE x.id IS NOT NULL;
+  SELECT array_agg(d.decision_id), array_agg(x.id) INTO taken_back, ids
+    FROM cdp.identity_decisions AS d
+    CROSS JOIN LATERAL unnest(ARRAY[d.identifier_id, d.other_identifier_id]) AS x (id)
+    WHERE d.revoked_at IS NULL AND x.id IS NOT NULL
+      AND d.decision_seq = (SELECT o.decision_seq FROM cdp.identity_decisions AS o WHERE o.decision_id = $1 AND o.revoked_at IS NULL);
   IF ids IS NULL THEN
     RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('decision %s is not in force', $1),
       HINT = 'SELECT * FROM cdp.identity_decisions WHERE revoked_at IS NULL lists those that are.';
   END IF;
-  PERFORM cdp_internal.decide_anew(ids, 'taken back: ' || $2);
+  PERFORM cdp_internal.decide_anew(ids, 'taken back: ' || $2, false, jsonb_build_object('make', '[]'::jsonb, 'revoke', to_jsonb(taken_back),
+    'reason', $2, 'by', coalesce($3, session_user))::text);
   RETURN QUERY SELECT * FROM cdp_internal.people_now(ids);
 END $$;
 COMMENT ON FUNCTION cdp.revoke_decision(bigint, text, text) IS

@@ -110,7 +110,7 @@ private:
                              const std::vector<core::IdentityFold::Carried> &eligible, std::int64_t decision);
   std::vector<LeftOut> decide_anew(const Carried &carried, const Candidate &candidate,
                                    const std::vector<core::IdentityFold::Carried> &eligible);
-  bool note_users(const std::vector<LeftOut> &left_out,
+  void note_users(const std::vector<LeftOut> &left_out,
                   const std::vector<core::IdentityFold::Carried> &eligible);
   std::int64_t owner_of(const std::vector<core::IdentityFold::Carried> &eligible) const;
   void refuse(const std::vector<LeftOut> &left_out, const Candidate &candidate, std::size_t index,

@@ -240,13 +240,14 @@ std::vector<LeftOut> Identities::judge(const Candidate &candidate, std::size_t i
     return known->second;
 
   auto left_out = decide_anew(carried_[index], candidate, eligible);
-  const bool user_changes = note_users(left_out, eligible);
+  note_users(left_out, eligible);
   const bool is_explicit = candidate.message.type == core::MessageType::alias;
   const bool lasts =
       std::all_of(left_out.begin(), left_out.end(), [](const LeftOut &one) { return is_lasting(one.rule); });
-  const bool timed = std::any_of(eligible.begin(), eligible.end(),
-                                 [&](const auto &one) { return fold_->rule(one.type).within > 0; });
-  if (is_explicit || timed || user_changes || !lasts || known == kept_.end())
+  const bool timed = std::any_of(eligible.begin(), eligible.end(), [&](const auto &one) {
+    return fold_->rule(one.type).within > 0 || fold_->rule(one.type).sharing == core::Sharing::latest;
+  });
+  if (is_explicit || timed || !lasts || known == kept_.end())
     journal_.add_evidence(candidate, decision, ids, left_out);
   if (is_explicit || timed || !lasts)
     return left_out;
@@ -257,11 +258,10 @@ std::vector<LeftOut> Identities::judge(const Candidate &candidate, std::size_t i
 
 // Who was last on the devices shared by policy latest: the person of a message that names one. A person's
 // decision against the link holds here, too.
-bool Identities::note_users(const std::vector<LeftOut> &left_out, const std::vector<FoldCarried> &eligible) {
+void Identities::note_users(const std::vector<LeftOut> &left_out, const std::vector<FoldCarried> &eligible) {
   const auto &owner = eligible.front();
   if (fold_->rule(owner.type).sharing != core::Sharing::personal)
-    return false;
-  bool changes = false;
+    return;
   for (const auto &device : eligible) {
     if (fold_->rule(device.type).sharing != core::Sharing::latest)
       continue;
@@ -270,12 +270,9 @@ bool Identities::note_users(const std::vector<LeftOut> &left_out, const std::vec
     if (is_left_out && (rule_of(left_out) == "forbidden_link" || rule_of(left_out) == "removed_link"))
       continue;
     auto &user = identifiers_[by_id_.at(device.id)].user_on_device;
-    if (user == owner.id)
-      continue;
-    user = users_[device.id] = owner.id;
-    changes = true;
+    if (user != owner.id)
+      user = users_[device.id] = owner.id;
   }
-  return changes;
 }
 
 // What a message says belongs to its first identifier, or to who was last on its device.

@@ -24,14 +24,18 @@ std::set<std::int64_t> people_of(const std::set<std::int64_t> &identifiers) {
 
 } // namespace
 
-void Refold::run(const std::set<std::int64_t> &identifiers, const LockProfiles &lock) {
+void Refold::run(const std::set<std::int64_t> &identifiers, const LockProfiles &lock,
+                 const std::function<void()> &prepare) {
   auto core = identifiers;
   std::set<std::int64_t> stored;
+  load(core); // without locks: whom to lock first
   // All locks or none: whoever else has to be locked may come earlier in the order of ids.
   while (!pg::try_in_subtransaction([&] {
     const auto locked = people_;
-    if (!lock_whole(list(locked), lock, stored) || !load(core))
+    if (!lock_whole(list(locked), lock, stored))
       return false;
+    prepare();
+    load(core);
     if (!std::includes(locked.begin(), locked.end(), people_.begin(), people_.end()))
       return false;
     outcome_ = history_->fold();
@@ -43,8 +47,8 @@ void Refold::run(const std::set<std::int64_t> &identifiers, const LockProfiles &
   find_changes();
 }
 
-// Reads the people of the core with all their evidence, then their neighbours. Always true; says who to lock.
-bool Refold::load(const std::set<std::int64_t> &core) {
+// Reads the people of the core with all their evidence, then their neighbours. Says who to lock.
+void Refold::load(const std::set<std::int64_t> &core) {
   core_ = people_of(core);
   history_ = std::make_unique<History>(types_);
   history_->read_people(list(core_));
@@ -53,13 +57,16 @@ bool Refold::load(const std::set<std::int64_t> &core) {
     for (auto id : one.identifiers)
       if (!history_->knows(id))
         others.insert(id);
+  for (const auto &decision : history_->allowed())
+    for (auto id : {decision.one, decision.other})
+      if (!history_->knows(id))
+        others.insert(id);
   people_ = core_;
   if (others.empty())
-    return true;
+    return;
   const auto neighbours = people_of(others);
   history_->read_people(list(neighbours));
   people_.insert(neighbours.begin(), neighbours.end());
-  return true;
 }
 
 // Identifiers of people outside the core who come out otherwise than they are stored.

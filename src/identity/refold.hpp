@@ -12,9 +12,11 @@ class Refold {
 public:
   explicit Refold(Types types) : types_(std::move(types)) {}
 
-  // Locks the people of these identifiers and whoever shares evidence with them, and decides their evidence
-  // anew. Who comes out otherwise draws their own neighbours in, until nobody does.
-  void run(const std::set<std::int64_t> &identifiers, const LockProfiles &lock);
+  // Locks the people of these identifiers and whoever shares evidence with them, and decides their evidence anew.
+  // Who comes out otherwise draws their own neighbours in, until nobody does. `prepare` writes what is to be
+  // decided once the locks are held; it is undone and called again when more people are to be locked.
+  void run(const std::set<std::int64_t> &identifiers, const LockProfiles &lock,
+           const std::function<void()> &prepare);
 
   // Profile ids whose identifiers or facts change: as they were, and as they will be.
   const std::set<std::int64_t> &before() const { return before_; }
@@ -30,7 +32,7 @@ public:
   void store(std::int64_t decision, Timestamp at, const std::string &reason);
 
 private:
-  bool load(const std::set<std::int64_t> &core);
+  void load(const std::set<std::int64_t> &core);
   std::set<std::int64_t> changed_neighbours() const;
   void find_changes();
   void log_moves(Journal &journal, std::int64_t decision, Timestamp at, const std::string &reason) const;

@@ -27,18 +27,37 @@ void note_ended(const std::set<std::int64_t> &after, const std::vector<std::int6
   journal.store();
 }
 
+std::string write_decisions(const std::string &decisions) {
+  static pg::Statement write("SELECT cdp_internal.write_decisions($1::pg_catalog.jsonb)::text");
+  return decisions.empty() ? "" : write.run(pg::Params().text(decisions)).text(0, 1);
+}
+
+// Every decision of one call has its number.
+void number_decisions(const std::string &made, std::int64_t decision) {
+  static pg::Statement number("UPDATE cdp.identity_decisions SET decision_seq = $2 "
+                              "WHERE decision_id = ANY ($1::pg_catalog.int8[])");
+  if (!made.empty())
+    number.run(pg::Params().text(made).bigint(decision));
+}
+
 } // namespace
 
-std::int64_t mend(const std::set<std::int64_t> &identifiers, const std::string &reason, bool all) {
+std::int64_t mend(const std::set<std::int64_t> &identifiers, const std::string &reason, bool all,
+                  const std::string &decisions) {
   pg::need_read_committed();
   const pg_uuid_t secret = make_ready();
   segment::Evaluation evaluation;
   profile::People people;
   identity::Refold refold(identity::find_types({}));
   core::Timestamp at = GetCurrentTransactionStartTimestamp();
-  refold.run(identifiers, [&](const std::vector<std::int64_t> &ids) { return people.lock(ids); });
+  // Decisions are written when their people are locked: messages that move people write to the same rows.
+  std::string made;
+  refold.run(
+      identifiers, [&](const std::vector<std::int64_t> &ids) { return people.lock(ids); },
+      [&] { made = write_decisions(decisions); });
 
   const auto decision = draw_decision();
+  number_decisions(made, decision);
   if (!all && !refold.changes())
     return decision;
   if (all)
@@ -120,10 +139,10 @@ CDP_FUNCTION(cdp_plan_mending) {
   PG_RETURN_INT64(static_cast<std::int64_t>(people.size()));
 }
 
-// cdp_internal.decide_anew(identifiers bigint[], reason text, everything boolean)
+// cdp_internal.decide_anew(identifiers bigint[], reason text, everything boolean, decisions text)
 CDP_FUNCTION(cdp_decide_anew) {
   using namespace cdp;
   pg::Session session;
   PG_RETURN_INT64(pipeline::mend(ids_argument(fcinfo, 0), PG_ARGISNULL(1) ? "" : pg::text_argument(fcinfo, 1),
-                                 PG_GETARG_BOOL(2)));
+                                 PG_GETARG_BOOL(2), PG_ARGISNULL(3) ? "" : pg::text_argument(fcinfo, 3)));
 }

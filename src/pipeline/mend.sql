@@ -37,6 +37,8 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   changed bigint;
 BEGIN
+  -- Raises where people's decisions would contradict each other under the new rules.
+  PERFORM count(*) FROM cdp_internal.identity_diff();
   INSERT INTO cdp.identity_queue (profile_id) VALUES (0) ON CONFLICT DO NOTHING;
   -- Writers hold ROW SHARE here until they commit: whoever comes after this decides by the new rules.
   LOCK TABLE cdp.segments IN EXCLUSIVE MODE;
@@ -49,7 +51,7 @@ BEGIN
   RETURN changed;
 END $$;
 COMMENT ON FUNCTION cdp.apply_identity_rules() IS
-  'Puts all pending changes of identifier types in force and returns how many there were. Messages from here on are decided by them; the worker, or CALL cdp.run(), decides the people anew whom they touch (cdp.identity_queue)';
+  'Puts all pending changes of identifier types in force and returns how many there were. Messages from here on are decided by them; the worker, or CALL cdp.run(), decides the people anew whom they touch (cdp.identity_queue). Errors: 55000 when decisions would contradict each other under the new rules';
 
 CREATE FUNCTION cdp_internal.begin_rebuild(OUT total bigint, OUT last bigint)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

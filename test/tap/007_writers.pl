@@ -28,7 +28,7 @@ $node->safe_psql('postgres', $setup);
 # What was sent, a row a message or decision, written before it is sent; `n` is its timestamp, too. A message names two
 # or three of the identifiers of somebody and of a neighbour, who are new people as time goes by.
 $node->safe_psql('postgres', q{
-	CREATE TABLE sent (n bigint PRIMARY KEY, message jsonb, decision text, arguments jsonb, seq bigint, error text);
+	CREATE TABLE sent (n bigint PRIMARY KEY, message jsonb, decision text, arguments jsonb, seq bigint, at timestamptz, error text);
 	CREATE SEQUENCE number;
 	CREATE FUNCTION identifier_of(type text, person integer) RETURNS jsonb LANGUAGE sql AS $$
 		SELECT jsonb_build_object('type', type, 'collection', 'users', 'encoding', 'none', 'id', CASE type
@@ -66,7 +66,6 @@ $node->safe_psql('postgres', q{
 		COMMIT;
 	END $$;
 
-	-- One decision. What it says is in terms of identifiers, so that it can be said again elsewhere.
 	CREATE FUNCTION carry_out(decision text, arguments jsonb) RETURNS void LANGUAGE plpgsql AS $$
 	DECLARE
 		one jsonb := arguments -> 0;
@@ -108,7 +107,7 @@ $node->safe_psql('postgres', q{
 		COMMIT;
 		BEGIN
 			PERFORM carry_out(what, arguments);
-			UPDATE sent SET seq = currval('cdp.decision_seq') WHERE n = number;
+			UPDATE sent SET seq = currval('cdp.decision_seq'), at = now() WHERE n = number;
 		EXCEPTION WHEN invalid_parameter_value OR object_not_in_prerequisite_state THEN
 			-- The two came apart, or together, meanwhile; or it contradicts an earlier decision.
 			UPDATE sent SET error = SQLERRM WHERE n = number;
@@ -130,6 +129,7 @@ my @clients = map {
 } [ $send, 16, \$sent, \$errors ], [ $decide, 1, \$decided, \$more_errors ];
 $_->finish for @clients;
 unlike($errors . $more_errors, qr/ERROR|aborted|failed/, "sixteen senders and one who decides, for $seconds s, without an error");
+is(scalar(() = "$sent $decided" =~ /number of failed transactions: 0 /g), 2, '... and no transaction failed');
 my $log = slurp_file($node->logfile);
 unlike($log, qr/deadlock detected|40P01/, 'no deadlock');
 unlike($log, qr/\b(FATAL|PANIC|WARNING):/, 'nothing worse either');
@@ -146,40 +146,46 @@ is($node->safe_psql('postgres', q{SELECT count(*) FROM cdp.links AS l JOIN cdp.i
 	WHERE a.profile_id <> b.profile_id AND coalesce(a.left_out, b.left_out) IS NULL}), 0, 'no link is lost');
 verified($node, 'postgres');
 
-# One after the other: the same identifiers by the same ids, whom no message has named yet; then messages and decisions
-# in their order, through the inbox.
+# One after the other: the same identifiers by the same ids, whom no message has named yet; then, in their order, messages
+# through the inbox, and what each decision wrote down. (A split is planned before it locks anybody: what counts is what it
+# decided.)
 my $dir = $node->basedir;
 $node->safe_psql('postgres', qq{
 	COPY (SELECT identifier_id, identifier_id, first_seen_at, type, value, raw_value, raw_region FROM cdp.identifiers) TO '$dir/identifiers';
-	COPY (SELECT s.n, s.message, s.decision, s.arguments, coalesce(f.seq, s.seq), f.received_at FROM sent AS s
-		LEFT JOIN (SELECT event_id AS seq, message_id, received_at FROM cdp.event_records
-			UNION ALL SELECT decision_seq, message_id, received_at FROM cdp.assertions) AS f ON f.message_id = s.message ->> 'messageId'
-		WHERE s.error IS NULL) TO '$dir/sent';});
-my ($carry_out) = $node->safe_psql('postgres', q{SELECT pg_get_functiondef('carry_out'::regproc)});
+	COPY (SELECT f.seq, 0, s.message, f.received_at, NULL, NULL, NULL FROM sent AS s
+			JOIN (SELECT event_id AS seq, message_id, received_at FROM cdp.event_records
+				UNION ALL SELECT decision_seq, message_id, received_at FROM cdp.assertions) AS f ON f.message_id = s.message ->> 'messageId'
+		UNION ALL SELECT s.seq, 1, NULL, NULL, 'revoke ' || d.kind, d.identifier_id, d.other_identifier_id
+			FROM sent AS s JOIN cdp.identity_decisions AS d ON d.revoked_at = s.at
+		UNION ALL SELECT s.seq, CASE d.kind WHEN 'forbid_link' THEN 3 ELSE 2 END, NULL, NULL, d.kind, d.identifier_id, d.other_identifier_id
+			FROM sent AS s JOIN cdp.identity_decisions AS d ON d.decided_at = s.at) TO '$dir/steps';});
 $node->safe_psql('postgres', 'CREATE DATABASE replay');
 $node->safe_psql('replay', "$setup;
-	CREATE TABLE sent (n bigint PRIMARY KEY, message jsonb, decision text, arguments jsonb, was_seq bigint, received_at timestamptz, seq bigint);
-	COPY sent (n, message, decision, arguments, was_seq, received_at) FROM '$dir/sent';
-	COPY cdp.identifiers (identifier_id, profile_id, first_seen_at, type, value, raw_value, raw_region) FROM '$dir/identifiers';
-	$carry_out;");
+	CREATE TABLE step (seq bigint, place integer, message jsonb, received_at timestamptz, decision text, one bigint, other bigint);
+	COPY step FROM '$dir/steps';
+	COPY cdp.identifiers (identifier_id, profile_id, first_seen_at, type, value, raw_value, raw_region) FROM '$dir/identifiers';");
 $node->safe_psql('replay', q{
 	DO $$
 	DECLARE
-		step record;
+		s record;
 	BEGIN
-		FOR step IN
-			SELECT s.* FROM sent AS s ORDER BY s.was_seq
-		LOOP
-			IF step.decision IS NULL THEN
-				INSERT INTO cdp.inbox (received_at, message) VALUES (step.received_at, step.message::text);
-			ELSE
-				WHILE cdp_internal.drain_inbox(500) > 0 LOOP
-				END LOOP;
-				COMMIT;
-				PERFORM carry_out(step.decision, step.arguments);
-				UPDATE sent SET seq = currval('cdp.decision_seq') WHERE n = step.n;
-				COMMIT;
+		FOR s IN SELECT * FROM step ORDER BY seq, place, decision, one, other LOOP
+			IF s.decision IS NULL THEN
+				INSERT INTO cdp.inbox (received_at, message) VALUES (s.received_at, s.message::text);
+				CONTINUE;
 			END IF;
+			WHILE cdp_internal.drain_inbox(500) > 0 LOOP
+				COMMIT;
+			END LOOP;
+			CASE s.decision
+				WHEN 'allow_link' THEN PERFORM cdp.allow_link(to_jsonb(s.one), to_jsonb(s.other), 'again');
+				WHEN 'forbid_link' THEN PERFORM cdp.forbid_link(to_jsonb(s.one), to_jsonb(s.other), 'again');
+				WHEN 'remove_link' THEN PERFORM cdp.remove_link(to_jsonb(s.one), to_jsonb(s.other), 'again');
+				WHEN 'remove_identifier' THEN PERFORM cdp.remove_identifier(to_jsonb(s.one), 'again');
+				ELSE PERFORM cdp.revoke_decision(d.decision_id, 'again') FROM cdp.identity_decisions AS d
+					WHERE 'revoke ' || d.kind = s.decision AND d.revoked_at IS NULL AND (d.identifier_id, d.other_identifier_id) IS NOT DISTINCT FROM (s.one, s.other);
+			END CASE;
+			COMMIT;
 		END LOOP;
 	END $$;});
 $node->safe_psql('replay', 'CALL cdp.run()');
