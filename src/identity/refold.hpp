@@ -12,9 +12,9 @@ class Refold {
 public:
   explicit Refold(Types types) : types_(std::move(types)) {}
 
-  // Locks the people of these identifiers and whoever shares evidence with them, and decides their evidence anew.
-  // Who comes out otherwise draws their own neighbours in, until nobody does. `prepare` writes what is to be
-  // decided once the locks are held; it is undone and called again when more people are to be locked.
+  // Locks the people of these identifiers and whoever shares evidence with them, and decides their evidence
+  // anew. Who comes out otherwise draws their own neighbours in, until nobody does. `prepare` writes what is
+  // to be decided once the locks are held; it is undone and called again when more people are to be locked.
   void run(const std::set<std::int64_t> &identifiers, const LockProfiles &lock,
            const std::function<void()> &prepare);
 
