@@ -4,6 +4,12 @@
 
 namespace cdp::core {
 
+void IdentityFold::expect(std::size_t nodes) {
+  people_.reserve(nodes);
+  chains_.reserve(nodes);
+  personal_.reserve(nodes);
+}
+
 IdentityFold::Node IdentityFold::add(std::int64_t key) {
   chains_.emplace_back();
   personal_.push_back(false);
@@ -54,8 +60,8 @@ void IdentityFold::join(Node a, Node b) {
 
 IdentityFold::Verdict IdentityFold::decide(std::span<const Carried> carried, Timestamp at, bool is_explicit) {
   Verdict verdict;
-  std::vector<Carried> accepted;
-  accepted.reserve(carried.size());
+  auto &accepted = accepted_;
+  accepted.clear();
   for (std::size_t i = 0; i < carried.size(); ++i) {
     auto left_out = obstacle(accepted, carried[i], at, is_explicit);
     left_out.index = i;

@@ -55,6 +55,9 @@ public:
 
   explicit IdentityFold(std::vector<TypeRule> rules) : rules_(std::move(rules)) {}
 
+  /// Room for so many nodes.
+  void expect(std::size_t nodes);
+
   /// A new node, called by its key; people are called by the smallest key in them.
   Node add(std::int64_t key);
 
@@ -118,6 +121,7 @@ private:
   std::vector<Value> values_;
   std::unordered_map<Node, std::vector<Forbidden>> forbidden_; // by root
   std::set<std::pair<std::int64_t, std::int64_t>> cuts_;
+  std::vector<Carried> accepted_; // of the decision at work
 };
 
 } // namespace cdp::core

@@ -30,6 +30,11 @@ public:
   Index size() const { return keys_.size(); }
   const Key &key(Index member) const { return keys_[member]; }
 
+  void reserve(Index members) {
+    keys_.reserve(members);
+    parents_.reserve(members);
+  }
+
   /// A new member, alone in its set.
   Index add(Key key) {
     const Index index = keys_.size();

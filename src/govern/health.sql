@@ -39,12 +39,15 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
          CASE WHEN count(*) > 0 THEN 'SELECT code, reason, detail, message FROM cdp.quarantine WHERE resolved_at IS NULL; correct the message, then SELECT * FROM cdp.retry_quarantined(); or set resolved_at = now(), resolution = ''discarded''.' END
   FROM cdp.quarantine AS q WHERE q.resolved_at IS NULL
   UNION ALL
-  SELECT 'identity rules', CASE WHEN waiting.n > 0 OR pending.n > 0 THEN 'warning' ELSE 'ok' END,
-         CASE WHEN waiting.n > 0 THEN format('being applied, %s people to go', waiting.n)
-              WHEN pending.n > 0 THEN format('%s types with changes that are not applied', pending.n) ELSE 'all applied' END,
-         CASE WHEN waiting.n > 0 THEN 'The worker, or CALL cdp.run(), decides them anew.'
-              WHEN pending.n > 0 THEN 'SELECT * FROM cdp.identity_diff() shows what they would do; then cdp.apply_identity_rules().' END
-  FROM (SELECT count(*) AS n FROM cdp.identity_queue) AS waiting, (SELECT count(*) AS n FROM cdp.pending_identifier_types) AS pending
+  SELECT 'identity rules', CASE WHEN q.n > 0 OR p.n > 0 THEN 'warning' ELSE 'ok' END,
+         CASE WHEN q.n + p.n = 0 THEN 'all applied' ELSE concat_ws('; ',
+           CASE WHEN q.uncounted THEN 'being applied, people to go not counted yet' WHEN q.n > 0 THEN format('being applied, people to go: %s', q.n) END,
+           CASE WHEN p.n > 0 THEN format('types with changes that are not applied: %s', p.n) END) END,
+         CASE WHEN q.n + p.n > 0 THEN concat_ws(' ',
+           CASE WHEN q.n > 0 THEN 'The worker, or CALL cdp.run(), decides them anew.' END,
+           CASE WHEN p.n > 0 THEN 'SELECT * FROM cdp.identity_diff() shows what the changes would do; then cdp.apply_identity_rules().' END) END
+  FROM (SELECT count(*) AS n, coalesce(bool_or(i.profile_id = 0), false) AS uncounted FROM cdp.identity_queue AS i) AS q,
+       (SELECT count(*) AS n FROM cdp.pending_identifier_types) AS p
   UNION ALL
   SELECT 'normalizers', CASE WHEN coalesce(v.version, cdp.normalizer_version()) = cdp.normalizer_version() THEN 'ok' ELSE 'warning' END,
          CASE WHEN coalesce(v.version, cdp.normalizer_version()) = cdp.normalizer_version() THEN cdp.normalizer_version()

@@ -36,18 +36,25 @@ BEGIN
     FROM jsonb_each(named) AS n,
          jsonb_array_elements(CASE jsonb_typeof(n.value) WHEN 'array' THEN n.value ELSE jsonb_build_array(n.value) END) AS v
   ), known AS (
-    SELECT w.type, w.value, i.identifier_id
+    SELECT w.type, w.value, t.type IS NULL AS unknown_type, i.identifier_id,
+           cdp_internal.normalize(t.normalizer, w.value, t.default_region, false) IS NULL AS refused
     FROM wanted AS w
     LEFT JOIN cdp.identifier_types AS t USING (type)
     LEFT JOIN cdp.identifiers AS i ON i.type = w.type
       AND i.value = cdp_internal.normalize(t.normalizer, w.value, t.default_region, false)
   )
-  SELECT array_agg(k.identifier_id), min(k.type) FILTER (WHERE k.identifier_id IS NULL) AS type,
-         min(k.value) FILTER (WHERE k.identifier_id IS NULL) AS value
+  SELECT array_agg(k.identifier_id),
+         min(format('identifier type "%s" does not exist', k.type)) FILTER (WHERE k.unknown_type) AS type_error,
+         string_agg(format('the %s "%s"', k.type, left(k.value, 100)), ', ') FILTER (WHERE k.identifier_id IS NULL) AS nobodys,
+         bool_or(k.refused) AS refused
     INTO missing FROM known AS k;
-  IF missing.type IS NOT NULL THEN
-    RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('nobody has the %s "%s"', missing.type, left(missing.value, 100)),
-      HINT = 'cdp.find_profiles(text) looks for identifiers; one that never came with a message cannot be decided about.';
+  IF missing.type_error IS NOT NULL THEN
+    RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = missing.type_error, HINT = 'SELECT type FROM cdp.identifier_types lists them.';
+  END IF;
+  IF missing.nobodys IS NOT NULL THEN
+    RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'nobody has ' || missing.nobodys,
+      HINT = CASE WHEN missing.refused THEN 'Its normaliser refuses it; a national phone number needs a region: cdp.alter_identifier_type(''phone'', default_region => ''NL'').'
+                  ELSE 'cdp.find_profiles(text) looks for identifiers; one that never came with a message cannot be decided about.' END;
   END IF;
   RETURN missing.array_agg;
 END $$;
@@ -142,7 +149,7 @@ BEGIN
   RETURN QUERY SELECT * FROM cdp_internal.people_now(ids);
 END $$;
 COMMENT ON FUNCTION cdp.allow_link(jsonb, jsonb, text, text) IS
-  'Says that two identifiers, and so the people who have them now, are one person, whatever the rules say; each as {"type": "value"} or identifier_id. Returns the person. Takes back an earlier forbid_link or remove_link of the two. Errors: 22023 unknown identifier, 22004 no reason, 55000 another decision keeps them apart, 25001 above READ COMMITTED';
+  'Says that two identifiers, and so the people who have them now, are one person, whatever the rules say; each as {"type": "value"} or identifier_id. Returns the person. Takes back an earlier forbid_link or remove_link of the two. Errors: 42704 unknown type, 22023 unknown identifier, 22004 no reason, 55000 another decision keeps them apart, 25001 above READ COMMITTED';
 
 CREATE FUNCTION cdp.forbid_link(identifier jsonb, other_identifier jsonb, reason text, decided_by text DEFAULT session_user)
   RETURNS TABLE (person bigint, has jsonb)
@@ -154,7 +161,7 @@ BEGIN
   RETURN QUERY SELECT * FROM cdp_internal.people_now(ids);
 END $$;
 COMMENT ON FUNCTION cdp.forbid_link(jsonb, jsonb, text, text) IS
-  'Says that two identifiers are two people, whatever links them, now or later; of the evidence that joined them the earliest stays. Each as {"type": "value"} or identifier_id. Returns both people. Errors: 22023 unknown identifier, 22004 no reason, 55000 another decision joins them, 25001 above READ COMMITTED';
+  'Says that two identifiers are two people, whatever links them, now or later; of the evidence that joined them the earliest stays. Each as {"type": "value"} or identifier_id. Returns both people. Errors: 42704 unknown type, 22023 unknown identifier, 22004 no reason, 55000 another decision joins them, 25001 above READ COMMITTED';
 
 CREATE FUNCTION cdp.remove_link(identifier jsonb, other_identifier jsonb, reason text, decided_by text DEFAULT session_user)
   RETURNS TABLE (person bigint, has jsonb)
@@ -170,7 +177,7 @@ BEGIN
   RETURN QUERY SELECT * FROM cdp_internal.people_now(ids);
 END $$;
 COMMENT ON FUNCTION cdp.remove_link(jsonb, jsonb, text, text) IS
-  'Takes out the link of two identifiers as if no message had carried both, and no later one will link them; other links stay. Each as {"type": "value"} or identifier_id. Returns whose they are now. Errors: 22023 unknown identifier, 22004 no reason, 25001 above READ COMMITTED';
+  'Takes out the link of two identifiers as if no message had carried both, and no later one will link them; other links stay. Each as {"type": "value"} or identifier_id. Returns whose they are now. Errors: 42704 unknown type, 22023 unknown identifier, 22004 no reason, 25001 above READ COMMITTED';
 
 CREATE FUNCTION cdp.remove_identifier(identifier jsonb, reason text, decided_by text DEFAULT session_user)
   RETURNS TABLE (person bigint, has jsonb)
@@ -185,7 +192,7 @@ BEGIN
   RETURN QUERY SELECT * FROM cdp_internal.people_now(before);
 END $$;
 COMMENT ON FUNCTION cdp.remove_identifier(jsonb, text, text) IS
-  'Takes an identifier that says nothing about a person out of who is who, for good: it links nobody, and what its messages said belongs to the next identifier on them. As {"type": "value"} or identifier_id. Returns the people that its person falls into. Errors: 22023 unknown identifier, 22004 no reason, 25001 above READ COMMITTED';
+  'Takes an identifier that says nothing about a person out of who is who, for good: it links nobody, and what its messages said belongs to the next identifier on them. As {"type": "value"} or identifier_id. Returns the people that its person falls into. Errors: 42704 unknown type, 22023 unknown identifier, 22004 no reason, 25001 above READ COMMITTED';
 
 CREATE FUNCTION cdp.split_profile(profile_id bigint, identifiers jsonb, reason text, decided_by text DEFAULT session_user)
   RETURNS TABLE (person bigint, has jsonb)
@@ -206,12 +213,13 @@ BEGIN
   split := cdp.current_profile($1);
   SELECT array_agg(i.identifier_id) INTO before FROM cdp.identifiers AS i WHERE i.profile_id = split;
   IF before IS NULL THEN
-    RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('there is no profile %s', $1);
+    RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = coalesce('there is no profile ' || $1, 'no profile was given'),
+      HINT = CASE WHEN $1 IS NULL THEN 'Did cdp.lookup find nobody?' ELSE 'cdp.find_profiles(text) finds people.' END;
   END IF;
-  SELECT format('%s "%s"', i.type, i.value) INTO stranger FROM cdp.identifiers AS i
-    WHERE i.identifier_id = ANY (leaving) AND i.profile_id <> split LIMIT 1;
+  SELECT format('%s "%s" is an identifier of profile %s, not of %s', i.type, i.value, i.profile_id, split) INTO stranger
+    FROM cdp.identifiers AS i WHERE i.identifier_id = ANY (leaving) AND i.profile_id <> split LIMIT 1;
   IF stranger IS NOT NULL THEN
-    RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('%s is not an identifier of profile %s', stranger, split);
+    RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = stranger;
   END IF;
   -- Planned without locks, which must be taken all at once: a link that came in between is found in a second round.
   LOOP

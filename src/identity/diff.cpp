@@ -63,6 +63,8 @@ void put_outcomes(FunctionCallInfo fcinfo, const identity::History &history,
                   const identity::Outcome &outcome) {
   for (const auto &judged : outcome.changed) {
     const auto &one = history.evidence[judged.evidence];
+    if (judged.refused == one.refused)
+      continue; // by another rule, but refused as before
     const auto first = history.index(one.identifiers.front());
     Row row(fcinfo);
     row.text(0, judged.refused.empty() ? "link" : "refuse")

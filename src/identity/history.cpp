@@ -8,20 +8,48 @@ namespace cdp::identity {
 
 namespace {
 
-std::string rule_from(const std::optional<std::string> &left_out) {
-  return !left_out ? "" : *left_out == "removed" ? "removed_identifier" : *left_out;
+SetAside set_aside_from(const std::optional<std::string> &left_out) {
+  return !left_out ? SetAside::no : *left_out == "removed" ? SetAside::removed : SetAside::blocked;
 }
 
 } // namespace
+
+std::string rule_of(SetAside why) {
+  return why == SetAside::no ? "" : why == SetAside::removed ? "removed_identifier" : "blocked";
+}
+
+void Places::expect(std::int64_t largest, std::int64_t number) {
+  if (largest < 8 * number + 1024)
+    dense_.assign(static_cast<std::size_t>(largest) + 1, kNowhere);
+}
+
+bool Places::add(std::int64_t id, std::size_t place) {
+  if (id >= 0 && static_cast<std::size_t>(id) < dense_.size()) {
+    auto &known = dense_[static_cast<std::size_t>(id)];
+    if (known != kNowhere)
+      return false;
+    known = static_cast<std::uint32_t>(place);
+    return true;
+  }
+  return sparse_.try_emplace(id, static_cast<std::uint32_t>(place)).second;
+}
+
+std::size_t Places::at(std::int64_t id) const {
+  const auto place = find(id);
+  if (place == kNowhere)
+    throw Error(ERRCODE_DATA_CORRUPTED, "evidence names an identifier that does not exist",
+                std::to_string(id));
+  return place;
+}
 
 void History::add_identifiers(const pg::Rows &rows) {
   for (std::size_t i = 0; i < rows.size(); ++i) {
     const auto type = types_.find(rows.text(i, 3));
     if (type == types_.end())
       throw Error(ERRCODE_DATA_CORRUPTED, "an identifier is of a type that does not exist", rows.text(i, 3));
-    if (!by_id_.try_emplace(rows.bigint(i, 1), identifiers.size()).second)
+    if (!by_id_.add(rows.bigint(i, 1), identifiers.size()))
       continue;
-    auto left_out = rule_from(rows.optional_text(i, 5));
+    const auto left_out = set_aside_from(rows.optional_text(i, 5));
     identifiers.push_back(
         {rows.bigint(i, 1), rows.bigint(i, 2), rows.timestamp(i, 4), type->second.index, left_out, left_out});
   }
@@ -61,7 +89,7 @@ void History::find_blocked(const std::vector<std::int64_t> &ids, const std::vect
     auto &known = identifiers[by_id_.at(ids[i])];
     const auto type = std::find_if(types_.begin(), types_.end(),
                                    [&](const auto &named) { return named.second.index == known.type; });
-    known.left_out = blocked_reason(type->first, type->second, values[i]) ? "blocked" : "";
+    known.left_out = blocked_reason(type->first, type->second, values[i]) ? SetAside::blocked : SetAside::no;
     for (const auto &pattern : type->second.blocked_patterns) {
       asked.push_back(ids[i]);
       texts.push_back(values[i]);
@@ -74,7 +102,7 @@ void History::find_blocked(const std::vector<std::int64_t> &ids, const std::vect
       "SELECT w.id FROM unnest($1, $2, $3) AS w (id, value, pattern) WHERE w.value ~ w.pattern");
   auto rows = select.run(pg::Params().bigints(asked).texts(texts).texts(patterns));
   for (std::size_t i = 0; i < rows.size(); ++i)
-    identifiers[by_id_.at(rows.bigint(i, 1))].left_out = "blocked";
+    identifiers[by_id_.at(rows.bigint(i, 1))].left_out = SetAside::blocked;
 }
 
 void History::read_everything(const std::vector<std::string> &reblocked) {
@@ -85,6 +113,15 @@ void History::read_everything(const std::vector<std::string> &reblocked) {
   static pg::Statement decided("SELECT decision_id, kind, identifier_id, other_identifier_id, decision_seq "
                                "FROM cdp.identity_decisions WHERE revoked_at IS NULL ORDER BY decision_id");
   static pg::Statement values("SELECT identifier_id, value FROM cdp.identifiers WHERE type = ANY ($1)");
+  static pg::Statement size(
+      "SELECT coalesce(max(identifier_id), 0), (SELECT c.reltuples::pg_catalog.int8 "
+      "FROM pg_catalog.pg_class AS c WHERE c.oid = 'cdp.identifiers'::pg_catalog.regclass) "
+      "FROM cdp.identifiers");
+  whole_ = true;
+  {
+    auto rows = size.run();
+    by_id_.expect(rows.bigint(0, 1), std::max<std::int64_t>(rows.bigint(0, 2), 100000));
+  }
   known.each({}, [&](const pg::Rows &rows) { add_identifiers(rows); });
   seen.each({}, [&](const pg::Rows &rows) { add_evidence(rows); });
   add_decisions(decided.run());
@@ -144,17 +181,17 @@ void History::read_people(const std::vector<std::int64_t> &profile_ids) {
 
 void History::set_aside() {
   for (auto &known : identifiers)
-    if (known.left_out == "removed_identifier")
-      known.left_out.clear();
+    if (known.left_out == SetAside::removed)
+      known.left_out = SetAside::no;
   for (auto id : set_aside_)
-    if (const auto known = by_id_.find(id); known != by_id_.end())
-      identifiers[known->second].left_out = "removed_identifier";
+    if (knows(id))
+      identifiers[index(id)].left_out = SetAside::removed;
 }
 
 void History::start(core::IdentityFold &fold) const {
   for (const auto &known : identifiers) {
     const auto node = fold.add(known.id); // a node each, by index
-    if (known.left_out.empty())
+    if (known.left_out == SetAside::no)
       fold.hold(node, known.id, known.type, known.first_seen_at);
   }
   for (const auto &[id, seq, one, other] : removed_)
@@ -165,8 +202,8 @@ void History::start(core::IdentityFold &fold) const {
 }
 
 void History::allow(core::IdentityFold &fold, const Decision &decision) const {
-  if (knows(decision.one) && knows(decision.other) && at(decision.one).left_out.empty() &&
-      at(decision.other).left_out.empty())
+  if (knows(decision.one) && knows(decision.other) && at(decision.one).left_out == SetAside::no &&
+      at(decision.other).left_out == SetAside::no)
     fold.unite(index(decision.one), index(decision.other));
 }
 
@@ -178,36 +215,57 @@ void History::refuse_contradictions(core::IdentityFold &fold) const {
                   "See cdp.identity_decisions; take one of them back with cdp.revoke_decision.");
 }
 
-void History::judge(core::IdentityFold &fold, std::size_t place, Outcome &outcome) const {
+void History::judge(core::IdentityFold &fold, std::size_t place,
+                    std::vector<core::IdentityFold::Carried> &eligible, Outcome &outcome) const {
   const auto &one = evidence[place];
-  std::vector<core::IdentityFold::Carried> eligible;
-  Outcome::Judged judged{place, {}, ""};
-  std::vector<LeftOut> left_out;
+  eligible.clear();
   for (auto id : one.identifiers) {
-    const auto &known = at(id);
-    if (known.left_out.empty())
-      eligible.push_back({id, index(id), known.type});
+    const auto node = index(id);
+    if (const auto &known = identifiers[node]; known.left_out == SetAside::no)
+      eligible.push_back({id, node, known.type});
   }
-  if (eligible.empty())
-    eligible.push_back(
-        {one.identifiers.front(), index(one.identifiers.front()), at(one.identifiers.front()).type});
+  const bool all = eligible.size() == one.identifiers.size();
+  if (eligible.empty()) {
+    const auto node = index(one.identifiers.front());
+    eligible.push_back({one.identifiers.front(), node, identifiers[node].type});
+  }
+  const auto verdict = fold.decide(eligible, one.at, one.is_explicit);
+  if (all && verdict.empty() && one.refused.empty())
+    return;
+  std::vector<LeftOut> left_out;
   for (auto id : one.identifiers)
-    if (const auto &known = at(id); !known.left_out.empty() && id != eligible.front().id)
-      left_out.push_back({id, known.left_out, "", {}});
-  for (auto &each : fold.decide(eligible, one.at, one.is_explicit))
+    if (const auto why = at(id).left_out; why != SetAside::no && id != eligible.front().id)
+      left_out.push_back({id, rule_of(why), "", {}});
+  for (const auto &each : verdict)
     left_out.push_back({eligible[each.index].id, to_string(each.rule), "", {}});
+  Outcome::Judged judged{place, {}, left_out.empty() ? "" : rule_of(left_out)};
   for (const auto &each : left_out)
     judged.refused.push_back(each.id);
-  if (!left_out.empty())
-    judged.rule = rule_of(left_out);
   if (judged.refused != one.refused || judged.rule != one.rule)
     outcome.changed.push_back(std::move(judged));
 }
 
+bool History::is_whole(const Evidence &one) const {
+  return std::all_of(one.identifiers.begin(), one.identifiers.end(), [&](auto id) { return knows(id); });
+}
+
+void History::apply_stored(core::IdentityFold &fold, const Evidence &one) const {
+  std::int64_t first = 0;
+  for (auto id : one.identifiers) {
+    if (!knows(id) || std::find(one.refused.begin(), one.refused.end(), id) != one.refused.end())
+      continue;
+    if (first != 0)
+      fold.unite(index(first), index(id));
+    first = id;
+  }
+}
+
 Outcome History::fold() const {
   core::IdentityFold fold(rules_of(types_));
+  fold.expect(identifiers.size());
   start(fold);
   Outcome outcome;
+  std::vector<core::IdentityFold::Carried> eligible;
   auto allowed = allowed_.begin();
   for (std::size_t i = 0; i < evidence.size(); ++i) {
     const auto &one = evidence[i];
@@ -215,18 +273,10 @@ Outcome History::fold() const {
       allow(fold, *allowed);
     if ((i & 1023) == 0)
       pg::check_for_interrupts();
-    if (std::all_of(one.identifiers.begin(), one.identifiers.end(), [&](auto id) { return knows(id); })) {
-      judge(fold, i, outcome);
-      continue;
-    }
-    std::int64_t first = 0;
-    for (auto id : one.identifiers) {
-      if (!knows(id) || std::find(one.refused.begin(), one.refused.end(), id) != one.refused.end())
-        continue;
-      if (first != 0)
-        fold.unite(index(first), index(id));
-      first = id;
-    }
+    if (whole_ || is_whole(one))
+      judge(fold, i, eligible, outcome);
+    else
+      apply_stored(fold, one);
   }
   for (; allowed != allowed_.end(); ++allowed)
     allow(fold, *allowed);

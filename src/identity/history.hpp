@@ -35,14 +35,37 @@ struct Outcome {
   std::vector<Judged> changed;      // evidence with another outcome than stored
 };
 
+// Why an identifier takes part in no link.
+enum class SetAside : std::uint8_t { no, removed, blocked };
+std::string rule_of(SetAside why);
+
+// Where an identifier is in a list. Ids are dense when everything is read, and then it is a plain array.
+class Places {
+public:
+  void expect(std::int64_t largest, std::int64_t number);
+  bool add(std::int64_t id, std::size_t place); // false: it is there already
+  bool contains(std::int64_t id) const { return find(id) != kNowhere; }
+  std::size_t at(std::int64_t id) const;
+
+private:
+  static constexpr std::uint32_t kNowhere = UINT32_MAX;
+  std::uint32_t find(std::int64_t id) const {
+    if (id >= 0 && static_cast<std::size_t>(id) < dense_.size())
+      return dense_[static_cast<std::size_t>(id)];
+    const auto place = sparse_.find(id);
+    return place == sparse_.end() ? kNowhere : place->second;
+  }
+  std::vector<std::uint32_t> dense_;
+  std::unordered_map<std::int64_t, std::uint32_t> sparse_;
+};
+
 class History {
 public:
   struct Known {
     std::int64_t id, profile_id; // as stored
     core::Timestamp first_seen_at;
     std::uint32_t type;
-    std::string left_out; // why it takes part in no link, as a rule of cdp.evidence; else empty
-    std::string stored_left_out;
+    SetAside left_out, stored_left_out;
   };
 
   explicit History(const Types &types) : types_(types) {}
@@ -76,14 +99,18 @@ private:
   void find_blocked(const std::vector<std::int64_t> &ids, const std::vector<std::string> &values);
   void set_aside();
   void start(core::IdentityFold &fold) const;
-  void judge(core::IdentityFold &fold, std::size_t index, Outcome &outcome) const;
+  void judge(core::IdentityFold &fold, std::size_t index, std::vector<core::IdentityFold::Carried> &eligible,
+             Outcome &outcome) const;
+  bool is_whole(const Evidence &one) const;
+  void apply_stored(core::IdentityFold &fold, const Evidence &one) const;
   void allow(core::IdentityFold &fold, const Decision &decision) const;
   void refuse_contradictions(core::IdentityFold &fold) const;
 
   const Types &types_;
-  std::unordered_map<std::int64_t, std::size_t> by_id_;
+  Places by_id_;
   std::vector<Decision> allowed_, forbidden_, removed_;
   std::set<std::int64_t> set_aside_; // by people
+  bool whole_ = false;               // everything was read
 };
 
 } // namespace cdp::identity

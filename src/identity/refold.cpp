@@ -183,9 +183,9 @@ void Refold::store_people() const {
     const auto &known = history_->identifiers[i];
     ids.push_back(known.id);
     profiles.push_back(outcome_.people[i]);
-    left_out.push_back(known.left_out.empty()        ? std::nullopt
-                       : known.left_out == "blocked" ? std::optional<std::string>("blocked")
-                                                     : std::optional<std::string>("removed"));
+    left_out.push_back(known.left_out == SetAside::no        ? std::nullopt
+                       : known.left_out == SetAside::blocked ? std::optional<std::string>("blocked")
+                                                             : std::optional<std::string>("removed"));
   }
   if (!ids.empty()) {
     static pg::Statement update(

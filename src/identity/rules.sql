@@ -35,8 +35,8 @@ BEGIN
   hint := CASE
     WHEN type.normalizer NOT IN ('text', 'casefold', 'email', 'mailbox', 'phone', 'uuid', 'sha256', 'name', 'address', 'exact')
       THEN 'Normalizers are text, casefold, email, mailbox, phone, uuid, sha256, name, address and exact.'
-    WHEN type.sharing NOT IN ('joins', 'first', 'latest', 'none') THEN 'Sharing is joins, first, latest or none; null for identifiers of people.'
-    WHEN type.max_values <= 0 THEN 'max_values is at least 1, or null for any number.'
+    WHEN type.sharing NOT IN ('joins', 'first', 'latest', 'none') THEN 'Sharing is joins, first, latest or none; identifiers of people have none (clear => ''{sharing}'').'
+    WHEN type.max_values <= 0 THEN 'max_values is at least 1; for any number leave it out, or clear => ''{max_values}''.'
     WHEN type.within IS NOT NULL AND type.max_values IS NULL THEN 'within says when the values of a limit count: give max_values, too.'
     WHEN type.within IS NOT NULL AND (type.within <= '0' OR extract(month FROM type.within) <> 0 OR extract(year FROM type.within) <> 0)
       THEN 'within is longer than zero, and in days or shorter units: months differ in length.'
@@ -44,7 +44,7 @@ BEGIN
     WHEN type.default_region !~ '^[A-Z]{2}$' THEN 'default_region is a code of ISO 3166, such as NL.'
     WHEN type.type !~ '^[a-z][a-z0-9_.]{0,62}$' THEN 'A type is named in lower case: letters, digits, underscores and dots.' END;
   IF hint IS NOT NULL THEN
-    RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('identifier type "%s" cannot be so', type.type), HINT = hint;
+    RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('invalid rule for identifier type "%s"', type.type), HINT = hint;
   END IF;
   FOREACH pattern IN ARRAY type.blocked_patterns LOOP
     BEGIN
@@ -125,6 +125,12 @@ BEGIN
       MESSAGE = format('the normalizer of identifier type "%s" cannot change: it has identifiers', type),
       HINT = 'Declare another type with the new normalizer and send identifiers of that type.';
   END IF;
+  IF (new.normalizer, new.priority, new.default_region, new.is_unique, new.max_values, new.within, new.sharing, new.blocks_junk, new.blocked_values,
+      new.blocked_patterns) IS NOT DISTINCT FROM (old.normalizer, old.priority, old.default_region, old.is_unique, old.max_values, old.within,
+      old.sharing, old.blocks_junk, old.blocked_values, old.blocked_patterns) THEN
+    DELETE FROM cdp.pending_identifier_types AS p WHERE p.type = old.type;
+    RETURN 'unchanged';
+  END IF;
   -- What is only for messages to come changes nobody: in force at once.
   IF NOT cdp_internal.is_type_used(type)
      OR (new.is_unique, new.max_values, new.within, new.sharing, new.blocks_junk, new.blocked_values, new.blocked_patterns)
@@ -143,7 +149,7 @@ BEGIN
   RETURN 'pending';
 END $$;
 COMMENT ON FUNCTION cdp.alter_identifier_type(text, text, integer, boolean, integer, interval, text, boolean, text[], text[], text, text[]) IS
-  'Changes the rules of a type; what is not given stays, what clear names becomes null or empty. Returns "pending" until cdp.apply_identity_rules(), or "applied" where nobody stored can be touched; priority and default_region count from the next message on. Errors: 42704 unknown type, 55000 normalizer of a type in use, 22023, 2201B';
+  'Changes the rules of a type; what is not given stays, what clear names becomes null or empty. Returns "pending" until cdp.apply_identity_rules(), "applied" where nobody stored can be touched, or "unchanged" when all is as in force (a pending change is taken back so); priority and default_region count from the next message on. Errors: 42704 unknown type, 55000 normalizer of a type in use, 22023, 2201B';
 
 CREATE FUNCTION cdp.drop_identifier_type(type text) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

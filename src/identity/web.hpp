@@ -32,7 +32,8 @@ inline EvidenceWeb weave(const History &history, const std::function<bool(const 
   const auto add_allowed = [&](std::int64_t before) {
     for (; allowed != history.allowed().end() && allowed->decision_seq < before; ++allowed)
       if (history.knows(allowed->one) && history.knows(allowed->other) &&
-          history.at(allowed->one).left_out.empty() && history.at(allowed->other).left_out.empty())
+          history.at(allowed->one).left_out == SetAside::no &&
+          history.at(allowed->other).left_out == SetAside::no)
         add({static_cast<core::Web::Index>(history.index(allowed->one)),
              static_cast<core::Web::Index>(history.index(allowed->other))},
             {allowed->decision_seq, allowed->id});

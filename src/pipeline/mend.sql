@@ -37,6 +37,9 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   changed bigint;
 BEGIN
+  IF NOT EXISTS (SELECT FROM cdp.pending_identifier_types) THEN
+    RETURN 0;
+  END IF;
   -- Raises where people's decisions would contradict each other under the new rules.
   PERFORM count(*) FROM cdp_internal.identity_diff();
   INSERT INTO cdp.identity_queue (profile_id) VALUES (0) ON CONFLICT DO NOTHING;
