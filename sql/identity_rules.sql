@@ -106,4 +106,17 @@ SELECT cdp.drop_identifier_type('advertising_id');
 SELECT has FROM cdp.forbid_link('{"user_id": "anna"}', '{"user_id": "bert"}', reason => 'two people');
 SELECT cdp.allow_link('{"email": "anna@example.com"}', '{"email": "bert@example.com"}', reason => 'family');
 
+-- Nor may rules make them: what is pending is refused until somebody takes one back.
+SELECT cdp.create_identifier_type('locker', max_values => 1);
+SELECT cdp.identify(identifiers => '{"email": "oda@example.com", "locker": "1"}'), cdp.identify(identifiers => '{"email": "pia@example.com", "locker": "2"}');
+SELECT cdp.track('Post', identifiers => '{"email": ["oda@example.com", "pia@example.com"]}');
+SELECT has FROM cdp.allow_link('{"user_id": "dirk"}', '{"email": "oda@example.com"}', reason => 'his wife''s account');
+SELECT has FROM cdp.forbid_link('{"user_id": "dirk"}', '{"email": "pia@example.com"}', reason => 'a neighbour');
+SELECT cdp.alter_identifier_type('locker', max_values => 2), cdp.alter_identifier_type('email', max_values => 5);
+SELECT cdp.apply_identity_rules();
+SELECT cdp.alter_identifier_type('locker', max_values => 1);
+SELECT cdp.remove_identifier('{"email": []}', reason => 'nothing');
+SELECT cdp.remove_identifier('{"emial": "oda@example.com"}', reason => 'a slip');
+SELECT cdp.create_identifier_type('key', max_values => 1, within => '1 month');
+
 SELECT * FROM cdp.verify();

@@ -56,6 +56,9 @@ BEGIN
       HINT = CASE WHEN missing.refused THEN 'Its normaliser refuses it; a national phone number needs a region: cdp.alter_identifier_type(''phone'', default_region => ''NL'').'
                   ELSE 'cdp.find_profiles(text) looks for identifiers; one that never came with a message cannot be decided about.' END;
   END IF;
+  IF missing.array_agg IS NULL THEN
+    RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'no identifier was given', DETAIL = format('Given was %s', left(named::text, 100));
+  END IF;
   RETURN missing.array_agg;
 END $$;
 COMMENT ON FUNCTION cdp_internal.identifiers_of(jsonb) IS 'The ids of identifiers as people name them; 22023 when there is none';
@@ -254,7 +257,7 @@ BEGIN
     WHERE d.revoked_at IS NULL AND x.id IS NOT NULL
       AND d.decision_seq = (SELECT o.decision_seq FROM cdp.identity_decisions AS o WHERE o.decision_id = $1 AND o.revoked_at IS NULL);
   IF ids IS NULL THEN
-    RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('decision %s is not in force', $1),
+    RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = coalesce('decision ' || $1 || ' is not in force', 'no decision was given'),
       HINT = 'SELECT * FROM cdp.identity_decisions WHERE revoked_at IS NULL lists those that are.';
   END IF;
   PERFORM cdp_internal.decide_anew(ids, 'taken back: ' || $2, false, jsonb_build_object('make', '[]'::jsonb, 'revoke', to_jsonb(taken_back),

@@ -80,7 +80,7 @@ CREATE TABLE cdp.evidence (
   message_id   text NOT NULL,
   CHECK ((refused IS NULL) = (rule IS NULL))
 );
-CREATE INDEX evidence_identifiers ON cdp.evidence (identifiers);
+CREATE INDEX evidence_identifiers ON cdp.evidence USING hash (identifiers);
 COMMENT ON TABLE cdp.evidence IS
   'Messages that carried several identifiers, in the order of decision; who is who is a fold over them. See cdp.links';
 COMMENT ON COLUMN cdp.evidence.identifiers IS 'By priority, the owner of the message first';

@@ -40,6 +40,7 @@ BEGIN
     WHEN type.within IS NOT NULL AND type.max_values IS NULL THEN 'within says when the values of a limit count: give max_values, too.'
     WHEN type.within IS NOT NULL AND (type.within <= '0' OR extract(month FROM type.within) <> 0 OR extract(year FROM type.within) <> 0)
       THEN 'within is longer than zero, and in days or shorter units: months differ in length.'
+    WHEN type.within > '36500 days' THEN 'within is at most 36500 days; leave it out for ever.'
     WHEN type.is_unique AND type.max_values IS NOT NULL THEN 'A unique type has one value a person: leave max_values out.'
     WHEN type.default_region !~ '^[A-Z]{2}$' THEN 'default_region is a code of ISO 3166, such as NL.'
     WHEN type.type !~ '^[a-z][a-z0-9_.]{0,62}$' THEN 'A type is named in lower case: letters, digits, underscores and dots.' END;
@@ -65,9 +66,14 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   made cdp.identifier_types;
 BEGIN
-  made.type := type; made.normalizer := normalizer; made.priority := priority; made.is_unique := is_unique;
-  made.max_values := max_values; made.within := within; made.sharing := sharing; made.blocks_junk := blocks_junk;
-  made.blocked_values := blocked_values; made.blocked_patterns := blocked_patterns; made.default_region := default_region;
+  IF type IS NULL THEN
+    RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'type must not be null';
+  END IF;
+  made.type := type; made.normalizer := coalesce(normalizer, 'text'); made.priority := coalesce(priority, 50);
+  made.is_unique := coalesce(is_unique, false); made.max_values := max_values; made.within := within; made.sharing := sharing;
+  made.blocks_junk := coalesce(blocks_junk, true); made.default_region := default_region;
+  made.blocked_values := coalesce(array_remove(blocked_values, NULL), '{}');
+  made.blocked_patterns := coalesce(array_remove(blocked_patterns, NULL), '{}');
   made.created_at := now();
   PERFORM cdp_internal.check_type(made);
   PERFORM cdp_internal.make_identifier_types();
@@ -116,8 +122,8 @@ BEGIN
   new.within := CASE WHEN 'within' = ANY (clear) OR 'max_values' = ANY (clear) THEN NULL ELSE coalesce(alter_identifier_type.within, new.within) END;
   new.sharing := CASE WHEN 'sharing' = ANY (clear) THEN NULL ELSE coalesce(alter_identifier_type.sharing, new.sharing) END;
   new.blocks_junk := coalesce(alter_identifier_type.blocks_junk, new.blocks_junk);
-  new.blocked_values := CASE WHEN 'blocked_values' = ANY (clear) THEN '{}' ELSE coalesce(alter_identifier_type.blocked_values, new.blocked_values) END;
-  new.blocked_patterns := CASE WHEN 'blocked_patterns' = ANY (clear) THEN '{}' ELSE coalesce(alter_identifier_type.blocked_patterns, new.blocked_patterns) END;
+  new.blocked_values := CASE WHEN 'blocked_values' = ANY (clear) THEN '{}' ELSE coalesce(array_remove(alter_identifier_type.blocked_values, NULL), new.blocked_values) END;
+  new.blocked_patterns := CASE WHEN 'blocked_patterns' = ANY (clear) THEN '{}' ELSE coalesce(array_remove(alter_identifier_type.blocked_patterns, NULL), new.blocked_patterns) END;
   new.default_region := CASE WHEN 'default_region' = ANY (clear) THEN NULL ELSE coalesce(alter_identifier_type.default_region, new.default_region) END;
   PERFORM cdp_internal.check_type(new);
   IF new.normalizer <> old.normalizer AND cdp_internal.is_type_used(type) THEN

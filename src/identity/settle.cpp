@@ -172,10 +172,10 @@ std::int64_t find_person(const Candidate &candidate) {
 // Where the batch's identifiers are now, and whoever is on their devices.
 std::vector<std::int64_t> Identities::read_people() {
   static pg::Statement select(
-      "SELECT i.identifier_id, i.profile_id, CASE i.left_out WHEN 'removed' THEN 'removed_identifier' "
-      "WHEN 'blocked' THEN 'blocked' ELSE '' END, coalesce(i.user_on_device_id, 0), u.profile_id "
-      "FROM cdp.identifiers AS i LEFT JOIN cdp.identifiers AS u ON u.identifier_id = i.user_on_device_id "
-      "WHERE i.identifier_id = ANY ($1)",
+      "SELECT i.identifier_id, i.profile_id, i.left_out, i.user_on_device_id, "
+      "CASE WHEN i.user_on_device_id IS NOT NULL THEN (SELECT u.profile_id FROM cdp.identifiers AS u "
+      "WHERE u.identifier_id = i.user_on_device_id) END "
+      "FROM cdp.identifiers AS i WHERE i.identifier_id = ANY ($1)",
       pg::few_keys);
   std::vector<std::int64_t> ids;
   for (const auto &[id, index] : by_id_)
@@ -185,8 +185,10 @@ std::vector<std::int64_t> Identities::read_people() {
   for (std::size_t i = 0; i < rows.size(); ++i) {
     auto &identifier = identifiers_[by_id_.at(rows.bigint(i, 1))];
     people.insert(profile_[identifier.id] = rows.bigint(i, 2));
-    identifier.left_out = rows.text(i, 3);
-    identifier.user_on_device = rows.bigint(i, 4);
+    identifier.left_out = rows.is_null(i, 3)             ? ""
+                          : rows.text(i, 3) == "removed" ? "removed_identifier"
+                                                         : "blocked";
+    identifier.user_on_device = rows.is_null(i, 4) ? 0 : rows.bigint(i, 4);
     if (identifier.user_on_device != 0)
       people.insert(profile_[identifier.user_on_device] = rows.bigint(i, 5));
   }

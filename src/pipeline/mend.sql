@@ -32,6 +32,10 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION cdp_internal.mend_identities(integer) IS 'Decides at most so many queued people anew; how many, 0 when nobody waits';
 
+CREATE FUNCTION cdp_internal.mend_batch() RETURNS bigint
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$ SELECT cdp_internal.mend_identities(100) $$;
+COMMENT ON FUNCTION cdp_internal.mend_batch() IS 'Part of cdp.run';
+
 CREATE FUNCTION cdp.apply_identity_rules() RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE

@@ -124,7 +124,6 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   full_size integer := coalesce(current_setting('cdp.batch_size', true), '1000')::integer;
   taken     bigint;
-  mended    bigint;
 BEGIN
   size := least(coalesce(size, full_size), full_size);
   LOOP
@@ -139,8 +138,7 @@ BEGIN
       in_a_row := 0;
     END;
   END LOOP;
-  mended := cdp_internal.mend_identities(100);
-  finished := taken = 0 AND mended = 0;
+  finished := taken = 0;
   done := done + abs(taken);
   in_a_row := CASE WHEN taken < 0 THEN least(in_a_row, 0) - 1 ELSE greatest(in_a_row, 0) + 1 END;
   IF in_a_row <= -10 THEN
@@ -174,12 +172,15 @@ DECLARE
   good  pg_catalog.int4 := 0;
   done  pg_catalog.int8 := 0;
   total pg_catalog.int8 := cdp_internal.begin_run();
+  mended pg_catalog.int8;
 BEGIN
   COMMIT;
   FOR batch IN 1 .. coalesce(max_batches, 2147483647) LOOP
     SELECT * INTO state FROM cdp_internal.run_batch(size, good, done, total);
+    COMMIT; -- before people are locked in another order, and so that what fails there does not take lines back
+    mended := cdp_internal.mend_batch();
     COMMIT;
-    EXIT WHEN state.finished;
+    EXIT WHEN state.finished AND mended OPERATOR(pg_catalog.=) 0;
     size := state.size;
     good := state.in_a_row;
     done := state.done;
