@@ -22,8 +22,6 @@ public:
   const std::set<std::int64_t> &before() const { return before_; }
   const std::set<std::int64_t> &after() const { return after_; }
   bool changes() const { return !moved_.empty() || !outcome_.changed.empty() || !flagged_.empty(); }
-  // Everybody whose rows are locked.
-  const std::set<std::int64_t> &locked() const { return people_; }
 
   // Counts those who were asked for as changed, whatever came out.
   void include_everybody();
