@@ -6,24 +6,22 @@ namespace cdp::core {
 
 void IdentityFold::expect(std::size_t nodes) {
   people_.reserve(nodes);
-  chains_.reserve(nodes);
-  personal_.reserve(nodes);
+  values_.reserve(nodes);
 }
 
 IdentityFold::Node IdentityFold::add(std::int64_t key) {
-  chains_.emplace_back();
-  personal_.push_back(false);
-  return people_.add(key);
+  return people_.add({key, {}});
 }
 
 void IdentityFold::hold(Node node, std::int64_t id, std::uint32_t type, Timestamp first_seen_at) {
-  const auto root = people_.find(node);
+  auto &person = people_.key(people_.find(node));
   if (rules_[type].sharing == Sharing::personal)
-    personal_[root] = true;
+    person.kinds |= kPersonal;
   if (!rules_[type].limited())
     return;
+  person.kinds |= bit_of(type);
   const auto place = static_cast<std::uint32_t>(values_.size());
-  auto &chain = chains_[root];
+  auto &chain = person.values;
   values_.push_back({id, first_seen_at, type, chain.head});
   chain.head = place;
   if (chain.tail == kEnd)
@@ -35,39 +33,59 @@ void IdentityFold::forbid(Node a, Node b, std::int64_t id, std::int64_t other_id
   forbidden_[people_.find(b)].push_back({a, other_id, id});
 }
 
-void IdentityFold::join(Node a, Node b) {
+IdentityFold::Node IdentityFold::join(Node a, Node b) {
   const auto united = people_.unite(a, b);
   if (!united)
-    return;
+    return a;
   const auto [winner, loser] = *united;
-  personal_[winner] = personal_[winner] || personal_[loser];
-  auto &to = chains_[winner], &from = chains_[loser];
+  auto &one = people_.key(winner);
+  const auto &other = people_.key(loser);
+  one.kinds |= other.kinds;
+  auto &to = one.values;
+  const auto &from = other.values;
   if (to.head == kEnd) {
     to = from;
   } else if (from.head != kEnd) {
     values_[to.tail].next = from.head;
     to.tail = from.tail;
   }
-  if (forbidden_.empty())
+  if (!forbidden_.empty())
+    join_forbidden(winner, loser);
+  return winner;
+}
+
+void IdentityFold::join_forbidden(Node winner, Node loser) {
+  auto moved = forbidden_.extract(loser);
+  if (!moved)
     return;
-  if (auto moved = forbidden_.extract(loser)) {
-    auto &kept = forbidden_[winner];
-    if (kept.size() < moved.mapped().size())
-      kept.swap(moved.mapped());
-    kept.insert(kept.end(), moved.mapped().begin(), moved.mapped().end());
-  }
+  auto &kept = forbidden_[winner];
+  if (kept.size() < moved.mapped().size())
+    kept.swap(moved.mapped());
+  kept.insert(kept.end(), moved.mapped().begin(), moved.mapped().end());
 }
 
 IdentityFold::Verdict IdentityFold::decide(std::span<const Carried> carried, Timestamp at, bool is_explicit) {
   Verdict verdict;
   auto &accepted = accepted_;
   accepted.clear();
+  Node person = 0; // of those accepted
   for (std::size_t i = 0; i < carried.size(); ++i) {
-    auto left_out = obstacle(accepted, carried[i], at, is_explicit);
+    const auto &next = carried[i];
+    const auto root = people_.find(next.node);
+    if (accepted.empty()) {
+      person = root;
+      accepted.push_back(next);
+      continue;
+    }
+    if (person == root && cuts_.empty()) { // nothing to join, so nothing to be in the way
+      accepted.push_back(next);
+      continue;
+    }
+    auto left_out = obstacle(accepted, person, next, root, at, is_explicit);
     left_out.index = i;
     if (left_out.rule == Rule::none) {
-      accepted.push_back(carried[i]);
-      unite(carried.front().node, carried[i].node);
+      accepted.push_back(next);
+      person = join(person, root);
       continue;
     }
     verdict.push_back(left_out);
@@ -80,12 +98,9 @@ IdentityFold::Verdict IdentityFold::decide(std::span<const Carried> carried, Tim
   return verdict;
 }
 
-IdentityFold::LeftOut IdentityFold::obstacle(const std::vector<Carried> &accepted, const Carried &next,
-                                             Timestamp at, bool is_explicit) {
+IdentityFold::LeftOut IdentityFold::obstacle(const std::vector<Carried> &accepted, Node a,
+                                             const Carried &next, Node b, Timestamp at, bool is_explicit) {
   LeftOut found{0, Rule::none, next.type, {}};
-  if (accepted.empty())
-    return found;
-  const auto a = people_.find(accepted.front().node), b = people_.find(next.node);
   if (is_cut(accepted, next, found.conflicts)) {
     found.rule = Rule::removed_link;
   } else if (a == b) {
@@ -94,7 +109,7 @@ IdentityFold::LeftOut IdentityFold::obstacle(const std::vector<Carried> &accepte
     found.rule = Rule::forbidden_link;
   } else if (breaks_sharing(accepted, a, next, b)) {
     found.rule = Rule::sharing;
-    found.conflicts = {people_.key(a), people_.key(b)};
+    found.conflicts = {key(a), key(b)};
   } else if (!is_explicit && breaks_limit(a, b, at, found)) {
     found.rule = rules_[found.type].unique ? Rule::unique : Rule::limit;
   }
@@ -145,9 +160,9 @@ bool IdentityFold::breaks_sharing(const std::vector<Carried> &accepted, Node a, 
   switch (policy) {
   case Sharing::first:
   case Sharing::latest:
-    return personal_[a] && personal_[b];
+    return people_.key(a).is_known() && people_.key(b).is_known();
   case Sharing::none:
-    return personal_[a] || personal_[b];
+    return people_.key(a).is_known() || people_.key(b).is_known();
   default:
     return false;
   }
@@ -160,17 +175,17 @@ bool IdentityFold::counts(const Value &value, Timestamp at) const {
 
 std::int32_t IdentityFold::count(Node root, std::uint32_t type, Timestamp at) const {
   std::int32_t number = 0;
-  for (auto place = chains_[root].head; place != kEnd; place = values_[place].next)
+  for (auto place = people_.key(root).values.head; place != kEnd; place = values_[place].next)
     number += values_[place].type == type && counts(values_[place], at);
   return number;
 }
 
 // Of several types the first by index, so that the answer does not depend on the order in which values came.
 bool IdentityFold::breaks_limit(Node a, Node b, Timestamp at, LeftOut &left_out) const {
-  if (chains_[a].head == kEnd || chains_[b].head == kEnd)
+  if (!(people_.key(a).kinds & people_.key(b).kinds & ~kPersonal)) // no type on both sides
     return false;
   std::uint32_t broken = kEnd;
-  for (auto place = chains_[b].head; place != kEnd; place = values_[place].next) {
+  for (auto place = people_.key(b).values.head; place != kEnd; place = values_[place].next) {
     const auto type = values_[place].type;
     if (type >= broken)
       continue;
@@ -182,7 +197,7 @@ bool IdentityFold::breaks_limit(Node a, Node b, Timestamp at, LeftOut &left_out)
     return false;
   left_out.type = broken;
   for (auto root : {a, b})
-    for (auto one = chains_[root].head; one != kEnd; one = values_[one].next)
+    for (auto one = people_.key(root).values.head; one != kEnd; one = values_[one].next)
       if (values_[one].type == broken && counts(values_[one], at))
         left_out.conflicts.push_back(values_[one].id);
   std::sort(left_out.conflicts.begin(), left_out.conflicts.end());

@@ -3,6 +3,7 @@
 // whatever the size of the people they belong to.
 #pragma once
 
+#include "large_array.hpp"
 #include "timestamp.hpp"
 #include "union_find.hpp"
 
@@ -84,7 +85,10 @@ public:
   Verdict decide(std::span<const Carried> carried, Timestamp at, bool is_explicit);
 
   Node find(Node node) { return people_.find(node); }
-  std::int64_t key(Node root) const { return people_.key(root); }
+  /// The node will be in a decision soon; and very soon, some time after that.
+  void announce(Node node) const { people_.expect(node); }
+  void announce_again(Node node) const { people_.expect_next(node); }
+  std::int64_t key(Node root) const { return people_.key(root).id; }
   std::size_t size() const { return people_.size(); }
   const TypeRule &rule(std::uint32_t type) const { return rules_[type]; }
 
@@ -99,14 +103,26 @@ private:
   struct Chain {
     std::uint32_t head = kEnd, tail = kEnd;
   };
+  static constexpr std::uint32_t kPersonal = 1u << 31;
+  static constexpr std::uint32_t bit_of(std::uint32_t type) { return 1u << type % 31; }
+  struct Person { // what is here beside the id counts where a node is the root
+    std::int64_t id;
+    Chain values;
+    std::uint32_t kinds = 0; // of identifiers: kPersonal, and a bit for limited types, several to a bit
+    bool is_known() const { return kinds & kPersonal; }
+    bool operator<(const Person &other) const { return id < other.id; }
+  };
   struct Forbidden {
     Node other;
     std::int64_t id, other_id;
   };
 
-  void join(Node a, Node b);
+  Node join(Node a, Node b); // two roots; the root of both
+  void join_forbidden(Node winner, Node loser);
   using Conflicts = std::vector<std::int64_t>;
-  LeftOut obstacle(const std::vector<Carried> &accepted, const Carried &next, Timestamp at, bool is_explicit);
+  // a and b: the roots of those accepted and of the next.
+  LeftOut obstacle(const std::vector<Carried> &accepted, Node a, const Carried &next, Node b, Timestamp at,
+                   bool is_explicit);
   bool is_cut(const std::vector<Carried> &accepted, const Carried &next, Conflicts &conflicts) const;
   bool is_forbidden(Node a, Node b, Conflicts &conflicts);
   bool breaks_sharing(const std::vector<Carried> &accepted, Node a, const Carried &next, Node b) const;
@@ -115,10 +131,8 @@ private:
   std::int32_t count(Node root, std::uint32_t type, Timestamp at) const;
 
   std::vector<TypeRule> rules_;
-  UnionFind people_;
-  std::vector<Chain> chains_;  // a node each; a root's is the person's
-  std::vector<bool> personal_; // likewise: does the person have a personal identifier
-  std::vector<Value> values_;
+  BasicUnionFind<Person> people_;
+  LargeArray<Value> values_;
   std::unordered_map<Node, std::vector<Forbidden>> forbidden_; // by root
   std::set<std::pair<std::int64_t, std::int64_t>> cuts_;
   std::vector<Carried> accepted_; // of the decision at work

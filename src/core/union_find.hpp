@@ -1,5 +1,6 @@
 // Disjoint sets over dense indexes, whose representative is the member with the smallest key.
-// Owns its arrays; throws std::bad_alloc when growing and nothing else. Indexes must be below size().
+// Owns its members; throws std::bad_alloc when growing and nothing else. Indexes must be below size(), which
+// stays below 2^32.
 #pragma once
 
 #include <cstddef>
@@ -8,9 +9,13 @@
 #include <utility>
 #include <vector>
 
+#include "large_array.hpp"
+#include "prefetch.hpp"
+
 namespace cdp::core {
 
-/// Key must be copyable and have `<`; of members with equal keys the lowest index represents.
+/// Key must be copyable and have `<`; of members with equal keys the lowest index represents. A key may carry
+/// more than what orders it: it lies beside the way to the representative, so that one look finds both.
 template <class Key = std::int64_t> class BasicUnionFind {
 public:
   using Index = std::size_t;
@@ -22,37 +27,39 @@ public:
 
   BasicUnionFind() = default;
 
-  explicit BasicUnionFind(std::vector<Key> keys) : keys_(std::move(keys)), parents_(keys_.size()) {
-    for (Index i = 0; i < parents_.size(); ++i)
-      parents_[i] = i;
+  explicit BasicUnionFind(std::vector<Key> keys) {
+    reserve(keys.size());
+    for (auto &key : keys)
+      add(std::move(key));
   }
 
-  Index size() const { return keys_.size(); }
-  const Key &key(Index member) const { return keys_[member]; }
+  Index size() const { return members_.size(); }
+  const Key &key(Index member) const { return members_[member].key; }
+  /// For what the key carries: its order must stay.
+  Key &key(Index member) { return members_[member].key; }
 
-  void reserve(Index members) {
-    keys_.reserve(members);
-    parents_.reserve(members);
-  }
+  void reserve(Index members) { members_.reserve(members); }
 
   /// A new member, alone in its set.
   Index add(Key key) {
-    const Index index = keys_.size();
-    if (index == parents_.capacity())
-      parents_.reserve(2 * index + 1);
-    keys_.push_back(std::move(key));
-    parents_.push_back(index); // room was reserved, so both arrays grow or neither
+    const Index index = members_.size();
+    members_.push_back({std::move(key), static_cast<std::uint32_t>(index)});
     return index;
   }
 
   /// The representative of a member's set; halves paths as it goes.
   Index find(Index member) {
-    while (parents_[member] != member) {
-      parents_[member] = parents_[parents_[member]];
-      member = parents_[member];
+    while (members_[member].parent != member) {
+      const auto next = members_[members_[member].parent].parent;
+      members_[member].parent = next;
+      member = next;
     }
     return member;
   }
+
+  /// For a member that is looked for soon: begins to bring it here, and later what it points to.
+  void expect(Index member) const { prefetch(&members_[member]); }
+  void expect_next(Index member) const { expect(members_[member].parent); }
 
   bool same(Index a, Index b) { return find(a) == find(b); }
 
@@ -64,15 +71,20 @@ public:
       return std::nullopt;
     if (precedes(b, a))
       std::swap(a, b);
-    parents_[b] = a; // by key, not by rank: halving alone keeps finds logarithmic
+    // By key, not by rank: halving alone keeps finds logarithmic.
+    members_[b].parent = static_cast<std::uint32_t>(a);
     return United{a, b};
   }
 
 private:
-  bool precedes(Index a, Index b) const { return keys_[a] < keys_[b] || (!(keys_[b] < keys_[a]) && a < b); }
+  struct Member {
+    [[no_unique_address]] Key key; // the parent lies in its padding where there is some
+    std::uint32_t parent;
+  };
 
-  std::vector<Key> keys_;
-  std::vector<Index> parents_;
+  bool precedes(Index a, Index b) const { return key(a) < key(b) || (!(key(b) < key(a)) && a < b); }
+
+  LargeArray<Member> members_;
 };
 
 using UnionFind = BasicUnionFind<>;

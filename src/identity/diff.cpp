@@ -1,6 +1,8 @@
 // What other rules would change, and the whole fold as a table: read-only, in memory.
 #include "identity/history.hpp"
 
+#include <algorithm>
+
 #include "pg/function.hpp"
 #include "pg/spi.hpp"
 
@@ -13,10 +15,8 @@ class Row {
 public:
   explicit Row(FunctionCallInfo fcinfo) : result_(reinterpret_cast<ReturnSetInfo *>(fcinfo->resultinfo)) {}
   Row &bigint(int column, std::int64_t value) { return set(column, Int64GetDatum(value)); }
-  Row &text(int column, const std::string &value) {
-    return set(column, pg::call([&] { return PointerGetDatum(cstring_to_text(value.c_str())); }));
-  }
-  Row &bigints(int column, const std::vector<std::int64_t> &values) {
+  Row &text(int column, std::string_view value) { return set(column, pg::text_result(value)); }
+  Row &bigints(int column, identity::Ids values) {
     return set(column, pg::call([&] {
                  std::size_t number = values.size();
                  auto *datums = static_cast<Datum *>(palloc(sizeof(Datum) * (number + 1)));
@@ -63,14 +63,14 @@ void put_outcomes(FunctionCallInfo fcinfo, const identity::History &history,
                   const identity::Outcome &outcome) {
   for (const auto &judged : outcome.changed) {
     const auto &one = history.evidence[judged.evidence];
-    if (judged.refused == one.refused)
+    if (std::ranges::equal(judged.refused, one.refused))
       continue; // by another rule, but refused as before
     const auto first = history.index(one.identifiers.front());
     Row row(fcinfo);
     row.text(0, judged.refused.empty() ? "link" : "refuse")
         .bigint(1, history.identifiers[first].profile_id)
         .bigint(2, outcome.people[first])
-        .bigints(3, judged.refused.empty() ? one.refused : judged.refused)
+        .bigints(3, judged.refused.empty() ? one.refused : identity::Ids(judged.refused))
         .text(4, judged.refused.empty() ? one.rule : judged.rule)
         .bigint(5, one.decision_seq);
     row.put();
@@ -101,15 +101,55 @@ CDP_FUNCTION(cdp_identity_diff) {
   PG_RETURN_NULL();
 }
 
-// cdp_internal.fold_people(): (identifier_id, profile_id) a row, by the rules applied.
-CDP_FUNCTION(cdp_fold_people) {
-  pg::call([&] { InitMaterializedSRF(fcinfo, 0); });
-  pg::Session session;
-  const auto types = identity::find_types({});
-  identity::History history(types);
-  history.read_everything({});
-  const auto outcome = history.fold();
-  for (std::size_t i = 0; i < history.identifiers.size(); ++i)
-    Row(fcinfo).bigint(0, history.identifiers[i].id).bigint(1, outcome.people[i]).put();
-  PG_RETURN_NULL();
+namespace {
+
+// Who is who, folded from all there is: an identifier's person. Lives as long as the memory of the call that
+// asks, which is that of a whole query.
+class Folded {
+public:
+  static Folded &of(FunctionCallInfo fcinfo) {
+    auto *&kept = fcinfo->flinfo->fn_extra;
+    if (!kept) {
+      auto made = std::make_unique<Folded>();
+      pg::call([&] {
+        auto *callback = static_cast<MemoryContextCallback *>(
+            MemoryContextAllocZero(fcinfo->flinfo->fn_mcxt, sizeof(MemoryContextCallback)));
+        callback->func = [](void *folded) { delete static_cast<Folded *>(folded); };
+        callback->arg = made.get();
+        MemoryContextRegisterResetCallback(fcinfo->flinfo->fn_mcxt, callback);
+      });
+      kept = made.release();
+    }
+    return *static_cast<Folded *>(kept);
+  }
+
+  Folded() {
+    const pg::OwnNames names;
+    pg::Session session;
+    const auto types = identity::find_types({});
+    identity::History history(types);
+    history.read_everything({});
+    people_ = history.fold().people;
+    places_ = std::move(history).places();
+  }
+
+  std::optional<std::int64_t> person(std::int64_t id) const {
+    const auto place = places_.look(id);
+    return place ? std::optional(people_[*place]) : std::nullopt;
+  }
+
+private:
+  identity::Places places_;
+  std::vector<std::int64_t> people_; // a place each
+};
+
+} // namespace
+
+// cdp_internal.folded_person(identifier_id): the profile id by the rules applied, NULL for an identifier that
+// is not there. Folds once a query.
+CDP_FUNCTION(cdp_folded_person) {
+  const auto person = Folded::of(fcinfo).person(PG_GETARG_INT64(0));
+  if (!person)
+    PG_RETURN_NULL();
+  PG_RETURN_INT64(*person);
 }

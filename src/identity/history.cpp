@@ -2,15 +2,34 @@
 
 #include <algorithm>
 
+#include "pg/scan.hpp"
 #include "pg/spi.hpp"
 
 namespace cdp::identity {
 
 namespace {
 
-SetAside set_aside_from(const std::optional<std::string> &left_out) {
-  return !left_out ? SetAside::no : *left_out == "removed" ? SetAside::removed : SetAside::blocked;
+SetAside set_aside_from(std::string_view left_out) {
+  return left_out == "removed" ? SetAside::removed : SetAside::blocked;
 }
+
+// Types by name, for millions of names of a few types: most differ in their length.
+class TypeNames {
+public:
+  explicit TypeNames(const Types &types) {
+    for (const auto &[name, type] : types)
+      names_.emplace_back(name, type.index);
+  }
+  std::uint32_t index(std::string_view name) const {
+    for (const auto &[known, index] : names_)
+      if (known == name)
+        return index;
+    throw Error(ERRCODE_DATA_CORRUPTED, "an identifier is of a type that does not exist", std::string(name));
+  }
+
+private:
+  std::vector<std::pair<std::string_view, std::uint32_t>> names_;
+};
 
 } // namespace
 
@@ -34,32 +53,114 @@ bool Places::add(std::int64_t id, std::size_t place) {
   return sparse_.try_emplace(id, static_cast<std::uint32_t>(place)).second;
 }
 
-std::size_t Places::at(std::int64_t id) const {
-  const auto place = find(id);
-  if (place == kNowhere)
-    throw Error(ERRCODE_DATA_CORRUPTED, "evidence names an identifier that does not exist",
-                std::to_string(id));
-  return place;
+void Places::refuse(std::int64_t id) {
+  throw Error(ERRCODE_DATA_CORRUPTED, "evidence names an identifier that does not exist", std::to_string(id));
+}
+
+std::int64_t *IdLists::add(std::size_t size) {
+  if (size > left_) {
+    const auto block = blocks_.empty() ? kFirst : std::min(2 * blocks_.back().size(), kLargest);
+    left_ = std::max(size, block);
+    next_ = blocks_.emplace_back(left_).data();
+  }
+  left_ -= size;
+  return std::exchange(next_, next_ + size);
+}
+
+void History::add_identifier(std::int64_t id, std::int64_t profile_id, core::Timestamp first_seen_at,
+                             std::uint32_t type, SetAside left_out) {
+  if (by_id_.add(id, identifiers.size()))
+    identifiers.push_back({id, profile_id, first_seen_at, type, left_out, left_out});
 }
 
 void History::add_identifiers(const pg::Rows &rows) {
+  const TypeNames names(types_);
   for (std::size_t i = 0; i < rows.size(); ++i) {
-    const auto type = types_.find(rows.text(i, 3));
-    if (type == types_.end())
-      throw Error(ERRCODE_DATA_CORRUPTED, "an identifier is of a type that does not exist", rows.text(i, 3));
-    if (!by_id_.add(rows.bigint(i, 1), identifiers.size()))
-      continue;
-    const auto left_out = set_aside_from(rows.optional_text(i, 5));
-    identifiers.push_back(
-        {rows.bigint(i, 1), rows.bigint(i, 2), rows.timestamp(i, 4), type->second.index, left_out, left_out});
+    const auto left_out = rows.optional_text(i, 5);
+    add_identifier(rows.bigint(i, 1), rows.bigint(i, 2), rows.timestamp(i, 4), names.index(rows.text(i, 3)),
+                   left_out ? set_aside_from(*left_out) : SetAside::no);
   }
+}
+
+void History::scan_identifiers(const pg::Moment &moment) {
+  enum { id, profile_id, first_seen_at, type, left_out };
+  pg::TableScan scan(moment, "cdp", "identifiers",
+                     {{"identifier_id", INT8OID},
+                      {"profile_id", INT8OID},
+                      {"first_seen_at", TIMESTAMPTZOID},
+                      {"type", TEXTOID},
+                      {"left_out", TEXTOID}});
+  expect_identifiers(scan.expected_rows());
+  const TypeNames names(types_);
+  scan.each([&](const pg::Cells &row) {
+    add_identifier(row.bigint(id), row.bigint(profile_id), row.timestamp(first_seen_at),
+                   names.index(row.text(type)),
+                   row.is_null(left_out) ? SetAside::no : set_aside_from(row.text(left_out)));
+  });
+}
+
+void History::expect_identifiers(std::size_t about) {
+  static pg::Statement largest("SELECT coalesce(max(identifier_id), 0) FROM cdp.identifiers");
+  by_id_.expect(largest.run().bigint(0, 1), static_cast<std::int64_t>(std::max<std::size_t>(about, 100000)));
+  identifiers.reserve(about + about / 8);
+}
+
+Ids History::keep(Ids ids) {
+  auto *kept = ids_.add(ids.size());
+  std::copy(ids.begin(), ids.end(), kept);
+  return {kept, ids.size()};
+}
+
+std::string_view History::keep_rule(std::string_view rule) {
+  const auto known = rules_.find(rule);
+  return known != rules_.end() ? *known : *rules_.emplace(rule).first;
 }
 
 void History::add_evidence(const pg::Rows &rows) {
   for (std::size_t i = 0; i < rows.size(); ++i)
-    evidence.push_back({rows.bigint(i, 1), rows.timestamp(i, 2), rows.boolean(i, 3), rows.bigints(i, 4),
-                        rows.is_null(i, 5) ? std::vector<std::int64_t>() : rows.bigints(i, 5),
-                        rows.optional_text(i, 6).value_or("")});
+    evidence.push_back({rows.bigint(i, 1), rows.timestamp(i, 2), keep(rows.bigints(i, 4)),
+                        rows.is_null(i, 5) ? Ids() : keep(rows.bigints(i, 5)),
+                        keep_rule(rows.optional_text(i, 6).value_or("")), rows.boolean(i, 3)});
+}
+
+void History::scan_evidence(const pg::Moment &moment) {
+  enum { decision_seq, linked_at, is_explicit, carried, refused, rule };
+  pg::TableScan scan(moment, "cdp", "evidence",
+                     {{"decision_seq", INT8OID},
+                      {"linked_at", TIMESTAMPTZOID},
+                      {"is_explicit", BOOLOID},
+                      {"identifiers", INT8ARRAYOID},
+                      {"refused", INT8ARRAYOID},
+                      {"rule", TEXTOID}});
+  evidence.reserve(scan.expected_rows() + scan.expected_rows() / 8);
+  const auto list = [&](const pg::Cells &row, int column) {
+    const auto size = row.count_bigints(column);
+    auto *kept = ids_.add(size);
+    row.copy_bigints(column, kept);
+    return Ids(kept, size);
+  };
+  scan.each([&](const pg::Cells &row) {
+    evidence.push_back({row.bigint(decision_seq), row.timestamp(linked_at), list(row, carried),
+                        row.is_null(refused) ? Ids() : list(row, refused),
+                        row.is_null(rule) ? std::string_view() : keep_rule(row.text(rule)),
+                        row.boolean(is_explicit)});
+  });
+}
+
+// Evidence lies in order as it was written, but for some that found room further up: only that is sorted.
+void History::sort_evidence() {
+  const auto earlier = [](const auto &a, const auto &b) { return a.decision_seq < b.decision_seq; };
+  std::vector<Evidence> late;
+  auto end = evidence.begin();
+  for (const auto &one : evidence)
+    if (end != evidence.begin() && earlier(one, end[-1]))
+      late.push_back(one);
+    else
+      *end++ = one;
+  std::sort(late.begin(), late.end(), earlier);
+  std::copy(late.begin(), late.end(), end);
+  if (!late.empty())
+    std::inplace_merge(evidence.begin(), end, evidence.end(), earlier);
 }
 
 void History::add_decisions(const pg::Rows &rows) {
@@ -105,38 +206,33 @@ void History::find_blocked(const std::vector<std::int64_t> &ids, const std::vect
     identifiers[by_id_.at(rows.bigint(i, 1))].left_out = SetAside::blocked;
 }
 
-void History::read_everything(const std::vector<std::string> &reblocked) {
-  static pg::Statement known(
-      "SELECT identifier_id, profile_id, type, first_seen_at, left_out FROM cdp.identifiers");
-  static pg::Statement seen(
-      "SELECT decision_seq, linked_at, is_explicit, identifiers, refused, rule FROM cdp.evidence");
-  static pg::Statement decided("SELECT decision_id, kind, identifier_id, other_identifier_id, decision_seq "
-                               "FROM cdp.identity_decisions WHERE revoked_at IS NULL ORDER BY decision_id");
+void History::block_anew(const std::vector<std::string> &types) {
   static pg::Statement values("SELECT identifier_id, value FROM cdp.identifiers WHERE type = ANY ($1)");
-  static pg::Statement size(
-      "SELECT coalesce(max(identifier_id), 0), (SELECT c.reltuples::pg_catalog.int8 "
-      "FROM pg_catalog.pg_class AS c WHERE c.oid = 'cdp.identifiers'::pg_catalog.regclass) "
-      "FROM cdp.identifiers");
-  whole_ = true;
-  {
-    auto rows = size.run();
-    by_id_.expect(rows.bigint(0, 1), std::max<std::int64_t>(rows.bigint(0, 2), 100000));
-  }
-  known.each({}, [&](const pg::Rows &rows) { add_identifiers(rows); });
-  seen.each({}, [&](const pg::Rows &rows) { add_evidence(rows); });
-  add_decisions(decided.run());
-  std::sort(evidence.begin(), evidence.end(),
-            [](const auto &a, const auto &b) { return a.decision_seq < b.decision_seq; });
-  if (!reblocked.empty())
-    values.each(pg::Params().texts(reblocked), [&](const pg::Rows &rows) {
-      std::vector<std::int64_t> ids;
-      std::vector<std::string> texts;
-      for (std::size_t i = 0; i < rows.size(); ++i) {
+  values.each(pg::Params().texts(types), [&](const pg::Rows &rows) {
+    std::vector<std::int64_t> ids;
+    std::vector<std::string> texts;
+    for (std::size_t i = 0; i < rows.size(); ++i)
+      if (knows(rows.bigint(i, 1))) { // not one that came since
         ids.push_back(rows.bigint(i, 1));
         texts.push_back(rows.text(i, 2));
       }
-      find_blocked(ids, texts);
-    });
+    find_blocked(ids, texts);
+  });
+}
+
+void History::read_everything(const std::vector<std::string> &reblocked) {
+  static pg::Statement decided("SELECT decision_id, kind, identifier_id, other_identifier_id, decision_seq "
+                               "FROM cdp.identity_decisions WHERE revoked_at IS NULL ORDER BY decision_id");
+  whole_ = true;
+  {
+    const pg::Moment moment; // one for both: evidence names identifiers that were there before it
+    scan_identifiers(moment);
+    scan_evidence(moment);
+  }
+  sort_evidence();
+  add_decisions(decided.run());
+  if (!reblocked.empty())
+    block_anew(reblocked);
   set_aside();
 }
 
@@ -170,8 +266,7 @@ void History::read_people(const std::vector<std::int64_t> &profile_ids) {
   }
   find_blocked(ids, values);
   add_evidence(seen.run(people));
-  std::sort(evidence.begin(), evidence.end(),
-            [](const auto &a, const auto &b) { return a.decision_seq < b.decision_seq; });
+  sort_evidence();
   evidence.erase(std::unique(evidence.begin(), evidence.end(),
                              [](const auto &a, const auto &b) { return a.decision_seq == b.decision_seq; }),
                  evidence.end());
@@ -216,19 +311,20 @@ void History::refuse_contradictions(core::IdentityFold &fold) const {
 }
 
 void History::judge(core::IdentityFold &fold, std::size_t place,
-                    std::vector<core::IdentityFold::Carried> &eligible, Outcome &outcome) const {
+                    std::vector<core::IdentityFold::Carried> &room, Outcome &outcome) const {
   const auto &one = evidence[place];
-  eligible.clear();
-  for (auto id : one.identifiers) {
-    const auto node = index(id);
-    if (const auto &known = identifiers[node]; known.left_out == SetAside::no)
-      eligible.push_back({id, node, known.type});
-  }
-  const bool all = eligible.size() == one.identifiers.size();
-  if (eligible.empty()) {
-    const auto node = index(one.identifiers.front());
-    eligible.push_back({one.identifiers.front(), node, identifiers[node].type});
-  }
+  room.resize(std::max(room.size(), one.identifiers.size()));
+  std::size_t number = 0;
+  const auto take = [&](std::int64_t id, std::size_t node) {
+    room[number++] = {id, node, identifiers[node].type};
+  };
+  for (auto id : one.identifiers)
+    if (const auto node = index(id); identifiers[node].left_out == SetAside::no)
+      take(id, node);
+  const bool all = number == one.identifiers.size();
+  if (number == 0)
+    take(one.identifiers.front(), index(one.identifiers.front()));
+  const std::span<const core::IdentityFold::Carried> eligible(room.data(), number);
   const auto verdict = fold.decide(eligible, one.at, one.is_explicit);
   if (all && verdict.empty() && one.refused.empty())
     return;
@@ -241,7 +337,7 @@ void History::judge(core::IdentityFold &fold, std::size_t place,
   Outcome::Judged judged{place, {}, left_out.empty() ? "" : rule_of(left_out)};
   for (const auto &each : left_out)
     judged.refused.push_back(each.id);
-  if (judged.refused != one.refused || judged.rule != one.rule)
+  if (!std::ranges::equal(judged.refused, one.refused) || judged.rule != one.rule)
     outcome.changed.push_back(std::move(judged));
 }
 
@@ -260,12 +356,33 @@ void History::apply_stored(core::IdentityFold &fold, const Evidence &one) const 
   }
 }
 
+// Memory is what a fold waits for: the next decisions' places, then identifiers, then people are sent for
+// while this one is at work.
+void History::look_ahead(const core::IdentityFold &fold, std::size_t place) const {
+  const auto with = [&](std::size_t ahead, const auto &take) {
+    if (place + ahead < evidence.size())
+      for (auto id : evidence[place + ahead].identifiers)
+        take(id);
+  };
+  with(24, [&](std::int64_t id) { by_id_.expect_soon(id); });
+  with(12, [&](std::int64_t id) {
+    if (const auto node = by_id_.look(id)) {
+      core::prefetch(&identifiers[*node]);
+      fold.announce(*node);
+    }
+  });
+  with(4, [&](std::int64_t id) {
+    if (const auto node = by_id_.look(id))
+      fold.announce_again(*node);
+  });
+}
+
 Outcome History::fold() const {
   core::IdentityFold fold(rules_of(types_));
   fold.expect(identifiers.size());
   start(fold);
   Outcome outcome;
-  std::vector<core::IdentityFold::Carried> eligible;
+  std::vector<core::IdentityFold::Carried> room;
   auto allowed = allowed_.begin();
   for (std::size_t i = 0; i < evidence.size(); ++i) {
     const auto &one = evidence[i];
@@ -273,8 +390,9 @@ Outcome History::fold() const {
       allow(fold, *allowed);
     if ((i & 1023) == 0)
       pg::check_for_interrupts();
+    look_ahead(fold, i);
     if (whole_ || is_whole(one))
-      judge(fold, i, eligible, outcome);
+      judge(fold, i, room, outcome);
     else
       apply_stored(fold, one);
   }

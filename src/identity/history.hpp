@@ -2,26 +2,51 @@
 // start.
 #pragma once
 #include "core/identity_fold.hpp"
+#include "core/large_array.hpp"
 
 #include <map>
+#include <memory>
 #include <set>
+#include <span>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <vector>
 
 #include "identity/evidence.hpp"
 #include "identity/types.hpp"
 
+namespace cdp::pg {
+class Moment;
+class Rows;
+} // namespace cdp::pg
+
 namespace cdp::identity {
 
-// One kept message that carried several identifiers, and what came of it.
+using Ids = std::span<const std::int64_t>;
+
+// One kept message that carried several identifiers, and what came of it. Its ids and its rule are the
+// history's.
 struct Evidence {
   std::int64_t decision_seq;
   core::Timestamp at;
+  Ids identifiers;
+  Ids refused; // as stored
+  std::string_view rule;
   bool is_explicit;
-  std::vector<std::int64_t> identifiers;
-  std::vector<std::int64_t> refused; // as stored
-  std::string rule;
+};
+
+// Lists of ids, one behind the other in blocks that stay where they are, each twice as large as the one
+// before, up to a huge page.
+class IdLists {
+public:
+  std::int64_t *add(std::size_t size); // room for a list, to be filled in
+
+private:
+  static constexpr std::size_t kFirst = 1 << 8, kLargest = 1 << 18;
+  std::vector<core::LargeArray<std::int64_t>> blocks_;
+  std::int64_t *next_ = nullptr;
+  std::size_t left_ = 0;
 };
 
 // What the fold says where it differs from what is stored.
@@ -45,9 +70,23 @@ public:
   void expect(std::int64_t largest, std::int64_t number);
   bool add(std::int64_t id, std::size_t place); // false: it is there already
   bool contains(std::int64_t id) const { return find(id) != kNowhere; }
-  std::size_t at(std::int64_t id) const;
+  std::optional<std::size_t> look(std::int64_t id) const {
+    const auto place = find(id);
+    return place == kNowhere ? std::nullopt : std::optional<std::size_t>(place);
+  }
+  void expect_soon(std::int64_t id) const { // begins to bring it here
+    if (id >= 0 && static_cast<std::size_t>(id) < dense_.size())
+      core::prefetch(&dense_[static_cast<std::size_t>(id)]);
+  }
+  std::size_t at(std::int64_t id) const { // raises XX001 for one that is not there
+    const auto place = find(id);
+    if (place == kNowhere)
+      refuse(id);
+    return place;
+  }
 
 private:
+  [[noreturn]] static void refuse(std::int64_t id);
   static constexpr std::uint32_t kNowhere = UINT32_MAX;
   std::uint32_t find(std::int64_t id) const {
     if (id >= 0 && static_cast<std::size_t>(id) < dense_.size())
@@ -55,7 +94,7 @@ private:
     const auto place = sparse_.find(id);
     return place == sparse_.end() ? kNowhere : place->second;
   }
-  std::vector<std::uint32_t> dense_;
+  core::LargeArray<std::uint32_t> dense_;
   std::unordered_map<std::int64_t, std::uint32_t> sparse_;
 };
 
@@ -69,6 +108,8 @@ public:
   };
 
   explicit History(const Types &types) : types_(types) {}
+  History(const History &) = delete; // evidence points into it
+  History &operator=(const History &) = delete;
 
   // Everything there is. `reblocked`: types whose blocked values are looked up anew.
   void read_everything(const std::vector<std::string> &reblocked);
@@ -88,18 +129,29 @@ public:
   bool knows(std::int64_t id) const { return by_id_.contains(id); }
   const Known &at(std::int64_t id) const { return identifiers[by_id_.at(id)]; }
   std::size_t index(std::int64_t id) const { return by_id_.at(id); }
+  Places places() && { return std::move(by_id_); } // of the identifiers, for after the history
 
-  std::vector<Known> identifiers;
-  std::vector<Evidence> evidence; // in order of decision
+  core::LargeArray<Known> identifiers;
+  core::LargeArray<Evidence> evidence; // in order of decision
 
 private:
+  void expect_identifiers(std::size_t about);
+  void scan_identifiers(const pg::Moment &moment);
+  void scan_evidence(const pg::Moment &moment);
   void add_identifiers(const pg::Rows &rows);
+  void add_identifier(std::int64_t id, std::int64_t profile_id, core::Timestamp first_seen_at,
+                      std::uint32_t type, SetAside left_out);
   void add_evidence(const pg::Rows &rows);
+  Ids keep(Ids ids);
+  std::string_view keep_rule(std::string_view rule);
+  void sort_evidence();
+  void block_anew(const std::vector<std::string> &types);
   void add_decisions(const pg::Rows &rows);
   void find_blocked(const std::vector<std::int64_t> &ids, const std::vector<std::string> &values);
   void set_aside();
   void start(core::IdentityFold &fold) const;
-  void judge(core::IdentityFold &fold, std::size_t index, std::vector<core::IdentityFold::Carried> &eligible,
+  void look_ahead(const core::IdentityFold &fold, std::size_t place) const;
+  void judge(core::IdentityFold &fold, std::size_t index, std::vector<core::IdentityFold::Carried> &room,
              Outcome &outcome) const;
   bool is_whole(const Evidence &one) const;
   void apply_stored(core::IdentityFold &fold, const Evidence &one) const;
@@ -108,6 +160,8 @@ private:
 
   const Types &types_;
   Places by_id_;
+  IdLists ids_;
+  std::set<std::string, std::less<>> rules_; // that evidence met
   std::vector<Decision> allowed_, forbidden_, removed_;
   std::set<std::int64_t> set_aside_; // by people
   bool whole_ = false;               // everything was read

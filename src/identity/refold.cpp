@@ -161,7 +161,8 @@ void Refold::log_moves(Journal &journal, std::int64_t decision, Timestamp at,
                        (judged.rule.empty() ? "" : ": " + judged.rule) +
                        (reason.empty() ? "" : "; " + reason);
     journal.change(decision, judged.refused.empty() ? "linked" : "refused",
-                   outcome_.people[history_->index(one.identifiers.front())], 0, at, one.identifiers, about);
+                   outcome_.people[history_->index(one.identifiers.front())], 0, at,
+                   {one.identifiers.begin(), one.identifiers.end()}, about);
   }
 }
 

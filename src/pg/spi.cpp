@@ -16,6 +16,19 @@ Session::~Session() {
     SPI_finish();
 }
 
+OwnNames::OwnNames()
+    : exceptions_(std::uncaught_exceptions()), guc_level_(call([] {
+        const int level = NewGUCNestLevel();
+        set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
+                          true, 0, false);
+        return level;
+      })) {}
+
+OwnNames::~OwnNames() {
+  if (std::uncaught_exceptions() == exceptions_)
+    AtEOXact_GUC(true, guc_level_);
+}
+
 Params &Params::add(Oid type, Datum value, bool is_null) {
   types_.push_back(type);
   values_.push_back(value);

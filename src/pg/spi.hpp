@@ -27,6 +27,19 @@ private:
   int exceptions_;
 };
 
+// While this lives, names are looked up as in functions with SET search_path = pg_catalog, pg_temp: for one
+// that is called too often to carry that itself. After an exception, abort puts the search_path back.
+class OwnNames {
+public:
+  OwnNames();
+  ~OwnNames();
+  OwnNames(const OwnNames &) = delete;
+  OwnNames &operator=(const OwnNames &) = delete;
+
+private:
+  int exceptions_, guc_level_;
+};
+
 // The parameters of one execution, in order. Arrays are copied into the current (SPI) memory context.
 class Params {
 public:

@@ -156,6 +156,25 @@ TEST(IdentityFold, EqualsTheSlowWay) {
   }
 }
 
+TEST(IdentityFold, ManyTypesKeepTheirOwnLimits) {
+  TypeRule unique;
+  unique.unique = true;
+  const std::vector<TypeRule> rules(100, unique);
+  for (std::uint32_t other = 1; other < 100; ++other) {
+    IdentityFold fold(rules);
+    const std::uint32_t types[] = {0, other, 0};
+    for (std::int64_t id = 0; id < 3; ++id)
+      fold.hold(fold.add(id), id, types[id], 0);
+    const std::vector<IdentityFold::Carried> joins{{0, 0, 0}, {1, 1, other}},
+        clashes{{1, 1, other}, {2, 2, 0}};
+    EXPECT_TRUE(fold.decide(joins, 0, false).empty()) << other;
+    const auto verdict = fold.decide(clashes, 0, false);
+    ASSERT_EQ(verdict.size(), 1u) << other;
+    EXPECT_EQ(verdict[0].rule, Rule::unique);
+    EXPECT_EQ(verdict[0].type, 0u);
+  }
+}
+
 TEST(IdentityFold, AWindowEndsExactly) {
   TypeRule rule;
   rule.max_values = 1;
