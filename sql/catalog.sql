@@ -12,10 +12,13 @@ WHERE relnamespace = 'cdp'::regnamespace AND relkind IN ('r', 'v', 'p', 'm', 'S'
   AND NOT EXISTS (SELECT FROM pg_depend AS d WHERE d.objid = c.oid AND d.deptype = 'i') ORDER BY 1;
 
 -- Every function pins search_path; a procedure that commits cannot, create_segment keeps its caller's for the rule,
--- and fold_people becomes part of its caller's query (its function pins it where it reads).
+-- fold_people becomes part of its caller's query (its function pins it where it reads), and what an aggregate calls for
+-- each row, in C, would pay for it each time.
 SELECT p.oid::regprocedure::text AS search_path_not_pinned FROM pg_proc AS p
 WHERE pronamespace IN ('cdp'::regnamespace, 'cdp_internal'::regnamespace)
-  AND NOT coalesce('search_path=pg_catalog, pg_temp' = ANY (proconfig), false) AND prokind <> 'a' ORDER BY 1;
+  AND NOT coalesce('search_path=pg_catalog, pg_temp' = ANY (proconfig), false) AND prokind <> 'a'
+  AND NOT EXISTS (SELECT FROM pg_aggregate AS a, pg_language AS l WHERE p.oid IN (a.aggtransfn, a.aggfinalfn) AND l.oid = p.prolang AND l.lanname = 'c')
+ORDER BY 1;
 
 -- What PUBLIC can execute: pure functions.
 SELECT p.oid::regprocedure::text AS public_can_execute FROM pg_proc AS p

@@ -74,4 +74,6 @@ END $$;
 GRANT USAGE ON SCHEMA cdp TO PUBLIC;
 GRANT EXECUTE ON FUNCTION cdp.normalize_email, cdp.normalize_phone, cdp.normalize_text, cdp.normalize_casefold,
   cdp.normalize_name, cdp.normalize_address, cdp.normalize_uuid, cdp.normalize_sha256, cdp.hash_email,
-  cdp.normalizer_version, cdp.is_junk, cdp.junk_values, cdp_internal.normalize, cdp_internal.junk_list TO PUBLIC;
+  cdp.normalizer_version, cdp.is_junk, cdp.junk_values, cdp_internal.normalize, cdp_internal.junk_list,
+  cdp.sequence, cdp.sequence_by, cdp.sequence_count, cdp.sequence_count_by, cdp.last_sequence, cdp.last_sequence_by,
+  cdp.funnel, cdp.funnel_by, cdp.first, cdp.last, cdp.longest_gap, cdp.most_frequent, cdp.bucket TO PUBLIC;

@@ -1,0 +1,184 @@
+#include "sequence.hpp"
+
+#include <algorithm>
+#include <tuple>
+
+namespace cdp::core {
+
+namespace {
+
+// All that happened at one instant; nothing tells which came first.
+struct Instant {
+  Timestamp at;
+  std::uint64_t steps;
+};
+
+using Instants = std::vector<Instant>;
+// For each instant, the latest start of a part of a match that ends there. The latest is enough: what is
+// asked later of a start is only that it is not too long ago, or not before some instant.
+using Starts = std::vector<Timestamp>;
+
+constexpr Timestamp kNever = kMinusInfinity;
+
+// kInfinity as a span is no limit.
+Timestamp later(Timestamp at, Timestamp span) {
+  Timestamp sum;
+  return span == kInfinity || __builtin_add_overflow(at, span, &sum) ? kInfinity : sum;
+}
+
+Timestamp earlier(Timestamp at, Timestamp span) {
+  Timestamp difference;
+  return span == kInfinity || __builtin_sub_overflow(at, span, &difference) ? kMinusInfinity : difference;
+}
+
+Starts first_starts(const Instants &instants, std::uint64_t step) {
+  Starts starts(instants.size(), kNever);
+  for (std::size_t i = 0; i < instants.size(); ++i)
+    if (instants[i].steps & step)
+      starts[i] = instants[i].at;
+  return starts;
+}
+
+// Starts never fall from one instant to a later one. So the latest instant at which the step before may have
+// been is the best, and if it is too early, so are all others.
+Starts next_starts(const Instants &instants, const Starts &before, const Sequence::Step &step) {
+  Starts starts(instants.size(), kNever);
+  std::size_t arrived = 0;
+  Timestamp from = kNever, start = kNever, disturbed = kMinusInfinity;
+  for (std::size_t i = 0; i < instants.size(); ++i) {
+    const auto at = instants[i].at;
+    if (i > 0 && instants[i - 1].steps & step.absent)
+      disturbed = instants[i - 1].at;
+    for (; arrived < i && instants[arrived].at <= earlier(at, step.after); ++arrived)
+      if (before[arrived] != kNever) {
+        from = instants[arrived].at;
+        start = before[arrived];
+      }
+    if (instants[i].steps & step.step && start != kNever &&
+        from >= std::max(disturbed, earlier(at, step.within)))
+      starts[i] = start;
+  }
+  return starts;
+}
+
+void drop_preceded(const Instants &instants, const Sequence::Absence &absence, Starts &starts) {
+  Timestamp seen = kNever;
+  for (std::size_t i = 0; i < instants.size(); ++i) {
+    if (seen != kNever && seen >= earlier(instants[i].at, absence.within))
+      starts[i] = kNever;
+    if (instants[i].steps & absence.step)
+      seen = instants[i].at;
+  }
+}
+
+void drop_followed(const Instants &instants, const Sequence::Absence &absence, Starts &starts) {
+  Timestamp seen = kNever;
+  for (std::size_t i = instants.size(); i-- > 0;) {
+    if (seen != kNever && seen <= later(instants[i].at, absence.within))
+      starts[i] = kNever;
+    if (instants[i].steps & absence.step)
+      seen = instants[i].at;
+  }
+}
+
+// For each instant, the latest start of a whole match that ends there.
+Starts match_starts(const Sequence &sequence, const Instants &instants) {
+  auto starts = first_starts(instants, sequence.steps.front().step);
+  for (const auto &absence : sequence.before)
+    drop_preceded(instants, absence, starts);
+  for (std::size_t i = 1; i < sequence.steps.size(); ++i)
+    starts = next_starts(instants, starts, sequence.steps[i]);
+  for (const auto &absence : sequence.behind)
+    drop_followed(instants, absence, starts);
+  for (std::size_t i = 0; i < instants.size(); ++i)
+    if (starts[i] < earlier(instants[i].at, sequence.all_within))
+      starts[i] = kNever;
+  return starts;
+}
+
+// Calls use(instants) for each binding.
+template <class F> void each_binding(std::span<const SequenceEvent> events, F &&use) {
+  Instants instants;
+  for (std::size_t i = 0; i < events.size(); ++i) {
+    if (!instants.empty() && instants.back().at == events[i].at)
+      instants.back().steps |= events[i].steps;
+    else
+      instants.push_back({events[i].at, events[i].steps});
+    if (i + 1 == events.size() || events[i + 1].binding != events[i].binding) {
+      use(instants);
+      instants.clear();
+    }
+  }
+}
+
+} // namespace
+
+void sort_events(std::span<SequenceEvent> events) {
+  std::sort(events.begin(), events.end(), [](const SequenceEvent &a, const SequenceEvent &b) {
+    return std::tie(a.binding, a.at) < std::tie(b.binding, b.at);
+  });
+}
+
+std::uint64_t Sequence::steps_used() const {
+  std::uint64_t used = 0;
+  for (const auto &step : steps)
+    used |= step.step | step.absent;
+  for (const auto *absences : {&before, &behind})
+    for (const auto &absence : *absences)
+      used |= absence.step;
+  return used;
+}
+
+bool Sequence::matches(std::span<const SequenceEvent> events) const {
+  return last(events).has_value();
+}
+
+std::int64_t Sequence::count(std::span<const SequenceEvent> events) const {
+  std::int64_t found = 0;
+  each_binding(events, [&](const Instants &instants) {
+    const auto starts = match_starts(*this, instants);
+    Timestamp end = kNever;
+    for (std::size_t i = 0; i < instants.size(); ++i)
+      if (starts[i] > end) { // taking what ends first leaves the most room
+        end = instants[i].at;
+        ++found;
+      }
+  });
+  return found;
+}
+
+std::optional<Timestamp> Sequence::last(std::span<const SequenceEvent> events) const {
+  std::optional<Timestamp> latest;
+  each_binding(events, [&](const Instants &instants) {
+    const auto starts = match_starts(*this, instants);
+    for (std::size_t i = instants.size(); i-- > 0;)
+      if (starts[i] != kNever) {
+        latest = std::max(latest, std::optional(instants[i].at));
+        return;
+      }
+  });
+  return latest;
+}
+
+int funnel_depth(std::span<const SequenceEvent> events, unsigned step_count, Timestamp within) {
+  unsigned depth = 0;
+  each_binding(events, [&](const Instants &instants) {
+    Starts starts;
+    for (unsigned n = 0; n < step_count; ++n) {
+      const Sequence::Step step{std::uint64_t{1} << n, within, 0, 0};
+      starts = n == 0 ? first_starts(instants, step.step) : next_starts(instants, starts, step);
+      bool reached = false;
+      for (std::size_t i = 0; i < instants.size(); ++i) {
+        if (starts[i] < earlier(instants[i].at, within))
+          starts[i] = kNever;
+        reached |= starts[i] != kNever;
+      }
+      if (!reached)
+        return;
+      depth = std::max(depth, n + 1);
+    }
+  });
+  return static_cast<int>(depth);
+}
+
+} // namespace cdp::core
