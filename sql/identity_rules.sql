@@ -119,4 +119,11 @@ SELECT cdp.remove_identifier('{"email": []}', reason => 'nothing');
 SELECT cdp.remove_identifier('{"emial": "oda@example.com"}', reason => 'a slip');
 SELECT cdp.create_identifier_type('key', max_values => 1, within => '1 month');
 
+-- A counter never joins somebody known to what else a message carries, not even to a device that nobody had.
+SELECT cdp.create_identifier_type('counter', priority => 9, sharing => 'none');
+SELECT count(cdp.track('Seen', anonymous_id => one, user_id => who, identifiers => also))
+FROM (VALUES ('c-1', NULL, '{"counter": "c"}'::jsonb), ('c-1', 'cora', NULL), ('c-2', NULL, '{"counter": "c"}')) AS m (one, who, also);
+SELECT type, value, rule FROM cdp.refusals WHERE type = 'counter' OR value = 'c-2';
+SELECT type, value, identifier_id = profile_id AS alone FROM cdp.identifiers WHERE value LIKE 'c-_' OR value IN ('c', 'cora') ORDER BY 1, 2;
+
 SELECT * FROM cdp.verify();

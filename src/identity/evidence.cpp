@@ -1,5 +1,7 @@
 #include "identity/evidence.hpp"
 
+#include <algorithm>
+
 #include "pg/spi.hpp"
 
 namespace cdp::identity {
@@ -67,10 +69,8 @@ void Journal::add_evidence(const collect::Candidate &candidate, std::int64_t dec
   to.sources.push_back(candidate.source_id);
   to.at.push_back(candidate.received_at);
   to.messages.push_back(candidate.message.message_id);
-  for (auto id : identifiers) {
-    to.members.push_back(id);
-    to.member_decisions.push_back(decision);
-  }
+  for (auto id : identifiers)
+    to.members.emplace_back(id, decision);
 }
 
 void Journal::refuse(const Refused &refused, const collect::Candidate &candidate, std::int64_t decision) {
@@ -111,13 +111,11 @@ void Journal::store() {
 void Journal::store_evidence() {
   static pg::Statement insert(
       "WITH members AS (INSERT INTO cdp.evidence_members (identifier_id, decision_seq) "
-      "SELECT * FROM unnest($9, $10)) "
+      "SELECT unnest($9), unnest($10)) "
       "INSERT INTO cdp.evidence (decision_seq, identifiers, refused, rule, is_explicit, source_id, "
       "linked_at, "
-      "message_id) SELECT n.seq, n.identifiers::pg_catalog.int8[], n.refused::pg_catalog.int8[], n.rule, "
-      "n.explicit = 1, n.source, n.at, n.message "
-      "FROM unnest($1, $2, $3, $4, $5, $6, $7, $8) "
-      "AS n (seq, identifiers, refused, rule, explicit, source, at, message)");
+      "message_id) SELECT unnest($1), unnest($2)::pg_catalog.int8[], unnest($3)::pg_catalog.int8[], "
+      "unnest($4), unnest($5) = 1, unnest($6), unnest($7), unnest($8)");
   const auto &from = evidence_;
   pg::Params params;
   params.bigints(from.decisions)
@@ -125,7 +123,13 @@ void Journal::store_evidence() {
       .optional_texts(from.refused)
       .optional_texts(from.rules);
   params.integers(from.is_explicit).integers(from.sources).timestamps(from.at).texts(from.messages);
-  params.bigints(from.members).bigints(from.member_decisions);
+  std::sort(evidence_.members.begin(), evidence_.members.end()); // as in their index: neighbours share a page
+  std::vector<std::int64_t> members, decisions;
+  for (const auto &[identifier, decision] : from.members) {
+    members.push_back(identifier);
+    decisions.push_back(decision);
+  }
+  params.bigints(members).bigints(decisions);
   insert.run(params);
 }
 
@@ -133,10 +137,8 @@ void Journal::store_refusals() {
   static pg::Statement insert(
       "INSERT INTO cdp.refusals (decision_seq, type, value, rule, reason, identifier_id, conflicts, "
       "source_id, "
-      "message_id, refused_at) SELECT n.seq, n.type, n.value, n.rule, n.reason, nullif(n.identifier, 0), "
-      "n.conflicts::pg_catalog.int8[], n.source, n.message, n.at "
-      "FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) "
-      "AS n (seq, type, value, rule, reason, identifier, conflicts, source, message, at)");
+      "message_id, refused_at) SELECT unnest($1), unnest($2), unnest($3), unnest($4), unnest($5), "
+      "nullif(unnest($6), 0), unnest($7)::pg_catalog.int8[], unnest($8), unnest($9), unnest($10)");
   const auto &from = refusals_;
   pg::Params params;
   params.bigints(from.decisions).texts(from.types).texts(from.values).texts(from.rules).texts(from.reasons);
@@ -146,12 +148,11 @@ void Journal::store_refusals() {
 }
 
 void Journal::store_changes() {
-  static pg::Statement insert("INSERT INTO cdp.identity_changes (decision_seq, change, profile_id, "
-                              "from_profile_id, identifiers, reason, "
-                              "effective_at) SELECT n.seq, n.change, n.profile, nullif(n.origin, 0), "
-                              "n.identifiers::pg_catalog.int8[], "
-                              "n.reason, n.at FROM unnest($1, $2, $3, $4, $5, $6, $7) "
-                              "AS n (seq, change, profile, origin, identifiers, reason, at)");
+  static pg::Statement insert(
+      "INSERT INTO cdp.identity_changes (decision_seq, change, profile_id, "
+      "from_profile_id, identifiers, reason, "
+      "effective_at) SELECT unnest($1), unnest($2), unnest($3), nullif(unnest($4), 0), "
+      "unnest($5)::pg_catalog.int8[], unnest($6), unnest($7)");
   const auto &from = changes_;
   pg::Params params;
   params.bigints(from.decisions).texts(from.changes).bigints(from.profiles).bigints(from.from);

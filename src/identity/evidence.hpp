@@ -62,7 +62,7 @@ private:
     std::vector<std::optional<std::string>> refused, rules;
     std::vector<std::int32_t> sources, is_explicit;
     std::vector<Timestamp> at;
-    std::vector<std::int64_t> members, member_decisions;
+    std::vector<std::pair<std::int64_t, std::int64_t>> members; // identifier and decision
   } evidence_;
   struct {
     std::vector<std::int64_t> decisions, identifiers;

@@ -16,6 +16,15 @@ std::string refusal_text(const std::vector<Refused> &refused) {
   return text;
 }
 
+// What is before the value holds no zero byte, and no value does.
+std::string key_of(std::string_view type, std::string_view value, std::string_view region = {}) {
+  std::string key;
+  key.reserve(type.size() + value.size() + region.size() + 2);
+  key.append(type).push_back('\0');
+  key.append(region).push_back('\0');
+  return key.append(value);
+}
+
 } // namespace
 
 void Identities::read(std::vector<Candidate> &candidates) {
@@ -32,11 +41,14 @@ void Identities::read(std::vector<Candidate> &candidates) {
     if (candidate.fate != collect::Fate::open)
       continue;
     auto &carried = carried_[i];
-    for (const auto &raw : candidate.message.identifiers) {
-      auto index = intern(raw, candidate, carried);
-      if (index && std::find(carried.identifiers.begin(), carried.identifiers.end(), *index) ==
-                       carried.identifiers.end())
-        carried.identifiers.push_back(*index);
+    const auto &raws = candidate.message.identifiers;
+    for (std::size_t own = 0; own < raws.size(); ++own) {
+      const auto index = intern(raws[own], candidate, carried);
+      if (!index)
+        continue;
+      carried.spelt.emplace_back(own, *index);
+      if (auto &known = carried.identifiers; std::find(known.begin(), known.end(), *index) == known.end())
+        known.push_back(*index);
     }
     if (carried.identifiers.empty()) {
       candidate.quarantine({"no_identifier", "no usable identifier is left", refusal_text(carried.refused),
@@ -53,7 +65,7 @@ const core::NormalizeResult &Identities::normalize(const core::RawIdentifier &ra
                                                    const Candidate &candidate) {
   const auto &type = types_.at(raw.type);
   const auto &region = candidate.message.region.empty() ? type.default_region : candidate.message.region;
-  auto [entry, is_new] = normalized_.try_emplace({raw.type, raw.value, region});
+  auto [entry, is_new] = normalized_.try_emplace(key_of(raw.type, raw.value, region));
   if (is_new)
     entry->second = core::normalize(type.normalizer, raw.value, region);
   return entry->second;
@@ -95,7 +107,7 @@ std::optional<std::size_t> Identities::intern(const core::RawIdentifier &raw, co
     return std::nullopt;
   }
   const auto &value = std::get<core::Normalized>(result).value;
-  auto [place, fresh] = by_value_.try_emplace({raw.type, value}, identifiers_.size());
+  auto [place, fresh] = by_value_.try_emplace(key_of(raw.type, value), identifiers_.size());
   if (!fresh)
     return place->second;
   auto blocked = blocked_reason(raw.type, type, value);
@@ -114,17 +126,13 @@ std::optional<std::size_t> Identities::intern(const core::RawIdentifier &raw, co
   return place->second;
 }
 
-void Identities::note_first_sight(const Candidate &candidate) {
-  for (const auto &raw : candidate.message.identifiers) {
-    const auto *normal = std::get_if<core::Normalized>(&normalize(raw, candidate));
-    if (!normal)
+void Identities::note_first_sight(const Candidate &candidate, const Carried &carried) {
+  for (const auto &[own, index] : carried.spelt) {
+    auto &identifier = identifiers_[index];
+    if (!identifier.raw.empty())
       continue;
-    const auto place = by_value_.find({raw.type, normal->value});
-    if (place == by_value_.end() || !identifiers_[place->second].raw.empty())
-      continue;
-    auto &identifier = identifiers_[place->second];
-    identifier.raw = raw.value;
-    if (const auto &type = types_.at(raw.type); type.normalizer == core::Normalizer::phone)
+    identifier.raw = candidate.message.identifiers[own].value;
+    if (const auto &type = types_.at(identifier.type); type.normalizer == core::Normalizer::phone)
       identifier.raw_region =
           candidate.message.region.empty() ? type.default_region : candidate.message.region;
     identifier.first_seen_at = candidate.received_at;
@@ -164,6 +172,29 @@ void store_moves(const std::vector<std::pair<std::int64_t, std::int64_t>> &moves
   update.run(params);
 }
 
+// A nobody has done nothing that a segment could ask for, so they may be with whom they joined from the
+// start; all that happened to somebody is in the moves.
+void Identities::store_newcomers() const {
+  std::vector<std::int64_t> ids, people;
+  for (const auto &one : identifiers_) {
+    if (one.expected == 0)
+      continue;
+    auto person = one.id;
+    for (auto next = added_.find(person); next != added_.end(); next = added_.find(person))
+      person = next->second;
+    if (person == one.expected)
+      continue;
+    ids.push_back(one.id);
+    people.push_back(person);
+  }
+  if (ids.empty())
+    return;
+  static pg::Statement update("UPDATE cdp.identifiers AS i SET profile_id = n.person FROM unnest($1, $2) "
+                              "AS n (id, person) WHERE i.identifier_id = n.id",
+                              pg::few_keys);
+  update.run(pg::Params().bigints(ids).bigints(people));
+}
+
 std::vector<std::int64_t> Identities::ids_of(const Carried &carried) const {
   std::vector<std::int64_t> ids;
   for (auto index : carried.identifiers)
@@ -198,7 +229,12 @@ Joined Identities::decide(const Candidate &candidate, std::size_t index, std::in
     if (now == node)
       continue;
     const auto from = fold_->key(node), to = fold_->key(now);
-    joined.moves.emplace_back(from, to);
+    if (is_newcomer(from) && !somebody_[node] && !gathered_.contains(from)) {
+      added_.emplace(from, to);
+    } else {
+      joined.moves.emplace_back(from, to);
+      gathered_.insert(to);
+    }
     if (somebody_[node])
       joined.merged.push_back(node);
     journal_.change(decision, somebody_[node] ? "merged" : "added", to, from, candidate.received_at);

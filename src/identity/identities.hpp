@@ -26,6 +26,7 @@ struct Identifier {
   std::string raw, raw_region; // as its first accepted message spelt it
   Timestamp first_seen_at = 0; // when that was received
   std::int64_t id = 0;
+  std::int64_t expected = 0;       // of one that this batch inserts: the person its row was written with
   std::string left_out;            // why it takes part in no link, as a rule of cdp.evidence; else empty
   std::int64_t user_on_device = 0; // of a device shared by policy latest: who was last on it
   std::size_t node = 0;
@@ -34,7 +35,8 @@ struct Identifier {
 // The identifiers of one message, by index into the batch's, by priority.
 struct Carried {
   std::vector<std::size_t> identifiers;
-  std::vector<Refused> refused; // values that cannot be used
+  std::vector<std::pair<std::size_t, std::size_t>> spelt; // which of the message's own is which
+  std::vector<Refused> refused;                           // values that cannot be used
 };
 
 // What one message does to the people it names.
@@ -81,6 +83,10 @@ public:
   std::int64_t current(std::int64_t profile_id) { return fold_->key(fold_->find(node_of(profile_id))); }
   std::int64_t profile_id(std::size_t node) const { return fold_->key(node); }
 
+  // Gives new identifiers to the person they were first joined to, where another one was expected. Comes
+  // before all moves.
+  void store_newcomers() const;
+
   // Writes the evidence, the refusals and what happened to people.
   void store(const std::vector<Candidate> &candidates, const std::vector<std::int64_t> &decisions);
 
@@ -89,11 +95,17 @@ private:
   void find_pattern_blocked(const std::vector<Candidate> &candidates);
   std::optional<std::size_t> intern(const core::RawIdentifier &raw, const Candidate &candidate,
                                     Carried &carried);
-  void note_first_sight(const Candidate &candidate);
+  void note_first_sight(const Candidate &candidate, const Carried &carried);
   void find_existing(std::vector<std::size_t> &missing);
   void insert_missing(const std::vector<std::size_t> &missing);
+  void find_lost(const std::vector<std::size_t> &wanted, const std::vector<std::int64_t> &drawn);
+  void expect_people(const std::vector<Candidate> &candidates);
+  std::int64_t expect_person(const Carried &carried, std::set<std::int64_t> &known) const;
+  bool is_newcomer(std::int64_t id) const;
   void lock_people(const LockProfiles &lock);
-  std::vector<std::int64_t> read_people();
+  void note_stored(std::size_t index, const pg::Rows &rows, std::size_t row, int column);
+  std::vector<std::int64_t> people_now() const;
+  void read_people();
   std::size_t node_of(std::int64_t profile_id);
 
   // protect.cpp: what the rules need to know before messages are decided.
@@ -104,6 +116,8 @@ private:
   std::vector<std::int64_t> ids_of(const Carried &carried) const;
   std::vector<core::IdentityFold::Carried> eligible(const Carried &carried) const;
   void read_cuts(const std::set<std::pair<std::int64_t, std::int64_t>> &pairs);
+  std::vector<std::int64_t>
+  people_to_read(const std::vector<std::vector<core::IdentityFold::Carried>> &joins) const;
   void read_values(const std::vector<std::int64_t> &people);
   void read_forbidden(const std::vector<std::int64_t> &people);
   std::vector<LeftOut> judge(const Candidate &candidate, std::size_t index,
@@ -119,8 +133,8 @@ private:
 
   Types types_;
   std::vector<Identifier> identifiers_;
-  std::map<std::pair<std::string, std::string>, std::size_t> by_value_;
-  std::map<std::tuple<std::string, std::string, std::string>, core::NormalizeResult> normalized_;
+  std::unordered_map<std::string, std::size_t> by_value_;             // by type and value, see key_of
+  std::unordered_map<std::string, core::NormalizeResult> normalized_; // by type, region and value as it came
   std::set<std::pair<std::string, std::string>> pattern_blocked_;
   std::vector<Carried> carried_;                           // a candidate each
   std::unordered_map<std::int64_t, std::size_t> by_id_;    // identifier id -> index
@@ -131,7 +145,9 @@ private:
   std::vector<bool> somebody_; // a node: had a profile before the batch, or a message in it
   std::map<std::vector<std::int64_t>, std::vector<LeftOut>> kept_; // what was carried together before
   Journal journal_;
-  std::map<std::int64_t, std::int64_t> users_; // devices whose last user changes
+  std::map<std::int64_t, std::int64_t> users_;           // devices whose last user changes
+  std::unordered_map<std::int64_t, std::int64_t> added_; // new identifiers that joined somebody as nobody yet
+  std::set<std::int64_t> gathered_;                      // people whom moves have given identifiers
 };
 
 // Gives the identifiers of one profile to another, for many at once. No profile may be both `from` and `to`.

@@ -52,11 +52,12 @@ CREATE TABLE cdp.identifiers (
   raw_value     text,
   raw_region    text,
   left_out      text CHECK (left_out IN ('removed', 'blocked')),
-  user_on_device_id bigint,
-  UNIQUE (type, value)
+  user_on_device_id bigint
 );
-CREATE INDEX identifiers_profile ON cdp.identifiers (profile_id, type, first_seen_at);
-CREATE INDEX identifiers_value ON cdp.identifiers (value text_pattern_ops);
+-- By byte, so that it finds how a value begins, too: cdp.find_profiles.
+CREATE UNIQUE INDEX identifiers_type_value_key ON cdp.identifiers (type, value text_pattern_ops);
+-- Indexes whose keys never repeat look for repeats in vain whenever a page is full.
+CREATE INDEX identifiers_profile ON cdp.identifiers (profile_id, type, first_seen_at) WITH (deduplicate_items = off);
 COMMENT ON TABLE cdp.identifiers IS
   'Every identifier ever seen, with a permanent id; profile_id is the smallest identifier_id of the person';
 COMMENT ON COLUMN cdp.identifiers.value IS 'Normalised value, see cdp.normalize_identifier';
@@ -139,8 +140,9 @@ CREATE TABLE cdp.identity_changes (
   effective_at    timestamptz NOT NULL,
   recorded_at     timestamptz NOT NULL DEFAULT pg_catalog.now()
 );
-CREATE INDEX identity_changes_profile ON cdp.identity_changes (profile_id, change_id);
-CREATE INDEX identity_changes_from ON cdp.identity_changes (from_profile_id, change_id) WHERE from_profile_id IS NOT NULL;
+CREATE INDEX identity_changes_profile ON cdp.identity_changes (profile_id, change_id) WITH (deduplicate_items = off);
+CREATE INDEX identity_changes_from ON cdp.identity_changes (from_profile_id, change_id) WITH (deduplicate_items = off)
+  WHERE from_profile_id IS NOT NULL;
 COMMENT ON TABLE cdp.identity_changes IS 'What happened to people, and never changes afterwards; read cdp.identity_log';
 COMMENT ON COLUMN cdp.identity_changes.from_profile_id IS 'Whose the identifiers were before';
 COMMENT ON COLUMN cdp.identity_changes.identifiers IS

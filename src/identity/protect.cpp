@@ -27,6 +27,13 @@ std::string sentence(const LeftOut &left_out) {
   return left_out.rule == "blocked" ? "its value is blocked" : "a person took it out of who is who";
 }
 
+// Under the locks of the batch, so that a decision about its people is seen.
+bool any_cuts() {
+  static pg::Statement any("SELECT EXISTS (SELECT FROM cdp.identity_decisions WHERE kind = 'remove_link' "
+                           "AND revoked_at IS NULL)");
+  return any.run().boolean(0, 1);
+}
+
 } // namespace
 
 std::vector<FoldCarried> Identities::eligible(const Carried &carried) const {
@@ -112,37 +119,66 @@ void Identities::read_kept(const std::vector<Candidate> &candidates) {
 
 // People that a message may join, and everything in the way of it.
 void Identities::read_protection(const std::vector<Candidate> &candidates) {
-  std::set<std::int64_t> people;
+  std::vector<std::vector<FoldCarried>> joins;
   std::set<std::pair<std::int64_t, std::int64_t>> pairs;
+  std::optional<bool> cuts;
   for (std::size_t i = 0; i < candidates.size(); ++i) {
     if (candidates[i].fate != collect::Fate::accepted || carried_[i].identifiers.size() < 2)
       continue;
     const auto ids = ids_of(carried_[i]);
     if (kept_.contains(ids) && !must_decide(candidates[i], i))
       continue;
-    for (std::size_t a = 0; a < ids.size(); ++a)
+    if (!cuts)
+      cuts = any_cuts();
+    for (std::size_t a = 0; *cuts && a < ids.size(); ++a)
       for (std::size_t b = a + 1; b < ids.size(); ++b)
         pairs.insert(std::minmax(ids[a], ids[b]));
-    const auto carried = eligible(carried_[i]);
-    const bool one = std::all_of(carried.begin(), carried.end(),
-                                 [&](const auto &other) { return other.node == carried.front().node; });
-    for (const auto &each : carried)
-      if (auto stored = profile_.find(each.id); !one && stored != profile_.end())
-        people.insert(stored->second);
+    auto carried = eligible(carried_[i]);
+    if (std::any_of(carried.begin(), carried.end(),
+                    [&](const auto &other) { return other.node != carried.front().node; }))
+      joins.push_back(std::move(carried));
   }
   if (!pairs.empty())
     read_cuts(pairs);
+  const auto people = people_to_read(joins);
   if (people.empty())
     return;
-  read_values({people.begin(), people.end()});
-  read_forbidden({people.begin(), people.end()});
+  read_values(people);
+  read_forbidden(people);
+}
+
+// Of people whom the batch may join, but those who meet only devices that nobody had and that join anybody
+// alone: these bring no values, and whether the person is known matters only to a device that never joins
+// one.
+std::vector<std::int64_t>
+Identities::people_to_read(const std::vector<std::vector<FoldCarried>> &joins) const {
+  core::UnionFind together;
+  for (std::size_t node = 0; node < nodes(); ++node)
+    together.add(static_cast<std::int64_t>(node));
+  for (const auto &join : joins)
+    for (const auto &one : join)
+      together.unite(together.find(join.front().node), together.find(one.node));
+  std::unordered_map<std::size_t, std::set<std::int64_t>> met; // stored people, by root
+  std::set<std::size_t> judged;
+  for (const auto &join : joins)
+    for (const auto &one : join) {
+      const auto root = together.find(one.node);
+      const auto &rule = fold_->rule(one.type);
+      const auto stored = profile_.find(one.id);
+      const bool is_new = stored == profile_.end();
+      if (!is_new)
+        met[root].insert(stored->second);
+      if (met[root].size() > 1 || rule.sharing == core::Sharing::none ||
+          (is_new && (rule.limited() || rule.sharing == core::Sharing::personal)))
+        judged.insert(root);
+    }
+  std::set<std::int64_t> people;
+  for (auto root : judged)
+    people.merge(met[root]);
+  return {people.begin(), people.end()};
 }
 
 void Identities::read_cuts(const std::set<std::pair<std::int64_t, std::int64_t>> &pairs) {
-  static pg::Statement any("SELECT EXISTS (SELECT FROM cdp.identity_decisions WHERE kind = 'remove_link' "
-                           "AND revoked_at IS NULL)");
-  if (!any.run().boolean(0, 1))
-    return;
   std::vector<std::int64_t> ones, others;
   for (const auto &[one, other] : pairs) {
     ones.push_back(one);
@@ -159,35 +195,47 @@ void Identities::read_cuts(const std::set<std::pair<std::int64_t, std::int64_t>>
 }
 
 // A person's identifiers, as far as rules ask for them: all of a few; of many, no more of a type than its
-// limit.
+// limit. The batch's own, which are written with the person expected, are not theirs yet.
 void Identities::read_values(const std::vector<std::int64_t> &people) {
   static pg::Statement few(
-      "SELECT p.id, v.identifier_id, v.type, v.first_seen_at FROM unnest($1) AS p (id) CROSS JOIN LATERAL "
-      "(SELECT i.identifier_id, i.type, i.first_seen_at FROM cdp.identifiers AS i WHERE i.profile_id = p.id "
-      "LIMIT $2) AS v",
+      "SELECT p.id, v.identifier_id, v.type, v.first_seen_at FROM unnest($1, $2) AS p (id, new) "
+      "CROSS JOIN LATERAL (SELECT i.identifier_id, i.type, i.first_seen_at FROM cdp.identifiers AS i "
+      "WHERE i.profile_id = p.id LIMIT p.new + $3) AS v",
       pg::few_keys);
   static pg::Statement many(
-      "SELECT p.id, v.identifier_id, t.type, v.first_seen_at FROM unnest($1) AS p (id) "
-      "CROSS JOIN unnest($2, $3) AS t (type, most) CROSS JOIN LATERAL "
+      "SELECT p.id, v.identifier_id, t.type, v.first_seen_at FROM unnest($1, $2) AS p (id, new) "
+      "CROSS JOIN unnest($3, $4) AS t (type, most) CROSS JOIN LATERAL "
       "(SELECT i.identifier_id, i.first_seen_at FROM cdp.identifiers AS i WHERE i.profile_id = p.id "
-      "AND i.type = t.type ORDER BY i.first_seen_at DESC LIMIT t.most) AS v",
+      "AND i.type = t.type ORDER BY i.first_seen_at DESC LIMIT p.new + t.most) AS v",
       pg::few_keys);
+  std::unordered_map<std::int64_t, std::int32_t> expected;
+  for (const auto &one : identifiers_)
+    if (one.expected != 0)
+      ++expected[one.expected];
+  const auto numbers = [&](const std::vector<std::int64_t> &of) {
+    std::vector<std::int32_t> found;
+    for (auto person : of)
+      found.push_back(expected[person]);
+    return found;
+  };
   const auto hold = [&](const pg::Rows &rows, std::size_t i) {
     const auto type = types_.find(rows.text(i, 3));
     if (type != types_.end())
       fold_->hold(node_of(rows.bigint(i, 1)), rows.bigint(i, 2), type->second.index, rows.timestamp(i, 4));
   };
-  auto rows = few.run(pg::Params().bigints(people).integer(kFew + 1));
-  std::map<std::int64_t, std::int32_t> numbers;
+  auto rows = few.run(pg::Params().bigints(people).integers(numbers(people)).integer(kFew + 1));
+  std::map<std::int64_t, std::vector<std::size_t>> stored;
   for (std::size_t i = 0; i < rows.size(); ++i)
-    ++numbers[rows.bigint(i, 1)];
-  for (std::size_t i = 0; i < rows.size(); ++i)
-    if (numbers[rows.bigint(i, 1)] <= kFew)
-      hold(rows, i);
+    if (!is_newcomer(rows.bigint(i, 2)))
+      stored[rows.bigint(i, 1)].push_back(i);
   std::vector<std::int64_t> large;
-  for (const auto &[person, number] : numbers)
-    if (number > kFew)
+  for (const auto &[person, places] : stored) {
+    if (places.size() > kFew)
       large.push_back(person);
+    else
+      for (auto i : places)
+        hold(rows, i);
+  }
   if (large.empty())
     return;
   std::vector<std::string> names;
@@ -197,9 +245,16 @@ void Identities::read_values(const std::vector<std::int64_t> &people) {
       names.push_back(name);
       most.push_back(std::max(type.rule.most(), 1));
     }
-  auto more = many.run(pg::Params().bigints(large).texts(names).integers(most));
-  for (std::size_t i = 0; i < more.size(); ++i)
-    hold(more, i);
+  auto more = many.run(pg::Params().bigints(large).integers(numbers(large)).texts(names).integers(most));
+  std::map<std::pair<std::int64_t, std::string>, std::int32_t> taken;
+  for (std::size_t i = 0; i < more.size(); ++i) {
+    if (is_newcomer(more.bigint(i, 2)))
+      continue;
+    const auto type = more.text(i, 3);
+    const auto limit = std::max(types_.at(type).rule.most(), 1);
+    if (++taken[{more.bigint(i, 1), type}] <= limit)
+      hold(more, i);
+  }
 }
 
 void Identities::read_forbidden(const std::vector<std::int64_t> &people) {

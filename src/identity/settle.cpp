@@ -9,6 +9,11 @@ namespace {
 
 using Order = std::vector<std::size_t>;
 
+// An identifier as stored, and whoever is on it when it is a device.
+constexpr char kStored[] = "i.identifier_id, i.profile_id, i.left_out, i.user_on_device_id, "
+                           "CASE WHEN i.user_on_device_id IS NOT NULL THEN (SELECT u.profile_id FROM "
+                           "cdp.identifiers AS u WHERE u.identifier_id = i.user_on_device_id) END ";
+
 // Permanent ids for newcomers, in the order in which the messages named them.
 void draw_ids(const Order &missing, std::vector<Identifier> &identifiers) {
   static pg::Statement draw("SELECT pg_catalog.nextval('cdp.identifiers_identifier_id_seq') "
@@ -26,10 +31,10 @@ pg::Rows select_identifiers(const Order &which, const std::vector<Identifier> &i
     values.push_back(identifiers[index].value);
     places.push_back(static_cast<std::int32_t>(index));
   }
-  static pg::Statement select("SELECT w.place, i.identifier_id, i.profile_id "
-                              "FROM unnest($1, $2, $3) AS w (type, value, place) "
-                              "JOIN cdp.identifiers AS i USING (type, value)",
-                              pg::few_keys);
+  static const std::string sql =
+      std::string("SELECT w.place, ") + kStored +
+      "FROM unnest($1, $2, $3) AS w (type, value, place) JOIN cdp.identifiers AS i USING (type, value)";
+  static pg::Statement select(sql.c_str(), pg::few_keys);
   pg::Params params;
   params.texts(types).texts(values).integers(places);
   return select.run(params);
@@ -63,7 +68,7 @@ void Identities::settle(const std::vector<Candidate> &candidates, const LockProf
   for (std::size_t i = 0; i < candidates.size(); ++i) {
     if (candidates[i].fate != collect::Fate::accepted)
       continue;
-    note_first_sight(candidates[i]);
+    note_first_sight(candidates[i], carried_[i]);
     for (auto index : carried_[i].identifiers)
       if (!taken[index]) {
         taken[index] = true;
@@ -73,18 +78,23 @@ void Identities::settle(const std::vector<Candidate> &candidates, const LockProf
   if (needed.empty())
     return;
   find_existing(needed); // leaves those that nobody has yet
-  insert_missing(needed);
+  if (!needed.empty()) {
+    draw_ids(needed, identifiers_);
+    expect_people(candidates);
+    insert_missing(needed);
+  }
   lock_people(lock);
   prepare(candidates);
 }
 
 void Identities::lock_people(const LockProfiles &lock) {
-  auto people = read_people();
+  auto people = people_now();
   // A merge that commits while we wait may give an id out of order: let all locks go and take the whole set
   // anew.
   while (!people.empty() && !pg::try_in_subtransaction([&] {
     const bool complete = lock_whole(people, lock, stored_people_);
-    auto now = read_people();
+    read_people();
+    auto now = people_now();
     const bool stable = complete && std::includes(people.begin(), people.end(), now.begin(), now.end());
     people = std::move(now);
     return stable;
@@ -96,56 +106,107 @@ void Identities::find_existing(Order &missing) {
   auto rows = select_identifiers(missing, identifiers_);
   for (std::size_t i = 0; i < rows.size(); ++i) {
     const auto index = static_cast<std::size_t>(rows.integer(i, 1));
-    identifiers_[index].id = rows.bigint(i, 2);
-    by_id_[identifiers_[index].id] = index;
-    profile_[identifiers_[index].id] = rows.bigint(i, 3);
+    by_id_[rows.bigint(i, 2)] = index;
+    note_stored(index, rows, i, 2);
   }
   std::erase_if(missing, [&](std::size_t index) { return identifiers_[index].id != 0; });
 }
 
+// Most newcomers end up with the person of the first message that names them. Their rows are written with
+// that person, as nobody sees them before we commit; those for whom it comes out otherwise are written again.
+void Identities::expect_people(const std::vector<Candidate> &candidates) {
+  std::set<std::int64_t> known; // people with an identifier that says who they are, as far as the batch shows
+  for (std::size_t i = 0; i < candidates.size(); ++i) {
+    if (candidates[i].fate != collect::Fate::accepted)
+      continue;
+    const auto person = expect_person(carried_[i], known);
+    for (auto index : carried_[i].identifiers)
+      if (auto &one = identifiers_[index]; one.expected == 0 && !profile_.contains(one.id))
+        one.expected = person;
+  }
+}
+
+// That of the first identifier that has one, but for devices of somebody else who is known.
+std::int64_t Identities::expect_person(const Carried &carried, std::set<std::int64_t> &known) const {
+  const auto is_personal = [&](std::size_t index) {
+    return types_.at(identifiers_[index].type).rule.sharing == core::Sharing::personal;
+  };
+  const auto &all = carried.identifiers;
+  const bool personal = std::any_of(all.begin(), all.end(), is_personal);
+  std::int64_t person = 0, smallest = 0;
+  for (auto index : all) {
+    const auto &one = identifiers_[index];
+    const auto stored = profile_.find(one.id);
+    const auto its = stored != profile_.end() ? stored->second : one.expected;
+    if (its == 0 && (smallest == 0 || one.id < smallest))
+      smallest = one.id;
+    if (person == 0 && (is_personal(index) || !personal || !known.contains(its)))
+      person = its;
+  }
+  if (person == 0)
+    person = smallest;
+  if (personal)
+    known.insert(person);
+  return person;
+}
+
+bool Identities::is_newcomer(std::int64_t id) const {
+  const auto known = by_id_.find(id);
+  return known != by_id_.end() && identifiers_[known->second].expected != 0;
+}
+
 void Identities::insert_missing(const Order &missing) {
-  if (missing.empty())
-    return;
-  draw_ids(missing, identifiers_);
   Order sorted = missing; // two callers that insert the same values wait for each other in one direction only
   std::sort(sorted.begin(), sorted.end(), [&](std::size_t a, std::size_t b) {
     return std::tie(identifiers_[a].type, identifiers_[a].value) <
            std::tie(identifiers_[b].type, identifiers_[b].value);
   });
-  std::vector<std::int64_t> ids;
+  std::vector<std::int64_t> ids, people;
   std::vector<std::string> types, values;
   std::vector<std::optional<std::string>> raws, regions;
   std::vector<Timestamp> seen;
-  std::unordered_map<std::int64_t, std::size_t> waiting;
   for (auto index : sorted) {
     const auto &identifier = identifiers_[index];
     ids.push_back(identifier.id);
+    people.push_back(identifier.expected);
     types.push_back(identifier.type);
     values.push_back(identifier.value);
     raws.push_back(identifier.raw == identifier.value ? std::nullopt : std::optional(identifier.raw));
     regions.push_back(!raws.back() || identifier.raw_region.empty() ? std::nullopt
                                                                     : std::optional(identifier.raw_region));
     seen.push_back(identifier.first_seen_at);
-    waiting.emplace(identifier.id, index);
   }
   static pg::Statement insert(
       "INSERT INTO cdp.identifiers (identifier_id, type, profile_id, value, raw_value, "
-      "raw_region, first_seen_at) SELECT n.id, n.type, n.id, n.value, n.raw, n.region, n.seen "
-      "FROM unnest($1, $2, $3, $4, $5, $6) AS n (id, type, value, raw, region, seen) "
-      "ON CONFLICT DO NOTHING RETURNING identifier_id");
+      "raw_region, first_seen_at) SELECT unnest($1), unnest($2), unnest($7), unnest($3), unnest($4), "
+      "unnest($5), "
+      "unnest($6) ON CONFLICT (type, value) DO NOTHING");
   pg::Params params;
-  params.bigints(ids).texts(types).texts(values).optional_texts(raws).optional_texts(regions).timestamps(
-      seen);
-  auto rows = insert.run(params);
+  params.bigints(ids)
+      .texts(types)
+      .texts(values)
+      .optional_texts(raws)
+      .optional_texts(regions)
+      .timestamps(seen)
+      .bigints(people);
+  if (insert.run(params).size() < ids.size())
+    find_lost(sorted, ids);
+}
+
+// Somebody else inserted some of these while we looked: theirs count.
+void Identities::find_lost(const Order &wanted, const std::vector<std::int64_t> &drawn) {
+  static pg::Statement ours("SELECT identifier_id FROM cdp.identifiers WHERE identifier_id = ANY ($1)",
+                            pg::few_keys);
+  auto rows = ours.run(pg::Params().bigints(drawn));
+  std::set<std::int64_t> inserted;
   for (std::size_t i = 0; i < rows.size(); ++i)
-    waiting.erase(rows.bigint(i, 1));
-  Order lost; // somebody else inserted these while we looked
-  for (const auto &[id, index] : waiting) {
-    identifiers_[index].id = 0;
-    lost.push_back(index);
-  }
-  if (lost.empty())
-    return;
+    inserted.insert(rows.bigint(i, 1));
+  Order lost;
+  for (auto index : wanted)
+    if (auto &one = identifiers_[index]; !inserted.contains(one.id)) {
+      one.id = one.expected = 0;
+      lost.push_back(index);
+    }
   find_existing(lost);
   if (!lost.empty())
     throw Error(ERRCODE_T_R_SERIALIZATION_FAILURE, "an identifier was removed while it was being read",
@@ -169,30 +230,41 @@ std::int64_t find_person(const Candidate &candidate) {
   return one.front().fate == collect::Fate::open ? identities.look_up(0) : 0;
 }
 
-// Where the batch's identifiers are now, and whoever is on their devices.
-std::vector<std::int64_t> Identities::read_people() {
-  static pg::Statement select(
-      "SELECT i.identifier_id, i.profile_id, i.left_out, i.user_on_device_id, "
-      "CASE WHEN i.user_on_device_id IS NOT NULL THEN (SELECT u.profile_id FROM cdp.identifiers AS u "
-      "WHERE u.identifier_id = i.user_on_device_id) END "
-      "FROM cdp.identifiers AS i WHERE i.identifier_id = ANY ($1)",
-      pg::few_keys);
+void Identities::note_stored(std::size_t index, const pg::Rows &rows, std::size_t row, int column) {
+  auto &identifier = identifiers_[index];
+  identifier.id = rows.bigint(row, column);
+  profile_[identifier.id] = rows.bigint(row, column + 1);
+  identifier.left_out = rows.is_null(row, column + 2)             ? ""
+                        : rows.text(row, column + 2) == "removed" ? "removed_identifier"
+                                                                  : "blocked";
+  identifier.user_on_device = rows.is_null(row, column + 3) ? 0 : rows.bigint(row, column + 3);
+  if (identifier.user_on_device != 0)
+    profile_[identifier.user_on_device] = rows.bigint(row, column + 4);
+}
+
+// Whose the batch's identifiers are, and whoever is on their devices, as read last.
+std::vector<std::int64_t> Identities::people_now() const {
+  std::vector<std::int64_t> people;
+  for (const auto &[id, index] : by_id_) {
+    people.push_back(profile_.at(id));
+    if (auto user = identifiers_[index].user_on_device; user != 0)
+      people.push_back(profile_.at(user));
+  }
+  std::sort(people.begin(), people.end());
+  people.erase(std::unique(people.begin(), people.end()), people.end());
+  return people;
+}
+
+void Identities::read_people() {
+  static const std::string sql =
+      std::string("SELECT ") + kStored + "FROM cdp.identifiers AS i WHERE i.identifier_id = ANY ($1)";
+  static pg::Statement select(sql.c_str(), pg::few_keys);
   std::vector<std::int64_t> ids;
   for (const auto &[id, index] : by_id_)
     ids.push_back(id);
-  std::set<std::int64_t> people;
   auto rows = select.run(pg::Params().bigints(ids));
-  for (std::size_t i = 0; i < rows.size(); ++i) {
-    auto &identifier = identifiers_[by_id_.at(rows.bigint(i, 1))];
-    people.insert(profile_[identifier.id] = rows.bigint(i, 2));
-    identifier.left_out = rows.is_null(i, 3)             ? ""
-                          : rows.text(i, 3) == "removed" ? "removed_identifier"
-                                                         : "blocked";
-    identifier.user_on_device = rows.is_null(i, 4) ? 0 : rows.bigint(i, 4);
-    if (identifier.user_on_device != 0)
-      people.insert(profile_[identifier.user_on_device] = rows.bigint(i, 5));
-  }
-  return {people.begin(), people.end()};
+  for (std::size_t i = 0; i < rows.size(); ++i)
+    note_stored(by_id_.at(rows.bigint(i, 1)), rows, i, 1);
 }
 
 } // namespace cdp::identity

@@ -60,12 +60,9 @@ void store_events(const std::vector<Candidate> &candidates, const std::vector<st
   static pg::Statement insert(
       "INSERT INTO cdp.event_records (event_id, identifier_id, source_id, type, event, "
       "occurred_at, received_at, message_id, properties, context, extra, carried) "
-      "SELECT n.id, n.identifier, n.source, n.type, n.event, n.occurred, n.received, n.message, "
-      "n.properties, "
-      "n.context, n.extra, n.carried::pg_catalog.int8[] "
-      "FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) AS n (id, identifier, source, type, "
-      "event, "
-      "occurred, received, message, properties, context, extra, carried)");
+      "SELECT unnest($1), unnest($2), unnest($3), unnest($4), unnest($5), unnest($6), unnest($7), "
+      "unnest($8), "
+      "unnest($9), unnest($10), unnest($11), unnest($12)::pg_catalog.int8[]");
   pg::Params params;
   params.bigints(ids).bigints(identifiers).integers(sources).texts(types).optional_texts(events);
   params.timestamps(occurred).timestamps(received).texts(messages);
@@ -117,6 +114,7 @@ public:
 
   // Stores who is who, wave by wave, and evaluates the segments as each person went along.
   void store() {
+    identities_.store_newcomers();
     if (!evaluation_.any()) {
       std::vector<std::pair<std::int64_t, std::int64_t>> moves;
       for (const auto &wave : waves_)

@@ -71,9 +71,9 @@ LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp AS $$
     SELECT i.profile_id, i.type, i.value, 1 AS rank
     FROM cdp.identifiers AS i JOIN wanted AS w USING (type, value)
     UNION ALL
-    (SELECT i.profile_id, i.type, i.value, 2
-     FROM cdp.identifiers AS i
-     -- A prefix as a range: a parameter can use the index this way, LIKE and ^@ cannot.
+    (SELECT i.profile_id, type, i.value, 2
+     FROM cdp.identifier_types AS t JOIN cdp.identifiers AS i USING (type)
+     -- A prefix as a range: a parameter can use the index of types and values this way, LIKE and ^@ cannot.
      WHERE i.value ~>=~ query AND i.value ~<~ (query || chr(1114111)) AND query <> ''
      ORDER BY i.value LIMIT most)
   ), best AS (

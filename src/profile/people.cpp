@@ -155,8 +155,8 @@ void People::insert_new(const pg_uuid_t &secret) {
   }
   static pg::Statement insert(
       "INSERT INTO cdp.profiles (profile_id, public_id, traits, trait_origins, last_seen_at) "
-      "SELECT n.id, n.public_id, n.traits::pg_catalog.jsonb, n.origins::pg_catalog.jsonb, n.seen "
-      "FROM unnest($1, $2, $3, $4, $5) AS n (id, public_id, traits, origins, seen)");
+      "SELECT unnest($1), unnest($2), unnest($3)::pg_catalog.jsonb, unnest($4)::pg_catalog.jsonb, "
+      "unnest($5)");
   pg::Params params;
   params.bigints(ids).uuids(public_ids).texts(traits).texts(origins).timestamps(seen);
   insert.run(params);
@@ -223,11 +223,9 @@ void store_assertions(const std::vector<collect::Candidate> &candidates,
   static pg::Statement insert(
       "INSERT INTO cdp.assertions (decision_seq, identifier_id, source_id, type, group_id, "
       "asserted_at, received_at, message_id, traits, context, extra, carried) "
-      "SELECT n.seq, n.identifier, n.source, n.type, n.group_id, n.asserted, n.received, n.message, "
-      "n.traits, "
-      "n.context, n.extra, n.carried::pg_catalog.int8[] "
-      "FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) AS n (seq, identifier, source, type, "
-      "group_id, asserted, received, message, traits, context, extra, carried)");
+      "SELECT unnest($1), unnest($2), unnest($3), unnest($4), unnest($5), unnest($6), unnest($7), "
+      "unnest($8), "
+      "unnest($9), unnest($10), unnest($11), unnest($12)::pg_catalog.int8[]");
   pg::Params params;
   params.bigints(seqs).bigints(identifiers).integers(sources).texts(types).optional_texts(groups);
   params.timestamps(asserted)
