@@ -32,17 +32,22 @@ Traits::Traits(std::string_view traits, std::string_view origins) {
       found->second.value = each.value();
 }
 
-void Traits::offer(const std::string &raw_key, Golden golden) {
+bool Traits::offer(const std::string &raw_key, Golden golden) {
   auto [place, is_new] = golden_.try_emplace(raw_key, golden);
   auto &current = place->second;
-  if (!is_new && std::tie(golden.asserted_at, golden.decision_seq) >=
-                     std::tie(current.asserted_at, current.decision_seq))
-    current = std::move(golden);
+  if (is_new)
+    return current.value != "null";
+  if (std::tie(golden.asserted_at, golden.decision_seq) < std::tie(current.asserted_at, current.decision_seq))
+    return false;
+  std::swap(current, golden);
+  return current.value != golden.value;
 }
 
-void Traits::assert_all(std::string_view traits, Timestamp asserted_at, std::int64_t decision_seq) {
+bool Traits::assert_all(std::string_view traits, Timestamp asserted_at, std::int64_t decision_seq) {
+  bool changed = false;
   for (json::Cursor each(traits); each.next();)
-    offer(std::string(each.raw_key()), {std::string(each.value()), asserted_at, decision_seq});
+    changed |= offer(std::string(each.raw_key()), {std::string(each.value()), asserted_at, decision_seq});
+  return changed;
 }
 
 void Traits::absorb(const Traits &other) {

@@ -19,7 +19,8 @@ public:
   Traits(std::string_view traits, std::string_view origins);
 
   /// One message's traits (a JSON object). The newest asserted_at wins a trait, then the latest decision.
-  void assert_all(std::string_view traits, Timestamp asserted_at, std::int64_t decision_seq);
+  /// True: a golden value is another now.
+  bool assert_all(std::string_view traits, Timestamp asserted_at, std::int64_t decision_seq);
 
   /// What was asserted about somebody who turned out to be the same person.
   void absorb(const Traits &other);
@@ -36,7 +37,7 @@ private:
     Timestamp asserted_at;
     std::int64_t decision_seq;
   };
-  void offer(const std::string &raw_key, Golden golden);
+  bool offer(const std::string &raw_key, Golden golden);
 
   std::map<std::string, Golden> golden_; // by the key as JSON string, quotes included
 };

@@ -331,8 +331,10 @@ Rule compile_rule(const std::string &text, const std::optional<std::string> &per
                    "A key names what a membership is for; put times into the rule.");
   }
   Rule result;
-  result.comparisons = rule::find_comparisons(expression, source, time_zone);
+  result.comparisons = rule::find_comparisons(expression.having, source, time_zone);
   result.conditions = rule::find_conditions(expression, source);
+  result.relevance = rule::find_relevance(expression);
+  result.decomposition = rule::decompose(expression, source, time_zone);
   result.having = rule::to_sql(expression.having);
   result.key = expression.per ? rule::to_sql(expression.per) : "";
   result.uses_source =

@@ -38,12 +38,71 @@ struct Condition {
   std::vector<Evidence> evidence;
 };
 
+// Events between these bounds only: `occurred_at op bound`, where the bound moves with the clock.
+struct Window {
+  std::string op;                 // < <= = >= >
+  bool fixed = false;             // the bound is always `distance` microseconds from the clock
+  std::int64_t distance = 0;      // of a fixed bound
+  std::string bound;              // of any other: SQL text, $1 is the instant
+  std::vector<std::string> zones; // time zones it depends on
+  bool wide = false;              // it may jump far from where these zones do
+  bool operator==(const Window &) const = default;
+};
+
+// What an aggregate wants to know of an event, whatever the person and the clock. In these texts $1 to $8 are
+// the event columns, in their order.
+struct Input {
+  std::vector<std::string> events; // only events of these names; empty: of any
+  std::string condition;           // and only where this holds; empty: everywhere
+  std::string value;               // empty: that it happened
+  std::string value_type;
+  std::string key;       // what the membership is for, as text; empty: no key
+  bool portable = false; // the same whoever runs it, under whatever settings
+  bool operator==(const Input &) const = default;
+};
+
+// count, count_value, count_distinct, sum, average, minimum, maximum, any, all, first_time, last_time
+struct Aggregate {
+  std::string function;
+  std::string type; // of the result
+  Input input;
+  std::vector<Window> windows;
+};
+
+// A comparison outside of aggregates that the passing of time can turn.
+struct Turn {
+  std::vector<std::string> inputs;
+  std::vector<std::string> tests, zones;
+  bool wide = false;
+  std::vector<std::int64_t> offsets;
+  bool still = false; // no aggregate in it
+};
+
+// A rule whose every aggregate is understood. In its texts $1 is the instant, $2 profile_id, $3 traits, $4
+// and on the aggregates.
+struct Decomposition {
+  std::string having;
+  std::vector<std::string> conditions;          // those of its AND that look at aggregates alone
+  bool uses_person = false, uses_clock = false; // outside of aggregates
+  std::vector<Aggregate> aggregates;
+  std::vector<Turn> turns;
+};
+
+// What can change the answer, besides time.
+struct Relevance {
+  bool any_event = true;
+  std::vector<std::string> events; // else only these
+  bool traits = true;
+};
+
 struct Rule {
   std::string having; // boolean, over a group of e
   std::string key;    // the per expression; empty: one membership a person
   bool uses_source = false;
   std::vector<Comparison> comparisons;
   std::vector<Condition> conditions;
+  Relevance relevance;
+  std::optional<Decomposition> decomposition; // none: only PostgreSQL as a whole can judge it
 };
 
 // Compiles under the settings in force (see AsOwner). Errors point at the character of the text.

@@ -359,6 +359,17 @@ void check_node(Node *node, const Literals &literals, const Source &source) {
 
 } // namespace
 
+bool is_portable(Node *node) {
+  if (!node)
+    return true;
+  for (Oid function : functions_in(node))
+    if (function >= FirstNormalObjectId ||
+        call([&] { return func_volatile(function); }) != PROVOLATILE_IMMUTABLE)
+      return false;
+  const auto parts = children(node);
+  return std::all_of(parts.begin(), parts.end(), is_portable);
+}
+
 std::string builtin_name(Oid function) {
   if (function >= FirstNormalObjectId ||
       call([&] { return get_func_namespace(function); }) != PG_CATALOG_NAMESPACE)

@@ -62,7 +62,8 @@ Node *test(Node *node, BoolTestType type) {
 
 class Finder {
 public:
-  Finder(const Source &source, const std::string &time_zone) : source_(source), time_zone_(time_zone) {}
+  Finder(const Source &source, const std::string &time_zone, Spelling spelling)
+      : source_(source), time_zone_(time_zone), spell_(spelling) {}
 
   std::vector<Comparison> found;
 
@@ -219,35 +220,38 @@ private:
     made.zones.push_back(time_zone_);
     made.wide = motion.shifts > 1 || (motion.shifts > 0 && motion.truncates);
     if (auto closed = solve(op, left, right, time_zone_)) {
-      made.inputs = {to_sql(closed->stands)};
+      made.inputs = {spell_(closed->stands)};
       made.offsets = closed->offsets;
     } else {
       Inputs inputs;
       const std::vector<Node *> sides = {inputs.replace(left), inputs.replace(right)};
       for (Node *input : inputs.found())
-        made.inputs.push_back(to_sql(input));
+        made.inputs.push_back(spell_(input));
       made.tests = tests_of(node, op, sides[0], sides[1]);
     }
     found.push_back(std::move(made));
     return true;
   }
 
-  static Level level_of(Node *node, bool in_aggregate) {
-    const bool events = has_param(node, 1, kEventColumns, true);
-    if (in_aggregate)
-      return events ? Level::event : Level::person;
-    return events || has_aggregate(node) ? Level::group : Level::person;
+  static bool looks_at_events(Node *node) {
+    return has_param(node, 1, kEventColumns, true) || has_param(node, kFirstInput, INT32_MAX, true) ||
+           has_aggregate(node);
   }
 
-  static std::string guard_of(const std::vector<Node *> &guards, Level level, bool in_aggregate) {
+  static Level level_of(Node *node, bool in_aggregate) {
+    if (!looks_at_events(node))
+      return Level::person;
+    return in_aggregate ? Level::event : Level::group;
+  }
+
+  std::string guard_of(const std::vector<Node *> &guards, Level level, bool in_aggregate) const {
     std::string text;
     for (Node *guard : guards) {
-      const bool beyond_person = has_aggregate(guard) || has_param(guard, 1, kEventColumns, true);
-      if (level == Level::person && beyond_person)
+      if (level == Level::person && looks_at_events(guard))
         continue;
       if (in_aggregate && has_aggregate(guard))
         continue;
-      text += (text.empty() ? "(" : " AND (") + to_sql(guard) + ")";
+      text += (text.empty() ? "(" : " AND (") + spell_(guard) + ")";
     }
     return text.empty() ? "true" : text;
   }
@@ -281,15 +285,15 @@ private:
 
   const Source &source_;
   const std::string &time_zone_;
+  const Spelling spell_;
 };
 
 } // namespace
 
-std::vector<Comparison> find_comparisons(const Expression &expression, const Source &source,
-                                         const std::string &time_zone) {
-  Finder finder(source, time_zone);
-  if (expression.having)
-    finder.walk(expression.having, false, {});
+std::vector<Comparison> find_comparisons(Node *having, const Source &source, const std::string &time_zone,
+                                         Spelling spelling) {
+  Finder finder(source, time_zone, spelling);
+  finder.walk(having, false, {});
   return std::move(finder.found);
 }
 

@@ -25,6 +25,15 @@ private:
   const Source &source_;
 };
 
+// `clock op stands + offset`.
+struct Fixed {
+  std::string op;
+  Node *stands;
+  std::int64_t offset;
+};
+std::optional<Fixed> fix(const std::string &op, Node *left, Node *right, const std::string &time_zone);
+std::string turned(const std::string &op); // as seen from the other side
+
 // A comparison that turns at a fixed distance from something that stands still.
 struct Closed {
   Node *stands;

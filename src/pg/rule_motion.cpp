@@ -228,14 +228,7 @@ std::int64_t shift_of(Node *node, bool utc) {
   return name == "timestamptz_pl_interval" ? base + by : base - by;
 }
 
-// The instants, from the still side, at which `clock op still + offset` may change.
-Closed turn(const std::string &op, Node *stands, std::int64_t offset) {
-  if (op == "<" || op == ">=")
-    return {stands, {offset}};
-  if (op == "<=" || op == ">")
-    return {stands, {offset + 1}};
-  return {stands, {offset, offset + 1}};
-}
+} // namespace
 
 std::string turned(const std::string &op) {
   static const std::map<std::string, std::string> kTurned = {
@@ -244,18 +237,27 @@ std::string turned(const std::string &op) {
   return found == kTurned.end() ? op : found->second;
 }
 
-} // namespace
-
 std::optional<Closed> solve(const std::string &op, Node *left, Node *right, const std::string &time_zone) {
+  const auto fixed = fix(op, left, right, time_zone);
+  if (!fixed)
+    return std::nullopt;
+  if (fixed->op == "<" || fixed->op == ">=")
+    return Closed{fixed->stands, {fixed->offset}};
+  if (fixed->op == "<=" || fixed->op == ">")
+    return Closed{fixed->stands, {fixed->offset + 1}};
+  return Closed{fixed->stands, {fixed->offset, fixed->offset + 1}};
+}
+
+std::optional<Fixed> fix(const std::string &op, Node *left, Node *right, const std::string &time_zone) {
   if (!has_clock(left, false))
-    return has_clock(right, false) ? solve(turned(op), right, left, time_zone) : std::nullopt;
+    return has_clock(right, false) ? fix(turned(op), right, left, time_zone) : std::nullopt;
   if (has_clock(right, false))
     return std::nullopt;
   const bool utc = is_utc(time_zone);
   const auto type = [](Node *node) { return call([&] { return exprType(node); }); };
   if (type(left) == TIMESTAMPTZOID && type(right) == TIMESTAMPTZOID) {
     const auto shift = shift_of(left, utc); // now + shift op still
-    return shift == kNever ? std::nullopt : std::optional(turn(op, right, -shift));
+    return shift == kNever ? std::nullopt : std::optional(Fixed{op, right, -shift});
   }
   if (type(left) != INTERVALOID || !IsA(left, OpExpr))
     return std::nullopt;
@@ -273,7 +275,7 @@ std::optional<Closed> solve(const std::string &op, Node *left, Node *right, cons
   if (shift == kNever)
     return std::nullopt;
   // now + shift - x op span, or x - (now + shift) op span
-  return forward ? turn(op, second, span - shift) : turn(turned(op), first, -span - shift);
+  return forward ? Fixed{op, second, span - shift} : Fixed{turned(op), first, -span - shift};
 }
 
 namespace {

@@ -21,7 +21,8 @@ namespace {
 
 constexpr Timestamp kDay = core::kMicrosPerDay;
 constexpr Timestamp kQuarter = kDay / 96;
-constexpr Timestamp kAround = 5 * kDay; // clamped months and skipped days reach less far
+constexpr Timestamp kAround = 5 * kDay;            // clamped months and skipped days reach less far
+constexpr Timestamp kEndOfTime = 2'921'575 * kDay; // year 9999
 constexpr Timestamp kUnixEpoch = -30 * 365 * kDay - 7 * kDay; // 1970-01-01, seen from 2000-01-01
 
 Timestamp floor_to(Timestamp at, Timestamp unit) {
@@ -49,6 +50,21 @@ bool transition_between(pg_tz *zone, Timestamp low, Timestamp high) {
 }
 
 } // namespace
+
+void add_turn(Timestamp stands, std::int64_t offset, Timestamp from, Timestamp until,
+              std::vector<Timestamp> &turns) {
+  Timestamp at;
+  if (!__builtin_add_overflow(stands, offset, &at) && at > from && at < std::min(until, kEndOfTime))
+    turns.push_back(at);
+}
+
+bool clock_jumps(const std::vector<std::string> &zones, Timestamp low, Timestamp high) {
+  for (const auto &name : zones)
+    if (pg_tz *zone = call([&] { return pg_tzset(name.c_str()); });
+        zone && transition_between(zone, low, high))
+      return true;
+  return false;
+}
 
 struct Search::Compiled {
   MemoryContext memory = nullptr;
@@ -125,7 +141,6 @@ Timestamp Search::turn_between(Timestamp low, Timestamp high, int truth_low) {
 void Search::run(const std::vector<Oid> &types, const std::vector<Datum> &inputs,
                  const std::vector<bool> &nulls, Timestamp from, Timestamp until,
                  std::vector<Timestamp> &turns) {
-  static const Timestamp kEndOfTime = 2'921'575 * kDay; // year 9999
   compile(types);
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     compiled_->params->params[i + 1].value = inputs[i];

@@ -37,4 +37,12 @@ private:
   Compiled *compiled_ = nullptr;
 };
 
+// Adds the instant that lies `offset` from another, if it is strictly between from and until and on the
+// calendar.
+void add_turn(Timestamp stands, std::int64_t offset, Timestamp from, Timestamp until,
+              std::vector<Timestamp> &turns);
+
+// Whether a local clock of these zones jumps between two instants.
+bool clock_jumps(const std::vector<std::string> &zones, Timestamp low, Timestamp high);
+
 } // namespace cdp::pg

@@ -77,6 +77,20 @@ std::string to_test(Node *node) {
   });
 }
 
+std::string to_event_text(Node *node) {
+  return rename(deparse(node), [](int number) { return "$" + std::to_string(number); });
+}
+
+std::string to_group_text(Node *node) {
+  return rename(deparse(node), [](int number) {
+    const int place = number == kInstant     ? 1
+                      : number == kProfileId ? 2
+                      : number == kTraits    ? 3
+                                             : number - kFirstInput + 4;
+    return "$" + std::to_string(place);
+  });
+}
+
 std::string to_display(Node *node) {
   return rename(deparse(node), [](int number) -> std::string {
     switch (number) {

@@ -33,7 +33,9 @@ inline Mutator as_mutator(Node *(*mutator)(Node *, void *)) {
 // Param numbers: 1..8 are the event columns in their order.
 enum ParamNumber {
   kEventColumns = 8,
+  kEvent = 3,
   kSource = 4,
+  kOccurredAt = 5,
   kProfileId = 9,
   kTraits = 10,
   kInstant = 11,
@@ -70,13 +72,21 @@ inline bool is_instant(Node *node) {
 }
 
 void check(Node *node, const Source &source);
+// Made of PostgreSQL's own immutable functions alone.
+bool is_portable(Node *node);
 
 std::string to_sql(Node *node);
 std::string to_test(Node *node); // with $1 for the instant and $2… for the inputs
 std::string to_display(Node *node);
+std::string to_event_text(Node *node); // with $1 to $8 for the event columns
+std::string to_group_text(Node *node); // see Decomposition
 
-std::vector<Comparison> find_comparisons(const Expression &expression, const Source &source,
-                                         const std::string &time_zone);
+using Spelling = std::string (*)(Node *);
+std::vector<Comparison> find_comparisons(Node *having, const Source &source, const std::string &time_zone,
+                                         Spelling spelling = to_sql);
+std::optional<Decomposition> decompose(const Expression &expression, const Source &source,
+                                       const std::string &time_zone);
+Relevance find_relevance(const Expression &expression);
 std::vector<Condition> find_conditions(const Expression &expression, const Source &source);
 
 } // namespace cdp::pg::rule

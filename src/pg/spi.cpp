@@ -101,6 +101,15 @@ Params &Params::texts(std::span<const std::string> values) {
   return add_array(TEXTOID, datums, nullptr, -1, false, TYPALIGN_INT);
 }
 
+Params &Params::byteas(std::span<const std::string> values) {
+  std::vector<Datum> datums;
+  for (const auto &value : values)
+    datums.push_back(call([&] {
+      return PointerGetDatum(cstring_to_text_with_len(value.data(), static_cast<int>(value.size())));
+    }));
+  return add_array(BYTEAOID, datums, nullptr, -1, false, TYPALIGN_INT);
+}
+
 Params &Params::optional_texts(std::span<const std::optional<std::string>> values) {
   std::vector<Datum> datums(values.size());
   auto nulls = std::make_unique<bool[]>(values.size() + 1);
@@ -180,19 +189,22 @@ Oid Rows::type(int column) const {
   return SPI_gettypeid(table_->tupdesc, column);
 }
 
+std::string Rows::bytes(std::size_t row, int column) const {
+  struct Varlena {
+    const char *data;
+    std::size_t size;
+  };
+  auto value = call([&] {
+    struct varlena *plain = PG_DETOAST_DATUM_PACKED(datum(row, column));
+    return Varlena{VARDATA_ANY(plain), static_cast<std::size_t>(VARSIZE_ANY_EXHDR(plain))};
+  });
+  return {value.data, value.size};
+}
+
 std::string Rows::text(std::size_t row, int column) const {
   const Oid type_id = type(column);
-  if (type_id == TEXTOID || type_id == VARCHAROID) {
-    struct Varlena {
-      const char *data;
-      std::size_t size;
-    };
-    auto value = call([&] {
-      struct varlena *plain = PG_DETOAST_DATUM_PACKED(datum(row, column));
-      return Varlena{VARDATA_ANY(plain), static_cast<std::size_t>(VARSIZE_ANY_EXHDR(plain))};
-    });
-    return {value.data, value.size};
-  }
+  if (type_id == TEXTOID || type_id == VARCHAROID)
+    return bytes(row, column);
   char *out = call([&] { return SPI_getvalue(table_->vals[row], table_->tupdesc, column); });
   return out ? std::string(out) : std::string();
 }

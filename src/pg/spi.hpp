@@ -53,6 +53,7 @@ public:
   Params &integers(std::span<const std::int32_t> values);
   Params &timestamps(std::span<const Timestamp> values);
   Params &texts(std::span<const std::string> values);
+  Params &byteas(std::span<const std::string> values);
   Params &optional_texts(std::span<const std::optional<std::string>> values);
   Params &uuids(std::span<const pg_uuid_t> values);
   Params &datum(Oid type, Datum value) { return add(type, value); }
@@ -90,6 +91,7 @@ public:
   Timestamp timestamp(std::size_t row, int column) const;
   std::string text(std::size_t row, int column) const; // any type, by its output function unless text
   std::optional<std::string> optional_text(std::size_t row, int column) const;
+  std::string bytes(std::size_t row, int column) const; // of a bytea
   pg_uuid_t uuid(std::size_t row, int column) const;
   std::vector<std::int64_t> bigints(std::size_t row, int column) const; // a bigint[] without nulls
   Datum datum(std::size_t row, int column) const;                       // lives as long as these rows

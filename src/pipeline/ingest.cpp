@@ -70,6 +70,23 @@ void store_events(const std::vector<Candidate> &candidates, const std::vector<st
   insert.run(params);
 }
 
+void show_events(const std::vector<Candidate> &candidates, const std::vector<std::int64_t> &decisions,
+                 const std::vector<std::int64_t> &owners, segment::Evaluation &evaluation) {
+  std::vector<segment::NewEvent> events;
+  for (std::size_t i = 0; i < candidates.size(); ++i) {
+    const auto &one = candidates[i];
+    if (one.fate == Fate::accepted && collect::is_event(one.message.type))
+      events.push_back({decisions[i], owners[i], one.source_id, one.occurred_at, one.received_at,
+                        std::string(core::to_string(one.message.type)),
+                        one.message.event.empty() ? std::nullopt : std::optional(one.message.event),
+                        one.properties, one.context});
+  }
+  std::int64_t first = INT64_MAX;
+  for (auto decision : decisions)
+    first = decision ? std::min(first, decision) : first;
+  evaluation.add_events(std::move(events), first);
+}
+
 // What can be decided at once. Inside a wave nobody who is already somebody is merged, so that a person's
 // identifiers, as stored, are right for all their steps; a merge starts the next wave of the people in it.
 struct Wave {
@@ -80,6 +97,11 @@ struct Wave {
 // Whose a message is, and which identifier owns it.
 struct Decided {
   std::int64_t profile_id, owner;
+};
+
+// What a message changes about its person, besides its own event.
+struct Change {
+  bool everything, traits;
 };
 
 // Decides message by message, in memory, and keeps each person's steps for the segments.
@@ -98,16 +120,18 @@ public:
       people_.at(identities_.profile_id(joined.joined)).touched = true;
     }
     auto &person = people_.at(profile_id);
+    Change change{!person.stored && !person.touched, false};
     person.touched = true;
     person.last_seen_at = std::max(person.last_seen_at, candidate.received_at);
     if (candidate.message.type == core::MessageType::identify && candidate.traits)
-      person.assert_all(pg::jsonb_text(candidate.traits), candidate.occurred_at, decision);
+      change.traits = person.assert_all(pg::jsonb_text(candidate.traits), candidate.occurred_at, decision);
 
     auto &wave = wave_for(joined);
     wave.moves.insert(wave.moves.end(), joined.moves.begin(), joined.moves.end());
     if (evaluation_.any()) {
       end_merged(joined, decision);
-      add_step(wave, joined.person, person, decision);
+      change.everything = change.everything || !joined.merged.empty();
+      add_step(wave, joined.person, person, decision, change);
     }
     return {profile_id, joined.owner};
   }
@@ -159,14 +183,15 @@ private:
       evaluation_.end(identities_.profile_id(node), into.last_seen_at, decision);
     }
     if (joined.joined != joined.person)
-      add_step(waves_[wave_of_[joined.joined]], joined.joined, into, decision);
+      add_step(waves_[wave_of_[joined.joined]], joined.joined, into, decision, {true, true});
   }
 
-  void add_step(Wave &wave, std::size_t node, profile::Person &person, std::int64_t decision) {
+  void add_step(Wave &wave, std::size_t node, profile::Person &person, std::int64_t decision, Change change) {
     const auto at = person.last_seen_at;
     end_last_step(node, at);
     last_step_[node] = {wave_of_[node], wave.steps.size()};
-    wave.steps.push_back({identities_.profile_id(node), decision, at, core::kInfinity, person.traits()});
+    wave.steps.push_back({identities_.profile_id(node), decision, at, core::kInfinity, person.traits(),
+                          change.everything, change.traits});
   }
 
   identity::Identities &identities_;
@@ -219,6 +244,8 @@ Outcome ingest(const std::vector<collect::Incoming> &lines) {
   identities.store(candidates, decisions);
   store_events(candidates, decisions, owners, carried);
   profile::store_assertions(candidates, decisions, owners, carried);
+  if (evaluation.any())
+    show_events(candidates, decisions, owners, evaluation);
   decider.store();
   people.store(secret);
   evaluation.store();

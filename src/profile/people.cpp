@@ -17,8 +17,8 @@ core::Traits &Person::folded() {
   return *folded_;
 }
 
-void Person::assert_all(std::string_view traits, Timestamp asserted_at, std::int64_t decision_seq) {
-  folded().assert_all(traits, asserted_at, decision_seq);
+bool Person::assert_all(std::string_view traits, Timestamp asserted_at, std::int64_t decision_seq) {
+  return folded().assert_all(traits, asserted_at, decision_seq);
 }
 
 void Person::absorb(Person &other) {

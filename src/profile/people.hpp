@@ -22,7 +22,8 @@ public:
 
   static Person anew(); // with nothing said about them yet, whatever is stored
 
-  void assert_all(std::string_view traits, Timestamp asserted_at, std::int64_t decision_seq);
+  // True: a golden value is another now.
+  bool assert_all(std::string_view traits, Timestamp asserted_at, std::int64_t decision_seq);
   void absorb(Person &other);
   const std::string &traits();
   const std::string &origins();

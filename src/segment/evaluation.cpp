@@ -10,6 +10,7 @@
 #include "segment/judge.hpp"
 #include "segment/store.hpp"
 
+#include "pg/jsonb.hpp"
 #include "pg/spi.hpp"
 
 namespace cdp::segment {
@@ -38,7 +39,11 @@ class Progress {
 public:
   explicit Progress(Judge &judge) : judge_(judge) { found_.segment_id = judge.segment_id(); }
 
-  void evaluate(const std::vector<Step> &steps) {
+  Judge &judge() const { return judge_; }
+
+  // Of people whose histories are there.
+  void evaluate(const std::vector<Step> &steps, const Histories &histories) {
+    histories_ = &histories;
     if (found_.broken)
       return;
     for (std::size_t start = 0; start < steps.size() && !found_.broken; start += kBatch) {
@@ -58,14 +63,16 @@ public:
   Found take() { return std::move(found_); }
 
 private:
-  // What comes later may fail for somebody, and then their last step here stands on: it is judged for all the
-  // future.
+  // Each up to the person's next; the last for all the future: what comes later may fail for somebody, and
+  // then it stands on.
   static std::vector<Step> bounded(std::vector<Step> steps) {
     std::unordered_map<std::int64_t, std::size_t> last;
-    for (std::size_t i = 0; i < steps.size(); ++i)
-      last[steps[i].profile_id] = i;
-    for (auto [profile_id, i] : last)
+    for (std::size_t i = 0; i < steps.size(); ++i) {
+      const auto [before, first] = last.try_emplace(steps[i].profile_id, i);
+      if (!first)
+        steps[std::exchange(before->second, i)].until = steps[i].from;
       steps[i].until = core::kInfinity;
+    }
     return steps;
   }
 
@@ -75,7 +82,7 @@ private:
       some.push_back(steps[i]);
     std::vector<std::vector<Range>> ranges;
     pg::Failure failure;
-    if (pg::subtransaction([&] { ranges = judge_.judge(some); }, failure)) {
+    if (pg::subtransaction([&] { ranges = judge_.judge(some, *histories_); }, failure)) {
       for (std::size_t i = 0; i < some.size(); ++i)
         add(some[i], std::move(ranges[i]));
     } else if (is_general(failure.sqlstate)) {
@@ -119,7 +126,7 @@ private:
         continue;
       step.until = core::kInfinity;
       std::vector<std::vector<Range>> ranges;
-      if (pg::subtransaction([&] { ranges = judge_.judge({step}); }, failure))
+      if (pg::subtransaction([&] { ranges = judge_.judge({step}, *histories_); }, failure))
         add(step, std::move(ranges[0]));
       else
         found_.people[step.profile_id].fail(step.from, failure);
@@ -127,13 +134,37 @@ private:
   }
 
   Judge &judge_;
+  const Histories *histories_ = nullptr;
   Found found_;
 };
+
+void parse_traits(std::vector<Step> &steps) {
+  for (auto &step : steps)
+    step.traits_jsonb = pg::parse_jsonb(step.traits);
+}
+
+std::vector<std::int64_t> people_of(const std::vector<Step> &steps) {
+  std::vector<std::int64_t> people;
+  for (const auto &step : steps)
+    people.push_back(step.profile_id);
+  std::sort(people.begin(), people.end());
+  people.erase(std::unique(people.begin(), people.end()), people.end());
+  return people;
+}
 
 } // namespace
 
 struct Evaluation::State {
+  // What is new with an event: what inputs said, and its name.
+  struct Event {
+    Observed observed;
+    std::optional<std::string> name;
+  };
   std::vector<Progress> segments;
+  std::unordered_map<std::int64_t, Event> events;
+
+  // The steps at which something is new that a segment looks at, a segment each.
+  std::vector<std::vector<Step>> choose(const std::vector<Step> &steps) const;
 };
 
 Evaluation::Evaluation() : state_(std::make_unique<State>()) {
@@ -147,11 +178,51 @@ bool Evaluation::any() const {
   return !state_->segments.empty();
 }
 
-void Evaluation::evaluate(const std::vector<Step> &steps) {
+void Evaluation::add_events(std::vector<NewEvent> events, std::int64_t first) {
+  if (!any())
+    return;
+  static pg::Statement read("SELECT source_id, source FROM cdp.sources");
+  std::unordered_map<std::int32_t, std::string> sources;
+  if (Inputs::current().wants_source()) {
+    auto rows = read.run();
+    for (std::size_t i = 0; i < rows.size(); ++i)
+      sources.emplace(rows.integer(i, 1), rows.text(i, 2));
+  }
+  std::vector<EventFacts> facts;
+  for (auto &one : events)
+    facts.push_back({one.event_id, one.identifier_id, one.occurred_at, one.received_at, one.type,
+                     sources[one.source_id], one.event, one.properties, one.context});
+  auto observed = segment::add_events(facts, first);
+  for (std::size_t i = 0; i < facts.size(); ++i)
+    state_->events[facts[i].event_id] = {std::move(observed[i]), std::move(facts[i].event)};
+}
+
+std::vector<std::vector<Step>> Evaluation::State::choose(const std::vector<Step> &steps) const {
+  std::vector<std::vector<Step>> chosen(segments.size());
+  for (const auto &step : steps) {
+    const auto found = events.find(step.decision_seq);
+    const auto *event = found == events.end() ? nullptr : &found->second;
+    for (std::size_t i = 0; i < segments.size(); ++i)
+      if (segments[i].judge().concerns(step, event ? &event->observed : nullptr,
+                                       event && event->name ? &*event->name : nullptr))
+        chosen[i].push_back(step);
+  }
+  return chosen;
+}
+
+void Evaluation::evaluate(std::vector<Step> steps) {
   if (!any() || steps.empty())
     return;
-  for (auto &segment : state_->segments)
-    segment.evaluate(steps);
+  pg::Session session;
+  parse_traits(steps);
+  const auto chosen = state_->choose(steps);
+  std::vector<Step> by_timeline;
+  for (std::size_t i = 0; i < chosen.size(); ++i)
+    if (state_->segments[i].judge().uses_timelines())
+      by_timeline.insert(by_timeline.end(), chosen[i].begin(), chosen[i].end());
+  const auto histories = read_histories(people_of(by_timeline));
+  for (std::size_t i = 0; i < chosen.size(); ++i)
+    state_->segments[i].evaluate(chosen[i], histories);
 }
 
 void Evaluation::end(std::int64_t profile_id, core::Timestamp at, std::int64_t) {
@@ -197,8 +268,9 @@ void evaluate_everybody(std::int32_t segment_id, Timestamp at) {
     if (steps.empty())
       return warn_of_failures(segment_id);
     last = steps.back().profile_id;
+    parse_traits(steps);
     Progress progress(judge);
-    progress.evaluate(steps);
+    progress.evaluate(steps, judge.uses_timelines() ? read_histories(people_of(steps)) : Histories());
     auto found = progress.take();
     if (found.broken)
       throw Error(found.broken->sqlstate, found.broken->message, found.broken->detail);

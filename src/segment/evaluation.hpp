@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,19 @@ struct Step {
   std::int64_t decision_seq;   // events with event_id <= this are known
   core::Timestamp from, until; // receipt instant of this decision; that of the person's next one, or infinity
   std::string traits;          // golden traits after this decision, JSON text
+  bool everything = true;      // else only this decision's event is new to the person,
+  bool traits_changed = true;  // and traits if this says so
+  void *traits_jsonb = nullptr; // as PostgreSQL has them; set by the evaluation
+};
+
+// The jsonb values live as long as the evaluation's memory context.
+struct NewEvent {
+  std::int64_t event_id, identifier_id;
+  std::int32_t source_id;
+  core::Timestamp occurred_at, received_at;
+  std::string type;
+  std::optional<std::string> event;
+  void *properties, *context;
 };
 
 class Evaluation {
@@ -27,9 +41,12 @@ public:
 
   bool any() const; // are there segments at all
 
+  // Events that were just stored; the first of this transaction's decisions is `first`. Before evaluate().
+  void add_events(std::vector<NewEvent> events, std::int64_t first);
+
   // A wave: each person's identity (cdp.identifiers.profile_id) is now as in these steps, and their events
   // are stored. Steps of one person come in decision order, over all waves, and `from` never goes back.
-  void evaluate(const std::vector<Step> &steps);
+  void evaluate(std::vector<Step> steps);
 
   // The person was merged away: nothing holds from this instant on.
   void end(std::int64_t profile_id, core::Timestamp at, std::int64_t decision_seq);

@@ -1,6 +1,6 @@
 // What SQL calls: creating, dropping, refreshing and explaining segments.
 #include "segment/judge.hpp"
-#include "segment/statements.hpp"
+#include "segment/plan.hpp"
 #include "segment/store.hpp"
 
 #include "pg/function.hpp"
@@ -105,8 +105,11 @@ CDP_FUNCTION(cdp_create_segment) {
     pg::AsOwner owner(settings, pg::Names::as_written);
     compiled = pg::compile_rule(rule, per, settings.time_zone);
   }
-  const auto json = segment::to_json(segment::make_statements(compiled));
-  const auto segment_id = insert_segment(name, rule, per, settings, json);
+  const auto plan = segment::make_plan(compiled);
+  if (plan.decomposition)
+    for (const auto &definition : segment::definitions_of(*plan.decomposition, settings))
+      segment::Inputs::declare(definition);
+  const auto segment_id = insert_segment(name, rule, per, settings, segment::to_json(plan));
   segment::evaluate_everybody(segment_id, GetCurrentTransactionStartTimestamp());
   static pg::Statement view("SELECT cdp_internal.create_segment_view($1)");
   view.run(pg::Params().integer(segment_id));

@@ -12,19 +12,8 @@ namespace {
 
 constexpr std::size_t kMostKeyBytes = 1000; // an index entry must hold it
 
-std::unique_ptr<pg::KeptPlan> plan(const pg::Rows &rows, int column) {
-  auto sql = rows.text(0, column);
+std::unique_ptr<pg::KeptPlan> kept_plan(std::string sql) {
   return sql.empty() ? nullptr : std::make_unique<pg::KeptPlan>(std::move(sql));
-}
-
-std::vector<std::string> texts(const std::string &joined) {
-  std::vector<std::string> result;
-  for (std::size_t start = 0; start < joined.size();) {
-    const auto end = std::min(joined.find('\x01', start), joined.size());
-    result.push_back(joined.substr(start, end - start));
-    start = end + 1;
-  }
-  return result;
 }
 
 // The steps as arrays, with the instants that searches found for each.
@@ -57,47 +46,69 @@ pg::Params parameters(const std::vector<Step> &steps, const std::vector<std::vec
 } // namespace
 
 Judge::Judge(std::int32_t segment_id) : segment_id_(segment_id) {
-  static pg::Statement read(
-      "SELECT name, owner::text, time_zone, search_path, datestyle, intervalstyle, "
-      "compiled->>'judge', compiled->>'person_inputs', compiled->>'event_inputs', "
-      "compiled->>'group_inputs', compiled->>'explain' FROM cdp.segments WHERE segment_id = $1");
+  static pg::Statement read("SELECT name, owner::text, time_zone, search_path, datestyle, intervalstyle, "
+                            "compiled::text FROM cdp.segments WHERE segment_id = $1");
   auto rows = read.run(pg::Params().integer(segment_id));
   if (rows.size() != 1)
     throw Error(ERRCODE_UNDEFINED_OBJECT, "segment " + std::to_string(segment_id) + " does not exist");
   name_ = rows.text(0, 1);
   settings_ = {rows.text(0, 2), rows.text(0, 3), rows.text(0, 4), rows.text(0, 5), rows.text(0, 6)};
-  judge_ = plan(rows, 7);
-  person_inputs_ = plan(rows, 8);
-  event_inputs_ = plan(rows, 9);
-  group_inputs_ = plan(rows, 10);
-  explain_ = plan(rows, 11);
-  read_searches();
+  const auto plan = read_plan(rows.text(0, 7));
+  judge_ = kept_plan(plan.statements.judge);
+  person_inputs_ = kept_plan(plan.statements.person_inputs);
+  event_inputs_ = kept_plan(plan.statements.event_inputs);
+  group_inputs_ = kept_plan(plan.statements.group_inputs);
+  explain_ = kept_plan(plan.statements.explain);
+  for (const auto &one : plan.statements.searches) {
+    auto &searches = searches_.emplace_back(Searches{one, {}});
+    for (const auto &test : one.tests)
+      searches.tests.push_back(std::make_unique<pg::Search>(test, one.zones, one.wide));
+  }
+  relevance_ = plan.relevance;
+  make_sweep(plan);
 }
 
-void Judge::read_searches() {
-  static pg::Statement read(
-      "SELECT x->>'level', (x->>'first')::int4, (x->>'count')::int4, (x->>'wide')::bool, "
-      "array_to_string(ARRAY(SELECT jsonb_array_elements_text(x->'tests')), E'\\x01'), "
-      "array_to_string(ARRAY(SELECT jsonb_array_elements_text(x->'zones')), E'\\x01'), "
-      "array_to_string(ARRAY(SELECT jsonb_array_elements_text(x->'offsets')), E'\\x01') "
-      "FROM cdp.segments, jsonb_array_elements(compiled->'searches') WITH ORDINALITY AS a (x, n) "
-      "WHERE segment_id = $1 ORDER BY n");
-  auto rows = read.run(pg::Params().integer(segment_id_));
-  for (std::size_t i = 0; i < rows.size(); ++i) {
-    Searches one{{rows.text(i, 1),
-                  rows.integer(i, 2),
-                  rows.integer(i, 3),
-                  texts(rows.text(i, 5)),
-                  texts(rows.text(i, 6)),
-                  rows.boolean(i, 4),
-                  {}},
-                 {}};
-    for (const auto &offset : texts(rows.text(i, 7)))
-      one.plan.offsets.push_back(std::stoll(offset));
-    for (const auto &test : one.plan.tests)
-      one.tests.push_back(std::make_unique<pg::Search>(test, one.plan.zones, one.plan.wide));
-    searches_.push_back(std::move(one));
+std::vector<std::string> definitions_of(const pg::Decomposition &made, const pg::RuleSettings &settings) {
+  std::vector<std::string> definitions;
+  for (const auto &one : made.aggregates)
+    definitions.push_back(to_json(one.input, one.function == "sum" || one.function == "average", settings));
+  return definitions;
+}
+
+// Without one, PostgreSQL judges: the rule is beyond a sweep, or its functions cannot be found any more.
+void Judge::make_sweep(const Plan &plan) {
+  if (!plan.decomposition)
+    return;
+  std::vector<std::int32_t> inputs;
+  for (const auto &definition : definitions_of(*plan.decomposition, settings_)) {
+    inputs.push_back(Inputs::current().find(definition));
+    if (inputs.back() == 0)
+      return;
   }
+  pg::Failure failure;
+  pg::subtransaction(
+      [&] {
+        pg::AsOwner owner(settings_, pg::Names::compiled);
+        sweep_ = std::make_unique<Sweep>(*plan.decomposition, std::move(inputs));
+      },
+      failure);
+  if (sweep_ && !sweep_->usable())
+    sweep_.reset();
+}
+
+bool Judge::concerns(const Step &step, const Observed *event, const std::string *event_name) const {
+  if (step.everything || (step.traits_changed && relevance_.traits))
+    return true;
+  if (!event)
+    return false;
+  if (sweep_) {
+    const auto &mine = sweep_->inputs();
+    return std::any_of(event->inputs.begin(), event->inputs.end(), [&](std::int32_t input) {
+      return std::find(mine.begin(), mine.end(), input) != mine.end();
+    });
+  }
+  return relevance_.any_event || (event_name && std::find(relevance_.events.begin(), relevance_.events.end(),
+                                                          *event_name) != relevance_.events.end());
 }
 
 void Judge::add_turns(const std::string &level, pg::KeptPlan *query, const pg::Params &params,
@@ -120,19 +131,62 @@ void Judge::add_turns(const std::string &level, pg::KeptPlan *query, const pg::P
         inputs.push_back(rows.datum(row, column));
         nulls.push_back(rows.is_null(row, column));
       }
-      for (auto offset : search.plan.offsets) {
-        Timestamp at;
-        if (!nulls[0] && !__builtin_add_overflow(DatumGetTimestampTz(inputs[0]), offset, &at) && at > from &&
-            at < until)
-          turns[step].push_back(at);
-      }
+      for (auto offset : search.plan.offsets)
+        if (!nulls[0])
+          pg::add_turn(DatumGetTimestampTz(inputs[0]), offset, from, until, turns[step]);
       for (const auto &test : search.tests)
         test->run(types, inputs, nulls, from, until, turns[step]);
     }
   }
 }
 
-std::vector<std::vector<Range>> Judge::judge(const std::vector<Step> &steps) {
+std::vector<std::vector<Range>> Judge::judge(const std::vector<Step> &steps, const Histories &histories) {
+  if (!sweep_)
+    return judge_by_sql(steps);
+  std::vector<std::vector<Range>> result(steps.size());
+  const auto beyond = sweep(steps, histories, result);
+  if (!beyond.empty()) {
+    std::vector<Step> rest;
+    for (auto i : beyond)
+      rest.push_back(steps[i]);
+    auto found = judge_by_sql(rest);
+    for (std::size_t i = 0; i < beyond.size(); ++i)
+      result[beyond[i]] = std::move(found[i]);
+  }
+  return result;
+}
+
+// Returns the steps of people whom only PostgreSQL can judge.
+std::vector<std::size_t> Judge::sweep(const std::vector<Step> &steps, const Histories &histories,
+                                      std::vector<std::vector<Range>> &result) {
+  std::unordered_map<std::int64_t, std::vector<std::size_t>> people;
+  std::vector<std::int64_t> order;
+  for (std::size_t i = 0; i < steps.size(); ++i) {
+    auto &of_person = people[steps[i].profile_id];
+    if (of_person.empty())
+      order.push_back(steps[i].profile_id);
+    of_person.push_back(i);
+  }
+  std::vector<std::size_t> beyond;
+  pg::AsOwner owner(settings_, pg::Names::compiled);
+  for (auto profile_id : order) {
+    const auto &indexes = people.at(profile_id);
+    std::vector<const Step *> their_steps;
+    std::vector<std::vector<Range> *> ranges;
+    for (auto i : indexes) {
+      their_steps.push_back(&steps[i]);
+      ranges.push_back(&result[i]);
+    }
+    if (sweep_->judge(histories.at(profile_id), their_steps, ranges))
+      continue;
+    for (auto i : indexes)
+      result[i].clear();
+    beyond.insert(beyond.end(), indexes.begin(), indexes.end());
+  }
+  return beyond;
+}
+
+std::vector<std::vector<Range>> Judge::judge_by_sql(const std::vector<Step> &steps) {
   pg::Session session;
   std::vector<std::vector<Range>> result(steps.size());
   {
@@ -182,10 +236,16 @@ std::vector<Judge *> judges() {
   static pg::Statement read("SELECT tableoid::int8, segment_id, version, created_at FROM cdp.segments "
                             "ORDER BY segment_id");
   auto rows = read.run();
+  std::vector<Identity> identities;
+  for (std::size_t i = 0; i < rows.size(); ++i)
+    identities.emplace_back(rows.bigint(i, 1), rows.integer(i, 2), rows.integer(i, 3), rows.timestamp(i, 4));
+  if (!std::equal(kept.begin(), kept.end(), identities.begin(), identities.end(),
+                  [](const auto &one, const auto &other) { return one.first == other; }))
+    Inputs::stale();
   std::map<Identity, std::unique_ptr<Judge>> fresh;
   std::vector<Judge *> result;
   for (std::size_t i = 0; i < rows.size(); ++i) {
-    const Identity identity{rows.bigint(i, 1), rows.integer(i, 2), rows.integer(i, 3), rows.timestamp(i, 4)};
+    const auto &identity = identities[i];
     auto found = kept.find(identity);
     auto one = found != kept.end() ? std::move(found->second) : std::make_unique<Judge>(rows.integer(i, 2));
     if (found != kept.end())

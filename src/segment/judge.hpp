@@ -3,7 +3,9 @@
 #pragma once
 #include "segment/evaluation.hpp"
 #include "segment/ledger.hpp"
-#include "segment/statements.hpp"
+#include "segment/plan.hpp"
+#include "segment/sweep.hpp"
+#include "segment/timelines.hpp"
 
 #include <memory>
 
@@ -19,8 +21,12 @@ public:
   std::int32_t segment_id() const { return segment_id_; }
   const std::string &name() const { return name_; }
 
+  // Whether what is new at a step can change the answer.
+  bool concerns(const Step &step, const Observed *event, const std::string *event_name) const;
+  bool uses_timelines() const { return sweep_ != nullptr; }
+
   // What holds from each step on, up to its `until`. Runs as the owner; may throw what the rule throws.
-  std::vector<std::vector<Range>> judge(const std::vector<Step> &steps);
+  std::vector<std::vector<Range>> judge(const std::vector<Step> &steps, const Histories &histories);
 
   pg::Rows explain(std::int64_t profile_id, const std::string &traits, Timestamp at, const pg::Session &);
   const pg::RuleSettings &settings() const { return settings_; }
@@ -30,16 +36,24 @@ private:
     SearchPlan plan;
     std::vector<std::unique_ptr<pg::Search>> tests;
   };
-  void read_searches();
+  std::vector<std::vector<Range>> judge_by_sql(const std::vector<Step> &steps);
+  std::vector<std::size_t> sweep(const std::vector<Step> &steps, const Histories &histories,
+                                 std::vector<std::vector<Range>> &result);
+  void make_sweep(const Plan &plan);
   void add_turns(const std::string &level, pg::KeptPlan *query, const pg::Params &params,
                  std::vector<std::vector<Timestamp>> &turns);
 
   std::int32_t segment_id_;
   std::string name_;
   pg::RuleSettings settings_;
+  pg::Relevance relevance_;
   std::vector<Searches> searches_;
+  std::unique_ptr<Sweep> sweep_; // when the rule could be taken apart
   std::unique_ptr<pg::KeptPlan> judge_, person_inputs_, event_inputs_, group_inputs_, explain_;
 };
+
+// The definitions of the inputs that a plan uses, an aggregate each.
+std::vector<std::string> definitions_of(const pg::Decomposition &made, const pg::RuleSettings &settings);
 
 // The segments there are, in order; the backend keeps them until one changes.
 std::vector<Judge *> judges();

@@ -160,65 +160,7 @@ std::string explain(const pg::Rule &rule) {
          ") AS v (condition, holds, \"values\", evidence)";
 }
 
-void add_text(std::string &out, const std::string &text) {
-  out += '"';
-  for (char c : text) {
-    if (c == '"' || c == '\\') {
-      out += '\\';
-      out += c;
-    } else if (static_cast<unsigned char>(c) < 0x20) {
-      static const char *kHex = "0123456789abcdef";
-      out += "\\u00";
-      out += kHex[(c >> 4) & 15];
-      out += kHex[c & 15];
-    } else {
-      out += c;
-    }
-  }
-  out += '"';
-}
-
-void add_field(std::string &out, const char *name, const std::string &text) {
-  out += out.back() == '{' ? "" : ", ";
-  add_text(out, name);
-  out += ": ";
-  add_text(out, text);
-}
-
-void add_texts(std::string &out, const char *name, const std::vector<std::string> &texts) {
-  out += ", \"" + std::string(name) + "\": [";
-  for (std::size_t i = 0; i < texts.size(); ++i) {
-    out += i ? ", " : "";
-    add_text(out, texts[i]);
-  }
-  out += "]";
-}
-
 } // namespace
-
-std::string to_json(const Statements &statements) {
-  std::string out = "{";
-  add_field(out, "judge", statements.judge);
-  add_field(out, "person_inputs", statements.person_inputs);
-  add_field(out, "event_inputs", statements.event_inputs);
-  add_field(out, "group_inputs", statements.group_inputs);
-  add_field(out, "explain", statements.explain);
-  out += ", \"searches\": [";
-  for (const auto &one : statements.searches) {
-    out += out.back() == '[' ? "{" : ", {";
-    add_field(out, "level", one.level);
-    out += ", \"first\": " + std::to_string(one.first) + ", \"count\": " + std::to_string(one.count) +
-           ", \"wide\": " + (one.wide ? "true" : "false");
-    add_texts(out, "tests", one.tests);
-    add_texts(out, "zones", one.zones);
-    std::vector<std::string> offsets;
-    for (auto offset : one.offsets)
-      offsets.push_back(std::to_string(offset));
-    add_texts(out, "offsets", offsets);
-    out += "}";
-  }
-  return out + "]}";
-}
 
 Statements make_statements(const pg::Rule &rule) {
   Statements made;

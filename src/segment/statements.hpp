@@ -1,4 +1,4 @@
-// The SQL that judges a segment, made of what the compiler found. Kept as text in cdp.segments.compiled.
+// The SQL that judges a segment, made of what the compiler found.
 #pragma once
 #include <string>
 #include <vector>
@@ -24,6 +24,5 @@ struct Statements {
 };
 
 Statements make_statements(const pg::Rule &rule);
-std::string to_json(const Statements &statements);
 
 } // namespace cdp::segment

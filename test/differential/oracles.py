@@ -116,11 +116,13 @@ SELECT (SELECT count(*) FROM place), (SELECT count(*) FROM expected), d.*
 FROM (SELECT) one LEFT JOIN (SELECT * FROM difference ORDER BY at LIMIT 5) d ON true
 """
 
-# The decision of an entry is that of the step that begins at its instant. Ranges of one membership leave gaps.
+# The decision of an entry is one that was received at its instant, the last that could matter to the rule; none of them
+# may. Ranges of one membership leave gaps.
 RANGE_DIFFERENCES = """
 SELECT m.segment_id, m.profile_id, m.key, m.entered_at, m.decision_seq, s.decision_seq
 FROM cdp.memberships m LEFT JOIN step s ON s.profile_id = m.profile_id AND s.from_at = m.entered_at
-WHERE m.decision_seq IS DISTINCT FROM s.decision_seq
+WHERE m.decision_seq IS NOT NULL AND (s.decision_seq IS NULL OR m.decision_seq > s.decision_seq
+  OR m.decision_seq <= (SELECT max(p.decision_seq) FROM step p WHERE p.profile_id = s.profile_id AND p.from_at < s.from_at))
 UNION ALL
 SELECT a.segment_id, a.profile_id, a.key, b.entered_at, NULL, NULL FROM cdp.memberships a JOIN cdp.memberships b
   ON a.segment_id = b.segment_id AND a.profile_id = b.profile_id AND a.key IS NOT DISTINCT FROM b.key
@@ -286,7 +288,7 @@ def check_verify(cursor):
         raise Difference("verify", f"cdp.verify(): {row}")
     cursor.execute("SELECT * FROM cdp.segment_errors")
     for row in cursor.fetchall():
-        raise Difference("verify", f"cdp.segment_errors: {row}")
+        raise Difference("verify", f"cdp.segment_errors: {row}", row[0])
 
 
 def set_zone(cursor, zone):

@@ -95,13 +95,15 @@ class Database:
             raise oracles.Difference("create_segment", f"{error.pgcode}: {error}", rule) from None
 
     def saved_segments(self):
-        self.cursor.execute("SELECT coalesce(jsonb_agg(s), '[]')::text FROM cdp.segments s")
-        return self.cursor.fetchone()[0]
+        self.cursor.execute("SELECT coalesce(jsonb_agg(s), '[]')::text FROM cdp.segments s UNION ALL "
+                            "SELECT coalesce(jsonb_agg(i), '[]')::text FROM cdp_internal.timeline_inputs i")
+        return [row[0] for row in self.cursor.fetchall()]
 
     def restore_segments(self, saved):
         """Segments compiled before, of nobody yet: quicker than compiling them again."""
-        self.cursor.execute("INSERT INTO cdp.segments SELECT * FROM "
-                            "jsonb_populate_recordset(NULL::cdp.segments, %s)", [saved])
+        for table, rows in zip(["cdp.segments", "cdp_internal.timeline_inputs"], saved):
+            self.cursor.execute(f"INSERT INTO {table} OVERRIDING SYSTEM VALUE SELECT * FROM "
+                                f"jsonb_populate_recordset(NULL::{table}, %s)", [rows])
 
     def state(self, floor, segments):
         result = {}

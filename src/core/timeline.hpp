@@ -1,0 +1,61 @@
+// What segments know of one identifier's events, packed: for each event, in order of time, the inputs it
+// gives a value to. A tenth of the events' size, and read without touching them.
+// Readers point into the bytes they are given; broken bytes end the reading and say so.
+#pragma once
+#include "core/timestamp.hpp"
+
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace cdp::core {
+
+// What an event says to an input.
+struct InputValue {
+  enum class Kind : std::uint8_t { happened, decimal, bytes, null, odd }; // odd: only PostgreSQL can say
+  std::int32_t input = 0;
+  Kind kind = Kind::happened;
+  bool has_key = false;
+  std::optional<std::string_view> key;
+  std::string_view bytes;    // Kind::bytes
+  std::int64_t mantissa = 0; // Kind::decimal: mantissa / 10^scale
+  std::uint8_t scale = 0;
+};
+
+void pack(const InputValue &value, std::string &into);
+
+// Walks packed values.
+class InputValues {
+public:
+  explicit InputValues(std::string_view packed) : rest_(packed) {}
+  bool next();
+  const InputValue &value() const { return value_; }
+  bool broken() const { return broken_; }
+
+private:
+  std::string_view rest_;
+  InputValue value_;
+  bool broken_ = false;
+};
+
+struct TimelineEvent {
+  Timestamp at;
+  std::int64_t event_id;
+  std::string_view values; // packed
+  auto order() const { return std::pair(at, event_id); }
+};
+
+// Events of one identifier, or a stretch of them, sorted by time and id.
+std::string pack(const std::vector<TimelineEvent> &events);
+std::optional<std::vector<TimelineEvent>> unpack_timeline(std::string_view packed); // nothing: broken bytes
+
+// 15 digits behind the point at most, no more than fits: nothing otherwise.
+struct Decimal {
+  std::int64_t mantissa;
+  std::uint8_t scale;
+};
+std::optional<Decimal> parse_decimal(std::string_view text);
+
+} // namespace cdp::core

@@ -1,0 +1,361 @@
+// Takes a rule apart: what each aggregate wants to know of an event, whatever the person and the clock, the
+// bounds that move with the clock, and what remains when the aggregates are known.
+#include <algorithm>
+
+#include "pg/rule_clock.hpp"
+
+extern "C" {
+#include "catalog/pg_aggregate.h"
+#include "catalog/pg_collation.h"
+}
+
+namespace cdp::pg::rule {
+
+namespace {
+
+void add_conjuncts(Node *condition, std::vector<Node *> &into) {
+  if (!condition)
+    return;
+  if (IsA(condition, BoolExpr) && reinterpret_cast<BoolExpr *>(condition)->boolop == AND_EXPR)
+    for (Node *part : children(condition))
+      add_conjuncts(part, into);
+  else
+    into.push_back(condition);
+}
+
+bool is_param(Node *node, int number) {
+  while (IsA(node, RelabelType))
+    node = reinterpret_cast<Node *>(reinterpret_cast<RelabelType *>(node)->arg);
+  return IsA(node, Param) && reinterpret_cast<Param *>(node)->paramid == number;
+}
+
+bool has_person(Node *node) {
+  return has_param(node, kProfileId, kTraits, true);
+}
+
+std::optional<std::string> text_of(Node *node) {
+  if (!IsA(node, Const) || reinterpret_cast<Const *>(node)->consttype != TEXTOID ||
+      reinterpret_cast<Const *>(node)->constisnull)
+    return std::nullopt;
+  return call([&] { return TextDatumGetCString(reinterpret_cast<Const *>(node)->constvalue); });
+}
+
+bool is_plain_equality(Oid function, Oid collation) {
+  return builtin_name(function) == "texteq" && call([&] { return get_collation_isdeterministic(collation); });
+}
+
+std::vector<std::string> names_in(ScalarArrayOpExpr *membership) {
+  auto *list = static_cast<Node *>(lsecond(membership->args));
+  if (!membership->useOr || !IsA(list, Const) || reinterpret_cast<Const *>(list)->constisnull ||
+      reinterpret_cast<Const *>(list)->consttype != TEXTARRAYOID)
+    return {};
+  std::vector<std::string> names;
+  Datum *values;
+  bool *nulls;
+  int count;
+  call([&] {
+    deconstruct_array(DatumGetArrayTypeP(reinterpret_cast<Const *>(list)->constvalue), TEXTOID, -1, false,
+                      TYPALIGN_INT, &values, &nulls, &count);
+  });
+  for (int i = 0; i < count; ++i)
+    if (!nulls[i])
+      names.emplace_back(call([&] { return TextDatumGetCString(values[i]); }));
+  return names;
+}
+
+// The event names that a condition asks for: event = 'X', event IN ('X', 'Y'). Empty: it asks for other
+// things.
+std::vector<std::string> event_names(Node *condition) {
+  Node *node = fold(condition);
+  if (IsA(node, OpExpr) && list_length(reinterpret_cast<OpExpr *>(node)->args) == 2) {
+    auto *operation = reinterpret_cast<OpExpr *>(node);
+    if (!is_plain_equality(call([&] { return get_opcode(operation->opno); }), operation->inputcollid))
+      return {};
+    auto *left = static_cast<Node *>(linitial(operation->args));
+    auto *right = static_cast<Node *>(lsecond(operation->args));
+    if (auto name = is_param(left, kEvent)    ? text_of(right)
+                    : is_param(right, kEvent) ? text_of(left)
+                                              : std::nullopt)
+      return {*name};
+  } else if (IsA(node, ScalarArrayOpExpr)) {
+    auto *membership = reinterpret_cast<ScalarArrayOpExpr *>(node);
+    if (is_param(static_cast<Node *>(linitial(membership->args)), kEvent) &&
+        is_plain_equality(call([&] { return get_opcode(membership->opno); }), membership->inputcollid))
+      return names_in(membership);
+  }
+  return {};
+}
+
+std::string qualified_type(Oid type) {
+  return call([&] { return format_type_extended(type, -1, FORMAT_TYPE_FORCE_QUALIFY); });
+}
+
+Oid type_of(Node *node) {
+  return call([&] { return exprType(node); });
+}
+
+// The bound as an instant; nullptr when it is none.
+Node *as_instant(Node *bound) {
+  const auto cast = [&](Oid function) {
+    return call([&] {
+      return reinterpret_cast<Node *>(makeFuncExpr(function, TIMESTAMPTZOID, list_make1(bound), InvalidOid,
+                                                   InvalidOid, COERCE_EXPLICIT_CALL));
+    });
+  };
+  switch (type_of(bound)) {
+  case TIMESTAMPTZOID:
+    return bound;
+  case DATEOID:
+    return cast(F_TIMESTAMPTZ_DATE);
+  case TIMESTAMPOID:
+    return cast(F_TIMESTAMPTZ_TIMESTAMP);
+  default:
+    return nullptr;
+  }
+}
+
+std::optional<Window> window_of(Node *condition, const Source &source, const std::string &time_zone) {
+  if (!IsA(condition, OpExpr) || list_length(reinterpret_cast<OpExpr *>(condition)->args) != 2)
+    return std::nullopt;
+  auto *operation = reinterpret_cast<OpExpr *>(condition);
+  if (builtin_name(call([&] { return get_opcode(operation->opno); })).empty())
+    return std::nullopt;
+  std::string op = call([&] { return get_opname(operation->opno); });
+  static const std::vector<std::string> kOrders = {"<", "<=", "=", ">=", ">"};
+  if (std::find(kOrders.begin(), kOrders.end(), op) == kOrders.end())
+    return std::nullopt;
+  auto *left = static_cast<Node *>(linitial(operation->args));
+  auto *right = static_cast<Node *>(lsecond(operation->args));
+  if (const auto fixed = fix(op, left, right, time_zone)) {
+    if (!is_param(fixed->stands, kOccurredAt))
+      return std::nullopt;
+    return Window{turned(fixed->op), true, -fixed->offset, {}, {}, false};
+  }
+  if (is_param(right, kOccurredAt)) {
+    std::swap(left, right);
+    op = turned(op);
+  }
+  Node *bound = is_param(left, kOccurredAt) ? as_instant(right) : nullptr;
+  Motion motion(source);
+  if (!bound || has_param(bound, 1, kTraits, true) || motion.of(right) != 1)
+    return std::nullopt;
+  Window made{op, false, 0, to_test(bound), {motion.zones.begin(), motion.zones.end()}, false};
+  made.zones.push_back(time_zone);
+  made.wide = motion.shifts > 1 || (motion.shifts > 0 && motion.truncates);
+  return made;
+}
+
+class Decomposer {
+public:
+  Decomposer(const Source &source, const std::string &time_zone, Node *per)
+      : source_(source), time_zone_(time_zone), key_(per ? "(" + to_event_text(per) + ")::text" : ""),
+        portable_(is_portable(per)) {}
+
+  Decomposition made;
+
+  // False: this aggregate is not understood.
+  bool add(Aggref *aggregate) {
+    Aggregate one;
+    one.type = qualified_type(aggregate->aggtype);
+    one.input.key = key_;
+    std::vector<Node *> filters;
+    add_conjuncts(reinterpret_cast<Node *>(aggregate->aggfilter), filters);
+    for (Node *filter : filters)
+      if (!add_filter(filter, one))
+        return false;
+    if (!set_function(aggregate, one))
+      return false;
+    one.input.portable = portable_ && is_portable(reinterpret_cast<Node *>(aggregate->args)) &&
+                         is_portable(reinterpret_cast<Node *>(aggregate->aggfilter));
+    made.aggregates.push_back(std::move(one));
+    return true;
+  }
+
+private:
+  bool add_filter(Node *filter, Aggregate &one) {
+    if (has_person(filter))
+      return false;
+    if (has_clock(filter, true)) {
+      auto window = window_of(filter, source_, time_zone_);
+      if (window)
+        one.windows.push_back(std::move(*window));
+      return window.has_value();
+    }
+    auto names = event_names(filter);
+    if (!names.empty() && one.input.events.empty())
+      one.input.events = std::move(names);
+    else
+      one.input.condition += (one.input.condition.empty() ? "(" : " AND (") + to_event_text(filter) + ")";
+    return true;
+  }
+
+  static bool is_exact_number(Oid type) {
+    return type == INT2OID || type == INT4OID || type == INT8OID || type == NUMERICOID;
+  }
+
+  // Equal values have equal bytes.
+  static bool is_plain(Oid type, Oid collation) {
+    switch (type) {
+    case TEXTOID:
+    case VARCHAROID:
+      return call([&] { return !OidIsValid(collation) || get_collation_isdeterministic(collation); });
+    case INT2OID:
+    case INT4OID:
+    case INT8OID:
+    case BOOLOID:
+    case DATEOID:
+    case TIMESTAMPOID:
+    case TIMESTAMPTZOID:
+    case UUIDOID:
+      return true;
+    default:
+      return false;
+    }
+  }
+
+  static bool set_function(Aggref *aggregate, Aggregate &one) {
+    const std::string name = builtin_name(aggregate->aggfnoid);
+    if (name.empty() || aggregate->aggorder || aggregate->aggdirectargs ||
+        aggregate->aggkind != AGGKIND_NORMAL)
+      return false;
+    if (aggregate->aggstar) {
+      one.function = "count";
+      return name == "count";
+    }
+    if (list_length(aggregate->args) != 1)
+      return false;
+    auto *argument = reinterpret_cast<Node *>(linitial_node(TargetEntry, aggregate->args)->expr);
+    if (has_person(argument) || has_clock(argument, true))
+      return false;
+    const Oid type = type_of(argument);
+    const Oid collation = call([&] { return exprCollation(argument); });
+    one.input.value = to_event_text(argument);
+    one.input.value_type = qualified_type(type);
+    if (name == "min" || name == "max") {
+      if (OidIsValid(collation) && collation != DEFAULT_COLLATION_OID)
+        return false;
+      if (is_param(argument, kOccurredAt)) {
+        one.input.value = one.input.value_type = {};
+        one.function = name == "min" ? "first_time" : "last_time";
+        return true;
+      }
+      one.function = name == "min" ? "minimum" : "maximum";
+      return true;
+    }
+    if (name == "count") {
+      one.function = aggregate->aggdistinct ? "count_distinct" : "count_value";
+      return !aggregate->aggdistinct || is_plain(type, collation);
+    }
+    if (aggregate->aggdistinct)
+      return false;
+    if (name == "sum" || name == "avg") {
+      one.function = name == "sum" ? "sum" : "average";
+      return is_exact_number(type);
+    }
+    one.function = name == "bool_and" || name == "every" ? "all" : "any";
+    return name == "bool_or" || name == "bool_and" || name == "every";
+  }
+
+  const Source &source_;
+  const std::string &time_zone_;
+  std::string key_;
+  bool portable_;
+};
+
+// In the backend's zone.
+struct Replaced {
+  List *aggregates;
+};
+
+Node *replace_aggregates(Node *node, void *context) {
+  if (!node || !IsA(node, Aggref))
+    return expression_tree_mutator(node, as_mutator(replace_aggregates), context);
+  auto *replaced = static_cast<Replaced *>(context);
+  int place = 0;
+  ListCell *cell;
+  foreach (cell, replaced->aggregates) {
+    if (equal(lfirst(cell), node))
+      break;
+    ++place;
+  }
+  if (place == list_length(replaced->aggregates))
+    replaced->aggregates = lappend(replaced->aggregates, node);
+  auto *made = makeNode(Param);
+  made->paramkind = PARAM_EXTERN;
+  made->paramid = kFirstInput + place;
+  made->paramtype = exprType(node);
+  made->paramtypmod = -1;
+  made->paramcollid = exprCollation(node);
+  made->location = -1;
+  return reinterpret_cast<Node *>(made);
+}
+
+void find_aggregates(Node *node, std::vector<Aggref *> &found) {
+  if (IsA(node, Aggref))
+    return found.push_back(reinterpret_cast<Aggref *>(node));
+  for (Node *child : children(node))
+    find_aggregates(child, found);
+}
+
+std::string guarded(const Comparison &one, const std::string &input) {
+  return one.guard == "true" ? "(" + input + ")" : "(CASE WHEN " + one.guard + " THEN " + input + " END)";
+}
+
+Turn turn_of(const Comparison &one) {
+  Turn turn{{}, one.tests, one.zones, one.wide, one.offsets, true};
+  for (const auto &input : one.inputs) {
+    turn.inputs.push_back(guarded(one, input));
+    turn.still = turn.still && one.level == Level::person;
+  }
+  return turn;
+}
+
+} // namespace
+
+std::optional<Decomposition> decompose(const Expression &expression, const Source &source,
+                                       const std::string &time_zone) {
+  if (expression.per && has_clock(expression.per, true))
+    return std::nullopt;
+  Replaced replaced{NIL};
+  Node *having = call([&] { return replace_aggregates(expression.having, &replaced); });
+  if (has_param(having, 1, kEventColumns, true)) // such as the key, outside of aggregates
+    return std::nullopt;
+  Decomposer decomposer(source, time_zone, expression.per);
+  for (int i = 0; i < list_length(replaced.aggregates); ++i)
+    if (!decomposer.add(static_cast<Aggref *>(list_nth(replaced.aggregates, i))))
+      return std::nullopt;
+  auto made = std::move(decomposer.made);
+  if (expression.per && made.aggregates.empty())
+    return std::nullopt;
+  made.having = to_group_text(having);
+  made.uses_person = has_person(having);
+  made.uses_clock = has_clock(having, true);
+  std::vector<Node *> conditions;
+  add_conjuncts(having, conditions);
+  for (Node *condition : conditions)
+    if (!has_person(condition) && !has_clock(condition, true))
+      made.conditions.push_back(to_group_text(condition));
+  for (const auto &one : find_comparisons(having, source, time_zone, to_group_text))
+    made.turns.push_back(turn_of(one));
+  return made;
+}
+
+Relevance find_relevance(const Expression &expression) {
+  Relevance relevance{false, {}, has_param(expression.having, kTraits, kTraits, true)};
+  std::vector<Aggref *> aggregates;
+  find_aggregates(expression.having, aggregates);
+  for (Aggref *aggregate : aggregates) {
+    std::vector<Node *> filters;
+    add_conjuncts(reinterpret_cast<Node *>(aggregate->aggfilter), filters);
+    std::vector<std::string> names;
+    for (Node *filter : filters)
+      if (names.empty())
+        names = event_names(filter);
+    relevance.any_event = relevance.any_event || names.empty();
+    relevance.events.insert(relevance.events.end(), names.begin(), names.end());
+  }
+  relevance.any_event = relevance.any_event || expression.per;
+  return relevance;
+}
+
+} // namespace cdp::pg::rule

@@ -1,0 +1,139 @@
+#include "segment/plan.hpp"
+
+#include "core/json_text.hpp"
+
+namespace cdp::segment {
+
+namespace {
+
+namespace json = core::json;
+
+void add(json::Text &out, const Statements &statements) {
+  out.add("judge", statements.judge).add("person_inputs", statements.person_inputs);
+  out.add("event_inputs", statements.event_inputs).add("group_inputs", statements.group_inputs);
+  out.add("explain", statements.explain).key("searches").open('[');
+  for (const auto &one : statements.searches) {
+    out.open('{').add("level", one.level).add("first", std::int64_t(one.first));
+    out.add("count", std::int64_t(one.count)).add("wide", one.wide).add("tests", one.tests);
+    out.add("zones", one.zones).add("offsets", one.offsets).close();
+  }
+  out.close();
+}
+
+Statements read_statements(std::string_view object) {
+  Statements made;
+  made.judge = json::text_member(object, "judge");
+  made.person_inputs = json::text_member(object, "person_inputs");
+  made.event_inputs = json::text_member(object, "event_inputs");
+  made.group_inputs = json::text_member(object, "group_inputs");
+  made.explain = json::text_member(object, "explain");
+  for (auto one : json::elements(json::member(object, "searches")))
+    made.searches.push_back({json::text_member(one, "level"),
+                             static_cast<int>(json::number_member(one, "first")),
+                             static_cast<int>(json::number_member(one, "count")),
+                             json::texts_member(one, "tests"), json::texts_member(one, "zones"),
+                             json::true_member(one, "wide"), json::numbers_member(one, "offsets")});
+  return made;
+}
+
+void add(json::Text &out, const pg::Input &input) {
+  out.add("events", input.events).add("condition", input.condition).add("value", input.value);
+  out.add("value_type", input.value_type).add("key", input.key);
+}
+
+void add(json::Text &out, const pg::Aggregate &aggregate) {
+  out.open('{').add("function", aggregate.function).add("type", aggregate.type);
+  add(out, aggregate.input);
+  out.add("portable", aggregate.input.portable).key("windows").open('[');
+  for (const auto &one : aggregate.windows) {
+    out.open('{').add("op", one.op).add("fixed", one.fixed).add("distance", one.distance);
+    out.add("bound", one.bound).add("zones", one.zones).add("wide", one.wide).close();
+  }
+  out.close().close();
+}
+
+pg::Aggregate read_aggregate(std::string_view object) {
+  pg::Aggregate made;
+  made.function = json::text_member(object, "function");
+  made.type = json::text_member(object, "type");
+  made.input = {json::texts_member(object, "events"), json::text_member(object, "condition"),
+                json::text_member(object, "value"),   json::text_member(object, "value_type"),
+                json::text_member(object, "key"),     json::true_member(object, "portable")};
+  for (auto one : json::elements(json::member(object, "windows")))
+    made.windows.push_back({json::text_member(one, "op"), json::true_member(one, "fixed"),
+                            json::number_member(one, "distance"), json::text_member(one, "bound"),
+                            json::texts_member(one, "zones"), json::true_member(one, "wide")});
+  return made;
+}
+
+void add(json::Text &out, const pg::Decomposition &made) {
+  out.open('{').add("having", made.having).add("conditions", made.conditions);
+  out.add("uses_person", made.uses_person).add("uses_clock", made.uses_clock).key("aggregates").open('[');
+  for (const auto &one : made.aggregates)
+    add(out, one);
+  out.close().key("turns").open('[');
+  for (const auto &one : made.turns) {
+    out.open('{').add("inputs", one.inputs).add("tests", one.tests).add("zones", one.zones);
+    out.add("wide", one.wide).add("offsets", one.offsets).add("still", one.still).close();
+  }
+  out.close().close();
+}
+
+pg::Decomposition read_decomposition(std::string_view object) {
+  pg::Decomposition made;
+  made.having = json::text_member(object, "having");
+  made.conditions = json::texts_member(object, "conditions");
+  made.uses_person = json::true_member(object, "uses_person");
+  made.uses_clock = json::true_member(object, "uses_clock");
+  for (auto one : json::elements(json::member(object, "aggregates")))
+    made.aggregates.push_back(read_aggregate(one));
+  for (auto one : json::elements(json::member(object, "turns")))
+    made.turns.push_back({json::texts_member(one, "inputs"), json::texts_member(one, "tests"),
+                          json::texts_member(one, "zones"), json::true_member(one, "wide"),
+                          json::numbers_member(one, "offsets"), json::true_member(one, "still")});
+  return made;
+}
+
+} // namespace
+
+Plan make_plan(const pg::Rule &rule) {
+  return {make_statements(rule), rule.relevance, rule.decomposition};
+}
+
+std::string to_json(const Plan &plan) {
+  json::Text out;
+  out.open('{');
+  add(out, plan.statements);
+  out.key("relevance").open('{').add("any_event", plan.relevance.any_event);
+  out.add("events", plan.relevance.events).add("traits", plan.relevance.traits).close();
+  if (plan.decomposition) {
+    out.key("decomposition");
+    add(out, *plan.decomposition);
+  }
+  return out.close().str();
+}
+
+Plan read_plan(std::string_view text) {
+  Plan plan{read_statements(text), {}, std::nullopt};
+  const auto relevance = json::member(text, "relevance");
+  plan.relevance = {json::true_member(relevance, "any_event"), json::texts_member(relevance, "events"),
+                    json::true_member(relevance, "traits")};
+  if (auto made = json::member(text, "decomposition"); !made.empty())
+    plan.decomposition = read_decomposition(made);
+  return plan;
+}
+
+std::string to_json(const pg::Input &input, bool wants_decimal, const pg::RuleSettings &settings) {
+  json::Text out;
+  out.open('{');
+  add(out, input);
+  out.add("decimal", wants_decimal);
+  if (!input.portable) {
+    out.add("owner", settings.owner).add("time_zone", settings.time_zone);
+    out.add("search_path", settings.search_path).add("datestyle", settings.datestyle);
+    out.add("intervalstyle", settings.intervalstyle);
+  }
+  return out.close().str();
+}
+
+} // namespace cdp::segment

@@ -1,0 +1,391 @@
+#include "segment/sweep.hpp"
+
+#include <algorithm>
+#include <map>
+
+#include "pg/values.hpp"
+
+namespace cdp::segment {
+
+namespace {
+
+using core::Entry;
+using core::Function;
+using core::InputValue;
+
+constexpr std::size_t kMostKeyBytes = 1000; // an index entry must hold it
+constexpr int kFirstAggregate = 4;          // $1 to $3 are the instant, profile_id and traits
+
+const std::map<std::string_view, Function> kFunctions = {{"count", Function::count},
+                                                         {"count_value", Function::count_value},
+                                                         {"count_distinct", Function::count_distinct},
+                                                         {"sum", Function::sum},
+                                                         {"average", Function::average},
+                                                         {"minimum", Function::minimum},
+                                                         {"maximum", Function::maximum},
+                                                         {"any", Function::any},
+                                                         {"all", Function::all},
+                                                         {"first_time", Function::first_time},
+                                                         {"last_time", Function::last_time}};
+
+// A bound that only PostgreSQL can say.
+struct Clock {
+  pg::Bindings bindings{{TIMESTAMPTZOID}};
+  pg::Expression bound;
+
+  explicit Clock(const std::string &sql) : bound(sql, bindings) {}
+  std::optional<Timestamp> at(Timestamp instant) {
+    bindings.reset();
+    bindings.bind(1, TimestampTzGetDatum(instant));
+    const auto value = pg::call([&] { return bound.evaluate(); });
+    return value.is_null ? std::nullopt : std::optional(DatumGetTimestampTz(value.datum));
+  }
+};
+
+} // namespace
+
+struct Sweep::Aggregate {
+  Function function;
+  Oid type = InvalidOid;
+  std::optional<pg::ValueType> value_type;
+  std::vector<std::unique_ptr<core::Cutoff>> cutoffs;
+  std::optional<core::Tally> tally;
+  std::span<const Entry> entries;
+  std::vector<Datum> values; // of minimum and maximum
+  std::vector<std::int32_t> ranks;
+};
+
+struct Sweep::Turning {
+  pg::Turn turn;
+  std::vector<std::unique_ptr<pg::Expression>> inputs;
+  std::vector<std::unique_ptr<pg::Search>> tests;
+};
+
+// The entries of one key, an aggregate each.
+struct Sweep::Group {
+  Key key;
+  std::vector<std::span<const Entry>> entries;
+  std::vector<std::vector<Entry>> owned;
+};
+
+namespace {
+
+std::unique_ptr<core::Cutoff> cutoff_of(const pg::Window &window, bool &usable) {
+  if (window.fixed)
+    return std::make_unique<core::Cutoff>(window.distance);
+  auto clock = std::make_shared<Clock>(window.bound);
+  usable = usable && clock->at(0);
+  return std::make_unique<core::Cutoff>(
+      [clock](Timestamp at) { return clock->at(at).value_or(at); },
+      [zones = window.zones, wide = window.wide](Timestamp low, Timestamp high) {
+        return wide || pg::clock_jumps(zones, low, high);
+      });
+}
+
+void add_bounds(const pg::Window &window, core::Cutoff *cutoff, std::vector<core::Bound> &bounds) {
+  if (window.op[0] == '>' || window.op == "=")
+    bounds.push_back({cutoff, true, window.op == ">"});
+  if (window.op[0] == '<' || window.op == "=")
+    bounds.push_back({cutoff, false, window.op == "<" ? -1 : 0});
+}
+
+} // namespace
+
+Sweep::Sweep(const pg::Decomposition &made, std::vector<std::int32_t> inputs) : inputs_(std::move(inputs)) {
+  std::vector<Oid> types = {TIMESTAMPTZOID, INT8OID, JSONBOID};
+  for (const auto &one : made.aggregates) {
+    auto &aggregate = *aggregates_.emplace_back(std::make_unique<Aggregate>());
+    aggregate.function = kFunctions.at(one.function);
+    aggregate.type = pg::type_named(one.type);
+    types.push_back(aggregate.type);
+    if (!one.input.value_type.empty())
+      aggregate.value_type.emplace(pg::type_named(one.input.value_type));
+    std::vector<core::Bound> bounds;
+    for (const auto &window : one.windows) {
+      aggregate.cutoffs.push_back(cutoff_of(window, usable_));
+      add_bounds(window, aggregate.cutoffs.back().get(), bounds);
+    }
+    aggregate.tally.emplace(aggregate.function, std::move(bounds));
+    has_key_ = has_key_ || !one.input.key.empty();
+  }
+  bindings_ = std::make_unique<pg::Bindings>(types);
+  having_ = std::make_unique<pg::Expression>(made.having, *bindings_);
+  for (const auto &turn : made.turns) {
+    auto &turning = *turns_.emplace_back(std::make_unique<Turning>());
+    turning.turn = turn;
+    for (const auto &input : turn.inputs)
+      turning.inputs.push_back(std::make_unique<pg::Expression>(input, *bindings_));
+    for (const auto &test : turn.tests)
+      turning.tests.push_back(std::make_unique<pg::Search>(test, turn.zones, turn.wide));
+  }
+  values_ =
+      pg::call([] { return AllocSetContextCreate(TopMemoryContext, "cdp values", ALLOCSET_SMALL_SIZES); });
+  judge_nobody(made);
+}
+
+Sweep::~Sweep() {
+  MemoryContextDelete(values_);
+}
+
+// What holds when no event counts.
+void Sweep::judge_nobody(const pg::Decomposition &made) {
+  for (auto &aggregate : aggregates_)
+    aggregate->tally->begin({}, {}, 0, 0);
+  pg::Failure failure;
+  bool never = false;
+  for (const auto &condition : made.conditions)
+    pg::subtransaction(
+        [&] {
+          bind_values();
+          pg::Expression one(condition, *bindings_);
+          const auto value = pg::call([&] { return one.evaluate(); });
+          never = never || value.is_null || !DatumGetBool(value.datum);
+        },
+        failure);
+  usable_ = usable_ && (!has_key_ || never);
+  if (!made.uses_person && !made.uses_clock)
+    still_ = pg::subtransaction([&] { empty_ = truth(0); }, failure);
+}
+
+bool Sweep::judge(const History &history, const std::vector<const Step *> &steps,
+                  std::vector<std::vector<Range> *> ranges) {
+  std::vector<Group> groups;
+  if (!collect(history, groups))
+    return false;
+  overflows_ = false;
+  for (const auto &group : groups)
+    if (!judge(group, steps, ranges))
+      return false;
+  return true;
+}
+
+// False: an input could not say what an event means.
+bool Sweep::collect(const History &history, std::vector<Group> &groups) {
+  std::vector<std::span<const Entry>> entries;
+  for (auto input : inputs_) {
+    entries.push_back(history.of(input));
+    for (const auto &entry : entries.back())
+      if (entry.value.kind == InputValue::Kind::odd)
+        return false;
+  }
+  if (!has_key_) {
+    groups.push_back({std::nullopt, std::move(entries), {}});
+    return true;
+  }
+  std::map<std::optional<std::string_view>, std::vector<std::vector<Entry>>> keys;
+  for (std::size_t i = 0; i < entries.size(); ++i)
+    for (const auto &entry : entries[i]) {
+      auto &of_key = keys[entry.value.key];
+      of_key.resize(entries.size());
+      of_key[i].push_back(entry);
+    }
+  for (auto &[key, owned] : keys) {
+    auto &group = groups.emplace_back();
+    if (key)
+      group.key = std::string(*key);
+    if (key && key->size() > kMostKeyBytes)
+      throw Error(ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+                  "a key has more than " + std::to_string(kMostKeyBytes) + " bytes");
+    group.owned = std::move(owned);
+    for (const auto &some : group.owned)
+      group.entries.emplace_back(some);
+  }
+  return true;
+}
+
+bool Sweep::judge(const Group &group, const std::vector<const Step *> &steps,
+                  const std::vector<std::vector<Range> *> &ranges) {
+  const bool nothing = std::all_of(group.entries.begin(), group.entries.end(),
+                                   [](const auto &entries) { return entries.empty(); });
+  for (std::size_t i = 0; i < steps.size(); ++i) {
+    if (nothing && still_) {
+      if (empty_)
+        ranges[i]->push_back({group.key, steps[i]->from, steps[i]->until, std::nullopt});
+      continue;
+    }
+    if (i == 0)
+      begin(group, *steps[i]);
+    else
+      for (auto &aggregate : aggregates_) {
+        aggregate->tally->know(steps[i]->decision_seq);
+        aggregate->tally->move(steps[i]->from);
+      }
+    judge_step(group.key, *steps[i], *ranges[i]);
+    if (overflows_)
+      return false;
+  }
+  return true;
+}
+
+void Sweep::begin(const Group &group, const Step &step) {
+  MemoryContextReset(values_);
+  for (std::size_t i = 0; i < aggregates_.size(); ++i) {
+    auto &aggregate = *aggregates_[i];
+    aggregate.entries = group.entries[i];
+    if (aggregate.function == Function::minimum || aggregate.function == Function::maximum)
+      rank(aggregate);
+    aggregate.tally->begin(aggregate.entries, aggregate.ranks, step.from, step.decision_seq);
+  }
+}
+
+// Time goes from one instant at which something can change to the next.
+void Sweep::judge_step(const Key &key, const Step &step, std::vector<Range> &ranges) {
+  bind(step);
+  auto at = step.from;
+  bool holds = truth(at); // binds the values that turns are found with
+  std::vector<Timestamp> still_turns, turns;
+  find_turns(true, at, step.until, still_turns);
+  std::sort(still_turns.begin(), still_turns.end());
+  const auto go = [&](Timestamp to) {
+    if (!holds)
+      ;
+    else if (!ranges.empty() && ranges.back().to == at && ranges.back().key == key)
+      ranges.back().to = to;
+    else
+      ranges.push_back({key, at, to, std::nullopt});
+    at = to;
+  };
+  while (!overflows_) {
+    auto next = step.until;
+    for (auto &aggregate : aggregates_)
+      next = aggregate->tally->next(next);
+    turns.clear();
+    find_turns(false, at, next, turns);
+    std::copy_if(still_turns.begin(), still_turns.end(), std::back_inserter(turns),
+                 [&](Timestamp turn) { return turn > at && turn < next; });
+    std::sort(turns.begin(), turns.end());
+    for (auto turn : turns) {
+      go(turn);
+      holds = truth(turn);
+    }
+    go(next);
+    if (next == step.until)
+      return;
+    bool changed = !turns_.empty();
+    for (auto &aggregate : aggregates_)
+      changed |= aggregate->tally->move(at);
+    if (changed)
+      holds = truth(at);
+  }
+}
+
+void Sweep::bind(const Step &step) {
+  bindings_->bind(2, Int64GetDatum(step.profile_id));
+  if (step.traits_jsonb)
+    bindings_->bind(3, PointerGetDatum(step.traits_jsonb));
+  else
+    bindings_->bind_null(3);
+}
+
+bool Sweep::truth(Timestamp at) {
+  bind_values();
+  bindings_->bind(1, TimestampTzGetDatum(at));
+  const auto value = pg::call([&] { return having_->evaluate(); });
+  return !value.is_null && DatumGetBool(value.datum);
+}
+
+void Sweep::bind_values() {
+  bindings_->reset();
+  for (std::size_t i = 0; i < aggregates_.size(); ++i) {
+    const auto value = value_of(*aggregates_[i]);
+    const int number = kFirstAggregate + static_cast<int>(i);
+    if (value)
+      bindings_->bind(number, *value);
+    else
+      bindings_->bind_null(number);
+  }
+}
+
+std::optional<Datum> Sweep::value_of(Aggregate &aggregate) {
+  auto &tally = *aggregate.tally;
+  const auto at_entry = [&](const Entry *entry) {
+    return entry ? std::optional(aggregate.values[static_cast<std::size_t>(entry - aggregate.entries.data())])
+                 : std::nullopt;
+  };
+  const auto time_of = [](const Entry *entry) {
+    return entry ? std::optional(TimestampTzGetDatum(entry->at)) : std::nullopt;
+  };
+  overflows_ = overflows_ || tally.overflows();
+  switch (aggregate.function) {
+  case Function::count:
+  case Function::count_value:
+    return Int64GetDatum(tally.count());
+  case Function::count_distinct:
+    return Int64GetDatum(tally.distinct());
+  case Function::minimum:
+    return at_entry(tally.smallest());
+  case Function::maximum:
+    return at_entry(tally.largest());
+  case Function::first_time:
+    return time_of(tally.first());
+  case Function::last_time:
+    return time_of(tally.last());
+  default:
+    break;
+  }
+  if (tally.count() == 0)
+    return std::nullopt;
+  switch (aggregate.function) {
+  case Function::any:
+    return BoolGetDatum(tally.trues() > 0);
+  case Function::all:
+    return BoolGetDatum(tally.trues() == tally.count());
+  case Function::sum:
+    return sum_of(aggregate);
+  default:
+    return average_of(aggregate);
+  }
+}
+
+Datum Sweep::sum_of(Aggregate &aggregate) {
+  auto &tally = *aggregate.tally;
+  if (aggregate.type != INT8OID)
+    return in_memory([&] { return pg::numeric_of(tally.sum(), tally.scale()); });
+  auto sum = tally.sum();
+  for (int i = 0; i < 15; ++i)
+    sum /= 10;
+  if (sum < INT64_MIN || sum > INT64_MAX)
+    overflows_ = true; // PostgreSQL raises the error
+  return Int64GetDatum(static_cast<std::int64_t>(sum));
+}
+
+Datum Sweep::average_of(Aggregate &aggregate) {
+  auto &tally = *aggregate.tally;
+  return in_memory([&] { return pg::average_of(tally.sum(), tally.scale(), tally.count()); });
+}
+
+void Sweep::rank(Aggregate &aggregate) {
+  const auto &entries = aggregate.entries;
+  aggregate.values.assign(entries.size(), 0);
+  std::vector<std::size_t> order;
+  for (std::size_t i = 0; i < entries.size(); ++i)
+    if (entries[i].value.kind != InputValue::Kind::null) {
+      aggregate.values[i] = aggregate.value_type->datum(entries[i].value.bytes, values_);
+      order.push_back(i);
+    }
+  aggregate.ranks = aggregate.value_type->rank(aggregate.values, std::move(order));
+}
+
+// Where judge() looks for instants of its own: comparisons outside of aggregates.
+void Sweep::find_turns(bool still, Timestamp from, Timestamp until, std::vector<Timestamp> &turns) {
+  for (const auto &one : turns_) {
+    if (one->turn.still != still)
+      continue;
+    std::vector<Oid> types;
+    std::vector<Datum> inputs;
+    std::vector<bool> nulls;
+    for (const auto &input : one->inputs) {
+      const auto value = pg::call([&] { return input->evaluate(); });
+      types.push_back(input->type());
+      inputs.push_back(value.datum);
+      nulls.push_back(value.is_null);
+    }
+    for (auto offset : one->turn.offsets)
+      if (!nulls[0])
+        pg::add_turn(DatumGetTimestampTz(inputs[0]), offset, from, until, turns);
+    for (const auto &test : one->tests)
+      test->run(types, inputs, nulls, from, until, turns);
+  }
+}
+
+} // namespace cdp::segment

@@ -1,0 +1,68 @@
+// One rule that was taken apart, judged over people's timelines: each aggregate is tallied while time moves
+// from one instant at which something can change to the next, and PostgreSQL says what follows from them.
+#pragma once
+#include "segment/evaluation.hpp"
+#include "segment/ledger.hpp"
+#include "segment/plan.hpp"
+#include "segment/timelines.hpp"
+
+#include "pg/expression.hpp"
+#include "pg/rule_search.hpp"
+
+namespace cdp::segment {
+
+class Sweep {
+public:
+  // Under the owner's rights and settings, as is judge().
+  Sweep(const pg::Decomposition &decomposition, std::vector<std::int32_t> inputs);
+  ~Sweep();
+
+  const std::vector<std::int32_t> &inputs() const { return inputs_; }
+  // Whether it can judge at all: with a key, only a rule that nobody without an event fulfils.
+  bool usable() const { return usable_; }
+
+  // What holds from each step of one person on, up to its `until`; steps in order, each known to end before
+  // the next begins. False: this person's data is beyond it, and PostgreSQL has to judge.
+  bool judge(const History &history, const std::vector<const Step *> &steps,
+             std::vector<std::vector<Range> *> ranges);
+
+private:
+  struct Aggregate;
+  struct Turning;
+  struct Group;
+  void judge_nobody(const pg::Decomposition &made);
+  bool collect(const History &history, std::vector<Group> &groups);
+  bool judge(const Group &group, const std::vector<const Step *> &steps,
+             const std::vector<std::vector<Range> *> &ranges);
+  void begin(const Group &group, const Step &step);
+  void judge_step(const Key &key, const Step &step, std::vector<Range> &ranges);
+  void bind(const Step &step);
+  void bind_values();
+  bool truth(Timestamp at);
+  void find_turns(bool still, Timestamp from, Timestamp until, std::vector<Timestamp> &turns);
+  void rank(Aggregate &aggregate);
+  std::optional<Datum> value_of(Aggregate &aggregate);
+  // In the expressions' memory, which goes with the next truth.
+  template <class F> Datum in_memory(F &&make) {
+    return pg::call([&] {
+      MemoryContext before = MemoryContextSwitchTo(bindings_->memory());
+      const Datum value = make();
+      MemoryContextSwitchTo(before);
+      return value;
+    });
+  }
+  Datum sum_of(Aggregate &aggregate);
+  Datum average_of(Aggregate &aggregate);
+
+  std::unique_ptr<pg::Bindings> bindings_;
+  std::unique_ptr<pg::Expression> having_;
+  std::vector<std::unique_ptr<Aggregate>> aggregates_;
+  std::vector<std::unique_ptr<Turning>> turns_;
+  std::vector<std::int32_t> inputs_;
+  bool has_key_ = false, usable_ = true, overflows_ = false;
+  bool still_ = false; // without events the answer is always the same: `empty_`
+  bool empty_ = false;
+  MemoryContext values_ = nullptr; // of the group at hand
+};
+
+} // namespace cdp::segment

@@ -1,0 +1,52 @@
+-- timeline: what segments know of people's events, packed. Made of cdp.event_records and made again whenever it is
+-- missing or too old: TRUNCATE cdp_internal.timelines loses nothing.
+
+CREATE TABLE cdp_internal.timeline_inputs (
+  input_id   integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  definition text NOT NULL
+);
+CREATE UNIQUE INDEX timeline_inputs_definition ON cdp_internal.timeline_inputs
+  (pg_catalog.md5(definition));
+COMMENT ON TABLE cdp_internal.timeline_inputs IS 'What the rules of all segments ask of an event, each once';
+
+CREATE TABLE cdp_internal.timelines (
+  identifier_id bigint NOT NULL,
+  from_at       timestamptz NOT NULL,
+  until_at      timestamptz NOT NULL,
+  inputs        integer NOT NULL,
+  events        bytea NOT NULL,
+  PRIMARY KEY (identifier_id, from_at)
+) WITH (fillfactor = 70, toast_tuple_target = 8160);
+ALTER TABLE cdp_internal.timelines ALTER COLUMN events SET STORAGE EXTERNAL;
+COMMENT ON TABLE cdp_internal.timelines IS
+  'An identifier''s events from an instant on until the next row''s, as cdp_internal.timeline_inputs see them';
+COMMENT ON COLUMN cdp_internal.timelines.inputs IS 'The newest input that has been asked of all these events';
+COMMENT ON COLUMN cdp_internal.timelines.until_at IS 'When the last of these events occurred';
+
+SELECT pg_catalog.pg_extension_config_dump('cdp_internal.timeline_inputs', '');
+SELECT pg_catalog.pg_extension_config_dump('cdp_internal.timeline_inputs_input_id_seq', '');
+
+-- Events that change hands, or go: their timelines are made again when they are next wanted.
+CREATE FUNCTION cdp_internal.forget_timelines() RETURNS trigger LANGUAGE plpgsql
+  SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF TG_OP = 'TRUNCATE' THEN
+    TRUNCATE cdp_internal.timelines;
+    RETURN NULL;
+  END IF;
+  IF TG_OP = 'UPDATE' THEN
+    DELETE FROM cdp_internal.timelines AS t USING new_records AS r WHERE t.identifier_id = r.identifier_id;
+  END IF;
+  DELETE FROM cdp_internal.timelines AS t USING old_records AS r WHERE t.identifier_id = r.identifier_id;
+  RETURN NULL;
+END $$;
+REVOKE ALL ON FUNCTION cdp_internal.forget_timelines() FROM PUBLIC;
+COMMENT ON FUNCTION cdp_internal.forget_timelines() IS 'Trigger: keeps timelines true to cdp.event_records';
+CREATE TRIGGER forget_timelines_of_moved AFTER UPDATE ON cdp.event_records
+  REFERENCING OLD TABLE AS old_records NEW TABLE AS new_records
+  FOR EACH STATEMENT EXECUTE FUNCTION cdp_internal.forget_timelines();
+CREATE TRIGGER forget_timelines_of_deleted AFTER DELETE ON cdp.event_records
+  REFERENCING OLD TABLE AS old_records
+  FOR EACH STATEMENT EXECUTE FUNCTION cdp_internal.forget_timelines();
+CREATE TRIGGER forget_timelines_of_all AFTER TRUNCATE ON cdp.event_records
+  FOR EACH STATEMENT EXECUTE FUNCTION cdp_internal.forget_timelines();

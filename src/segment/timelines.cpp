@@ -1,0 +1,304 @@
+#include "segment/timelines.hpp"
+
+#include <algorithm>
+#include <map>
+
+#include "pg/spi.hpp"
+
+namespace cdp::segment {
+
+namespace {
+
+using core::TimelineEvent;
+
+constexpr std::size_t kMostEvents = 256, kMostBytes = 6000; // of a row: it stays on its page
+constexpr Timestamp kStart = core::kMinusInfinity;
+
+std::vector<TimelineEvent> unpack(const std::string &packed) {
+  auto events = core::unpack_timeline(packed);
+  if (!events)
+    throw Error(ERRCODE_DATA_CORRUPTED, "a timeline cannot be read", {},
+                "TRUNCATE cdp_internal.timelines; they are made anew from the events.");
+  return *std::move(events);
+}
+
+// A row, or a row to be.
+struct Stretch {
+  std::int64_t identifier_id;
+  Timestamp from;
+  std::int32_t inputs;
+  bool stored;
+  std::vector<TimelineEvent> events;
+};
+
+// Whose bytes the events of stretches point into.
+using Keeper = std::vector<std::unique_ptr<std::string>>;
+
+std::string_view keep(Keeper &keeper, std::string bytes) {
+  return *keeper.emplace_back(std::make_unique<std::string>(std::move(bytes)));
+}
+
+void write(const std::vector<Stretch> &stretches) {
+  static pg::Statement update(
+      "UPDATE cdp_internal.timelines AS t SET until_at = u.until_at, events = u.events FROM "
+      "unnest($1::int8[], $2::timestamptz[], $3::timestamptz[], $4::int4[], $5::bytea[]) "
+      "AS u (identifier_id, from_at, until_at, inputs, events) "
+      "WHERE t.identifier_id = u.identifier_id AND t.from_at = u.from_at",
+      pg::few_keys);
+  static pg::Statement insert(
+      "INSERT INTO cdp_internal.timelines (identifier_id, from_at, until_at, inputs, events) "
+      "SELECT * FROM unnest($1::int8[], $2::timestamptz[], $3::timestamptz[], $4::int4[], $5::bytea[])");
+  for (const bool stored : {true, false}) {
+    std::vector<std::int64_t> ids;
+    std::vector<Timestamp> from, until;
+    std::vector<std::int32_t> inputs;
+    std::vector<std::string> packed;
+    for (const auto &one : stretches) {
+      if (one.stored != stored)
+        continue;
+      ids.push_back(one.identifier_id);
+      from.push_back(one.from);
+      until.push_back(one.events.empty() ? kStart : one.events.back().at);
+      inputs.push_back(one.inputs);
+      packed.push_back(core::pack(one.events));
+    }
+    if (!ids.empty())
+      (stored ? update : insert)
+          .run(pg::Params().bigints(ids).timestamps(from).timestamps(until).integers(inputs).byteas(packed));
+  }
+}
+
+std::size_t bytes_of(const std::vector<TimelineEvent> &events) {
+  std::size_t bytes = 0;
+  for (const auto &event : events)
+    bytes += event.values.size() + 8;
+  return bytes;
+}
+
+// Cuts what is too long, such that events of one instant stay together and a growing end starts a new row.
+void add_cut(Stretch whole, std::vector<Stretch> &into) {
+  auto &events = whole.events;
+  while (events.size() > kMostEvents || bytes_of(events) > kMostBytes) {
+    std::size_t count = 0, bytes = 0;
+    while (count < events.size() && count < kMostEvents && bytes <= kMostBytes)
+      bytes += events[count++].values.size() + 8;
+    while (count < events.size() && events[count].at == events[count - 1].at)
+      ++count;
+    if (count == events.size())
+      break;
+    Stretch rest{whole.identifier_id,
+                 events[count].at,
+                 whole.inputs,
+                 false,
+                 {events.begin() + static_cast<std::ptrdiff_t>(count), events.end()}};
+    events.resize(count);
+    into.push_back(std::move(whole));
+    whole = std::move(rest);
+  }
+  into.push_back(std::move(whole));
+}
+
+EventFacts facts_of(const pg::Rows &rows, std::size_t row) {
+  const auto jsonb = [&](int column) {
+    return rows.is_null(row, column) ? nullptr : DatumGetPointer(rows.datum(row, column));
+  };
+  return {rows.bigint(row, 1),
+          rows.bigint(row, 2),
+          rows.timestamp(row, 3),
+          rows.timestamp(row, 4),
+          rows.text(row, 5),
+          rows.text(row, 6),
+          rows.optional_text(row, 7),
+          jsonb(8),
+          jsonb(9)};
+}
+
+// Replaces the timelines of these identifiers by what their events say now; gives them all back.
+std::vector<Stretch> make_anew(const std::vector<std::int64_t> &ids, Keeper &keeper) {
+  static pg::Statement forget("DELETE FROM cdp_internal.timelines WHERE identifier_id = ANY ($1)",
+                              pg::few_keys);
+  static pg::Statement read(
+      "SELECT r.event_id, r.identifier_id, r.occurred_at, r.received_at, r.type, s.source, "
+      "r.event, r.properties, r.context FROM unnest($1) AS i (id) "
+      "JOIN cdp.event_records AS r ON r.identifier_id = i.id "
+      "JOIN cdp.sources AS s USING (source_id)",
+      pg::few_keys);
+  std::vector<Stretch> made;
+  if (ids.empty())
+    return made;
+  auto &inputs = Inputs::current();
+  std::map<std::int64_t, Stretch> whole;
+  for (auto id : ids)
+    whole.emplace(id, Stretch{id, kStart, inputs.newest(), false, {}});
+  forget.run(pg::Params().bigints(ids));
+  read.each(pg::Params().bigints(ids), [&](const pg::Rows &rows) {
+    pg::check_for_interrupts();
+    std::vector<EventFacts> events;
+    for (std::size_t row = 0; row < rows.size(); ++row)
+      events.push_back(facts_of(rows, row));
+    auto observed = inputs.observe(events);
+    for (std::size_t i = 0; i < events.size(); ++i)
+      if (!observed[i].values.empty())
+        whole.at(events[i].identifier_id)
+            .events.push_back(
+                {events[i].occurred_at, events[i].event_id, keep(keeper, std::move(observed[i].values))});
+  });
+  for (auto &[id, one] : whole) {
+    std::sort(one.events.begin(), one.events.end(),
+              [](const auto &a, const auto &b) { return a.order() < b.order(); });
+    add_cut(std::move(one), made);
+  }
+  write(made);
+  return made;
+}
+
+} // namespace
+
+void History::add(std::string packed) {
+  packed_.push_back(std::move(packed));
+}
+
+void History::finish() {
+  std::vector<TimelineEvent> events;
+  for (const auto &packed : packed_) {
+    auto some = unpack(packed);
+    events.insert(events.end(), some.begin(), some.end());
+  }
+  const auto earlier = [](const auto &a, const auto &b) { return a.order() < b.order(); };
+  if (!std::is_sorted(events.begin(), events.end(), earlier))
+    std::sort(events.begin(), events.end(), earlier);
+  std::vector<core::Entry> entries;
+  for (const auto &event : events) {
+    core::InputValues values(event.values);
+    while (values.next())
+      entries.push_back({event.at, event.event_id, values.value()});
+    if (values.broken())
+      unpack("\x80");
+  }
+  group_by_input(std::move(entries));
+}
+
+// By input, each in the order they are in.
+void History::group_by_input(std::vector<core::Entry> entries) {
+  static std::vector<std::size_t> places; // an input each; all 0 in between
+  for (const auto &entry : entries) {
+    const auto input = static_cast<std::size_t>(entry.value.input);
+    if (places.size() <= input)
+      places.resize(input + 1);
+    if (places[input]++ == 0)
+      starts_.emplace_back(entry.value.input, 0);
+  }
+  std::sort(starts_.begin(), starts_.end());
+  std::size_t start = 0;
+  for (auto &[input, place] : starts_) {
+    place = start;
+    start += std::exchange(places[static_cast<std::size_t>(input)], start);
+  }
+  entries_.resize(entries.size());
+  for (auto &entry : entries)
+    entries_[places[static_cast<std::size_t>(entry.value.input)]++] = entry;
+  for (auto [input, place] : starts_)
+    places[static_cast<std::size_t>(input)] = 0;
+  starts_.emplace_back(INT32_MAX, start);
+}
+
+std::span<const core::Entry> History::of(std::int32_t input) const {
+  const auto found = std::lower_bound(starts_.begin(), starts_.end(), std::pair(input, std::size_t(0)));
+  if (found == starts_.end() || found->first != input)
+    return {};
+  return std::span(entries_).subspan(found->second, (found + 1)->second - found->second);
+}
+
+Histories read_histories(const std::vector<std::int64_t> &profile_ids) {
+  static pg::Statement read(
+      "SELECT i.profile_id, i.identifier_id, t.inputs, t.events, t.identifier_id IS NULL AND EXISTS "
+      "(SELECT FROM cdp.event_records AS r WHERE r.identifier_id = i.identifier_id) "
+      "FROM unnest($1) AS p (id) JOIN cdp.identifiers AS i ON i.profile_id = p.id "
+      "LEFT JOIN cdp_internal.timelines AS t USING (identifier_id) ORDER BY i.identifier_id, t.from_at",
+      pg::few_keys);
+  const auto newest = Inputs::current().newest();
+  Histories histories;
+  for (auto id : profile_ids)
+    histories.emplace(id, History());
+  std::map<std::int64_t, std::int64_t> old; // identifiers, whose they are
+  auto rows = read.run(pg::Params().bigints(profile_ids));
+  for (std::size_t i = 0; i < rows.size(); ++i)
+    if (rows.is_null(i, 3) ? rows.boolean(i, 5) : rows.integer(i, 3) < newest)
+      old.emplace(rows.bigint(i, 2), rows.bigint(i, 1));
+  for (std::size_t i = 0; i < rows.size(); ++i)
+    if (!rows.is_null(i, 3) && !old.contains(rows.bigint(i, 2)))
+      histories.at(rows.bigint(i, 1)).add(rows.bytes(i, 4));
+  std::vector<std::int64_t> ids;
+  for (auto [id, profile_id] : old)
+    ids.push_back(id);
+  Keeper keeper;
+  for (const auto &one : make_anew(ids, keeper))
+    histories.at(old.at(one.identifier_id)).add(core::pack(one.events));
+  for (auto &[id, history] : histories)
+    history.finish();
+  return histories;
+}
+
+std::vector<Observed> add_events(const std::vector<EventFacts> &events, std::int64_t first) {
+  // The rows that an identifier's events fall into, and those after; none and older events: never made.
+  static pg::Statement read(
+      "SELECT p.id, t.from_at, t.inputs, t.events, t.from_at IS NULL AND EXISTS (SELECT FROM "
+      "cdp.event_records "
+      "AS r WHERE r.identifier_id = p.id AND r.event_id < $3) "
+      "FROM unnest($1, $2) AS p (id, at) LEFT JOIN LATERAL (SELECT o.* FROM cdp_internal.timelines AS o "
+      "WHERE o.identifier_id = p.id AND o.from_at >= (SELECT max(x.from_at) FROM cdp_internal.timelines AS x "
+      "WHERE x.identifier_id = p.id AND x.from_at <= p.at)) AS t ON true ORDER BY p.id, t.from_at",
+      pg::few_keys);
+  auto &inputs = Inputs::current();
+  if (events.empty() || !inputs.any())
+    return std::vector<Observed>(events.size());
+  auto observed = inputs.observe(events);
+  std::map<std::int64_t, std::vector<TimelineEvent>> added;
+  for (std::size_t i = 0; i < events.size(); ++i)
+    added[events[i].identifier_id].push_back({events[i].occurred_at, events[i].event_id, observed[i].values});
+  std::vector<std::int64_t> ids;
+  std::vector<Timestamp> starts;
+  for (auto &[id, some] : added) {
+    std::sort(some.begin(), some.end(), [](const auto &a, const auto &b) { return a.order() < b.order(); });
+    ids.push_back(id);
+    starts.push_back(some.front().at);
+  }
+  Keeper keeper;
+  std::map<std::int64_t, std::vector<Stretch>> rows_of;
+  std::vector<std::int64_t> never_made;
+  auto rows = read.run(pg::Params().bigints(ids).timestamps(starts).bigint(first));
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    const auto id = rows.bigint(i, 1);
+    if (rows.boolean(i, 5))
+      never_made.push_back(id);
+    else if (rows.is_null(i, 2))
+      rows_of[id].push_back({id, kStart, inputs.newest(), false, {}});
+    else
+      rows_of[id].push_back({id, rows.timestamp(i, 2), rows.integer(i, 3), true,
+                             unpack(*keeper.emplace_back(std::make_unique<std::string>(rows.bytes(i, 4))))});
+  }
+  std::vector<Stretch> changed;
+  for (auto &[id, stretches] : rows_of) {
+    std::vector<bool> touched(stretches.size());
+    for (const auto &event : added[id]) {
+      if (event.values.empty())
+        continue;
+      auto place = stretches.size() - 1;
+      while (place > 0 && stretches[place].from > event.at)
+        --place;
+      auto &into = stretches[place].events;
+      into.insert(std::upper_bound(into.begin(), into.end(), event,
+                                   [](const auto &a, const auto &b) { return a.order() < b.order(); }),
+                  event);
+      touched[place] = true;
+    }
+    for (std::size_t i = 0; i < stretches.size(); ++i)
+      if (touched[i] || !stretches[i].stored)
+        add_cut(std::move(stretches[i]), changed);
+  }
+  write(changed);
+  make_anew(never_made, keeper);
+  return observed;
+}
+
+} // namespace cdp::segment

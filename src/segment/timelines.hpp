@@ -1,0 +1,39 @@
+// Timelines of people, as stored: kept when events come, read when segments are judged. A timeline that is
+// missing, or that some input has not been asked about, is made anew from the events; so nothing depends on
+// what is stored but speed. Callers hold the people's locks.
+#pragma once
+#include "segment/inputs.hpp"
+
+#include "core/tally.hpp"
+
+#include <span>
+
+namespace cdp::segment {
+
+// What is known of one person, by input; holds what its entries point into.
+class History {
+public:
+  void add(std::string packed); // of one identifier, or a stretch of it; an error when the bytes are broken
+  void finish();                // once, when all is added
+
+  std::span<const core::Entry> of(std::int32_t input) const;
+
+private:
+  void group_by_input(std::vector<core::Entry> entries);
+
+  std::vector<std::string> packed_;
+  std::vector<core::Entry> entries_;                         // by input, then time and id
+  std::vector<std::pair<std::int32_t, std::size_t>> starts_; // input, its first entry; one more at the end
+};
+
+using Histories = std::unordered_map<std::int64_t, History>;
+
+// The timelines of everybody who is who now (cdp.identifiers.profile_id).
+Histories read_histories(const std::vector<std::int64_t> &profile_ids);
+
+// Adds events that were just stored to their identifiers' timelines. No message of this transaction has a
+// decision before `first`.
+// Returns what inputs had to say, an event each.
+std::vector<Observed> add_events(const std::vector<EventFacts> &events, std::int64_t first);
+
+} // namespace cdp::segment
