@@ -158,14 +158,14 @@ int Tally::scale() const {
 
 const Entry *Tally::first() const {
   for (auto i = begin_; i < end_; ++i)
-    if (counts(i))
+    if (counts(i) && entries_[i].value.kind != InputValue::Kind::null)
       return &entries_[i];
   return nullptr;
 }
 
 const Entry *Tally::last() const {
   for (auto i = end_; i > begin_; --i)
-    if (counts(i - 1))
+    if (counts(i - 1) && entries_[i - 1].value.kind != InputValue::Kind::null)
       return &entries_[i - 1];
   return nullptr;
 }

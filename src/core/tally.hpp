@@ -33,8 +33,14 @@ enum class Function {
   maximum,
   any,
   all,
+  first, // these look at the entries that count, when they are asked
+  last,
   first_time,
-  last_time
+  last_time,
+  sequence,
+  sequence_count,
+  last_sequence,
+  funnel
 };
 
 class Tally {
@@ -58,10 +64,18 @@ public:
   int scale() const;                    // the longest of the values'
   bool overflows() const { return overflows_; }
   std::int64_t trues() const { return trues_; }
-  const Entry *first() const; // the earliest, latest, smallest, largest that counts; nullptr: there is none
+  // The earliest, latest, smallest, largest that counts, and has a value; nullptr: there is none.
+  const Entry *first() const;
   const Entry *last() const;
   const Entry *smallest();
   const Entry *largest();
+
+  // Places of the entries that count.
+  template <class F> void each(F &&visit) const {
+    for (auto i = begin_; i < end_; ++i)
+      if (counts(i))
+        visit(i);
+  }
 
 private:
   bool counts(std::size_t i) const { return entries_[i].event_id <= known_; }

@@ -61,10 +61,14 @@ struct Input {
   bool operator==(const Input &) const = default;
 };
 
-// count, count_value, count_distinct, sum, average, minimum, maximum, any, all, first_time, last_time
+// count, count_value, count_distinct, sum, average, minimum, maximum, any, all, first_time, last_time, first,
+// last; sequence, sequence_count, last_sequence, funnel: the value is the sum of 2^(n - 1) of the steps n
+// that an event meets, with the binding after a space if there is one.
 struct Aggregate {
   std::string function;
-  std::string type; // of the result
+  std::string type;    // of the result
+  std::string pattern; // of a sequence; of a funnel its length in microseconds
+  std::int64_t steps = 0;
   Input input;
   std::vector<Window> windows;
 };

@@ -2,6 +2,9 @@
 // bounds that move with the clock, and what remains when the aggregates are known.
 #include <algorithm>
 
+#include "core/sequence.hpp"
+#include "core/timestamp.hpp"
+
 #include "pg/rule_clock.hpp"
 
 extern "C" {
@@ -12,6 +15,8 @@ extern "C" {
 namespace cdp::pg::rule {
 
 namespace {
+
+using core::Timestamp;
 
 void add_conjuncts(Node *condition, std::vector<Node *> &into) {
   if (!condition)
@@ -215,9 +220,10 @@ private:
 
   static bool set_function(Aggref *aggregate, Aggregate &one) {
     const std::string name = builtin_name(aggregate->aggfnoid);
-    if (name.empty() || aggregate->aggorder || aggregate->aggdirectargs ||
-        aggregate->aggkind != AGGKIND_NORMAL)
+    if (aggregate->aggorder || aggregate->aggdirectargs || aggregate->aggkind != AGGKIND_NORMAL)
       return false;
+    if (name.empty())
+      return is_ours(aggregate->aggfnoid) && !aggregate->aggdistinct && set_our_function(aggregate, one);
     if (aggregate->aggstar) {
       one.function = "count";
       return name == "count";
@@ -254,6 +260,103 @@ private:
     }
     one.function = name == "bool_and" || name == "every" ? "all" : "any";
     return name == "bool_or" || name == "bool_and" || name == "every";
+  }
+
+  static bool is_ours(Oid function) {
+    const char *schema = call([&] { return get_namespace_name(get_func_namespace(function)); });
+    return schema && std::string_view(schema) == "cdp";
+  }
+
+  static bool set_our_function(Aggref *aggregate, Aggregate &one) {
+    static const std::string_view kBound = "_by";
+    std::string name = call([&] { return get_func_name(aggregate->aggfnoid); });
+    const auto arguments = arguments_of(aggregate);
+    for (Node *argument : arguments)
+      if (has_person(argument) || has_clock(argument, true))
+        return false;
+    if (name == "first" || name == "last") {
+      one.function = name;
+      one.input.value = to_event_text(arguments[0]);
+      one.input.value_type = qualified_type(type_of(arguments[0]));
+      return is_param(arguments[1], kOccurredAt) && is_param(arguments[2], kEventId);
+    }
+    const bool bound = name.ends_with(kBound);
+    one.function = bound ? name.substr(0, name.size() - kBound.size()) : name;
+    static const std::vector<std::string> kSequences = {"sequence", "sequence_count", "last_sequence",
+                                                        "funnel"};
+    if (std::find(kSequences.begin(), kSequences.end(), one.function) == kSequences.end() ||
+        !is_param(arguments[1], kOccurredAt) || !IsA(arguments.back(), ArrayExpr))
+      return false;
+    if (!set_pattern(arguments[0], one) ||
+        !set_steps(reinterpret_cast<ArrayExpr *>(arguments.back()), bound ? arguments[2] : nullptr, one))
+      return false;
+    if (one.function != "funnel") {
+      const auto parsed = core::Sequence::parse(one.pattern, static_cast<unsigned>(one.steps));
+      if (const auto *error = std::get_if<core::PatternError>(&parsed))
+        throw Error(ERRCODE_INVALID_PARAMETER_VALUE, error->message, {}, error->hint)
+            .at(one.pattern, error->position);
+    }
+    return true;
+  }
+
+  static std::vector<Node *> arguments_of(Aggref *aggregate) {
+    std::vector<Node *> arguments;
+    for (int i = 0; i < list_length(aggregate->args); ++i)
+      arguments.push_back(reinterpret_cast<Node *>(list_nth_node(TargetEntry, aggregate->args, i)->expr));
+    return arguments;
+  }
+
+  static bool set_pattern(Node *argument, Aggregate &one) {
+    Node *value = fold(argument);
+    if (one.function != "funnel") {
+      const auto text = text_of(value);
+      one.pattern = text.value_or("");
+      return text.has_value();
+    }
+    if (!IsA(value, Const) || reinterpret_cast<Const *>(value)->constisnull)
+      return false;
+    const Interval *within = DatumGetIntervalP(reinterpret_cast<Const *>(value)->constvalue);
+    Timestamp length;
+    if (within->month || __builtin_mul_overflow(Timestamp(within->day), USECS_PER_DAY, &length) ||
+        __builtin_add_overflow(length, within->time, &length) || length <= 0)
+      return false; // the aggregate itself says what is wrong
+    one.pattern = std::to_string(length);
+    return true;
+  }
+
+  // Events that meet a step, and which ones.
+  static bool set_steps(ArrayExpr *array, Node *binding, Aggregate &one) {
+    std::string met, any;
+    std::vector<std::string> names;
+    bool named = one.input.events.empty();
+    one.steps = list_length(array->elements);
+    for (int i = 0; i < one.steps; ++i) {
+      auto *step = static_cast<Node *>(list_nth(array->elements, i));
+      const std::string text = "(" + to_event_text(step) + ")";
+      met += (i ? " | " : "") +
+             ("CASE WHEN " + text + " THEN 1::bigint << " + std::to_string(i) + " ELSE 0 END");
+      any += (i ? " OR " : "") + text;
+      const auto asked = names_asked(step);
+      named = named && !asked.empty();
+      names.insert(names.end(), asked.begin(), asked.end());
+    }
+    if (one.steps < 1 || one.steps > 64)
+      return false;
+    if (named)
+      one.input.events = std::move(names);
+    one.input.condition += (one.input.condition.empty() ? "(" : " AND (") + any + ")";
+    one.input.value = binding ? "(" + met + ")::text || ' ' || (" + to_event_text(binding) + ")" : met;
+    one.input.value_type = binding ? "text" : "bigint";
+    return true;
+  }
+
+  static std::vector<std::string> names_asked(Node *condition) {
+    std::vector<Node *> parts;
+    add_conjuncts(condition, parts);
+    for (Node *part : parts)
+      if (auto names = event_names(part); !names.empty())
+        return names;
+    return {};
   }
 
   const Source &source_;

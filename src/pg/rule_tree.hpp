@@ -33,6 +33,7 @@ inline Mutator as_mutator(Node *(*mutator)(Node *, void *)) {
 // Param numbers: 1..8 are the event columns in their order.
 enum ParamNumber {
   kEventColumns = 8,
+  kEventId = 1,
   kEvent = 3,
   kSource = 4,
   kOccurredAt = 5,

@@ -12,6 +12,7 @@ class ValueType {
 public:
   explicit ValueType(Oid type);
 
+  bool is_by_value() const { return by_value_; }
   Datum datum(std::string_view bytes, MemoryContext memory) const;
 
   // Of the chosen values their places in the type's order, equal ones the same; 0 for the others.

@@ -43,6 +43,7 @@ void add(json::Text &out, const pg::Input &input) {
 
 void add(json::Text &out, const pg::Aggregate &aggregate) {
   out.open('{').add("function", aggregate.function).add("type", aggregate.type);
+  out.add("pattern", aggregate.pattern).add("steps", aggregate.steps);
   add(out, aggregate.input);
   out.add("portable", aggregate.input.portable).key("windows").open('[');
   for (const auto &one : aggregate.windows) {
@@ -56,6 +57,8 @@ pg::Aggregate read_aggregate(std::string_view object) {
   pg::Aggregate made;
   made.function = json::text_member(object, "function");
   made.type = json::text_member(object, "type");
+  made.pattern = json::text_member(object, "pattern");
+  made.steps = json::number_member(object, "steps");
   made.input = {json::texts_member(object, "events"), json::text_member(object, "condition"),
                 json::text_member(object, "value"),   json::text_member(object, "value_type"),
                 json::text_member(object, "key"),     json::true_member(object, "portable")};

@@ -1,6 +1,9 @@
 #include "segment/sweep.hpp"
 
+#include "core/sequence.hpp"
+
 #include <algorithm>
+#include <charconv>
 #include <map>
 
 #include "pg/values.hpp"
@@ -26,7 +29,13 @@ const std::map<std::string_view, Function> kFunctions = {{"count", Function::cou
                                                          {"any", Function::any},
                                                          {"all", Function::all},
                                                          {"first_time", Function::first_time},
-                                                         {"last_time", Function::last_time}};
+                                                         {"last_time", Function::last_time},
+                                                         {"first", Function::first},
+                                                         {"last", Function::last},
+                                                         {"sequence", Function::sequence},
+                                                         {"sequence_count", Function::sequence_count},
+                                                         {"last_sequence", Function::last_sequence},
+                                                         {"funnel", Function::funnel}};
 
 // A bound that only PostgreSQL can say.
 struct Clock {
@@ -51,8 +60,18 @@ struct Sweep::Aggregate {
   std::vector<std::unique_ptr<core::Cutoff>> cutoffs;
   std::optional<core::Tally> tally;
   std::span<const Entry> entries;
-  std::vector<Datum> values; // of minimum and maximum
+  std::vector<Datum> values; // of those that give one of them back
   std::vector<std::int32_t> ranks;
+  // Of sequences and funnels.
+  std::optional<core::Sequence> sequence;
+  unsigned steps = 0;
+  Timestamp within = 0;
+  std::vector<core::SequenceEvent> events; // an entry each
+
+  bool is_ordered() const { return function == Function::minimum || function == Function::maximum; }
+  bool gives_value() const {
+    return is_ordered() || function == Function::first || function == Function::last;
+  }
 };
 
 struct Sweep::Turning {
@@ -105,6 +124,8 @@ Sweep::Sweep(const pg::Decomposition &made, std::vector<std::int32_t> inputs) : 
       aggregate.cutoffs.push_back(cutoff_of(window, usable_));
       add_bounds(window, aggregate.cutoffs.back().get(), bounds);
     }
+    if (one.steps)
+      set_sequence(one, aggregate);
     aggregate.tally.emplace(aggregate.function, std::move(bounds));
     has_key_ = has_key_ || !one.input.key.empty();
   }
@@ -222,8 +243,10 @@ void Sweep::begin(const Group &group, const Step &step) {
   for (std::size_t i = 0; i < aggregates_.size(); ++i) {
     auto &aggregate = *aggregates_[i];
     aggregate.entries = group.entries[i];
-    if (aggregate.function == Function::minimum || aggregate.function == Function::maximum)
-      rank(aggregate);
+    if (aggregate.gives_value())
+      find_values(aggregate);
+    if (aggregate.steps)
+      find_steps(aggregate);
     aggregate.tally->begin(aggregate.entries, aggregate.ranks, step.from, step.decision_seq);
   }
 }
@@ -316,6 +339,15 @@ std::optional<Datum> Sweep::value_of(Aggregate &aggregate) {
     return at_entry(tally.smallest());
   case Function::maximum:
     return at_entry(tally.largest());
+  case Function::first:
+    return at_entry(tally.first());
+  case Function::last:
+    return at_entry(tally.last());
+  case Function::sequence:
+  case Function::sequence_count:
+  case Function::last_sequence:
+  case Function::funnel:
+    return sequence_of(aggregate);
   case Function::first_time:
     return time_of(tally.first());
   case Function::last_time:
@@ -354,7 +386,7 @@ Datum Sweep::average_of(Aggregate &aggregate) {
   return in_memory([&] { return pg::average_of(tally.sum(), tally.scale(), tally.count()); });
 }
 
-void Sweep::rank(Aggregate &aggregate) {
+void Sweep::find_values(Aggregate &aggregate) {
   const auto &entries = aggregate.entries;
   aggregate.values.assign(entries.size(), 0);
   std::vector<std::size_t> order;
@@ -363,7 +395,61 @@ void Sweep::rank(Aggregate &aggregate) {
       aggregate.values[i] = aggregate.value_type->datum(entries[i].value.bytes, values_);
       order.push_back(i);
     }
-  aggregate.ranks = aggregate.value_type->rank(aggregate.values, std::move(order));
+  if (aggregate.is_ordered())
+    aggregate.ranks = aggregate.value_type->rank(aggregate.values, std::move(order));
+}
+
+void Sweep::set_sequence(const pg::Aggregate &one, Aggregate &aggregate) {
+  aggregate.steps = static_cast<unsigned>(one.steps);
+  if (aggregate.function == Function::funnel) {
+    aggregate.within = std::stoll(one.pattern);
+    return;
+  }
+  auto parsed = core::Sequence::parse(one.pattern, aggregate.steps);
+  if (auto *sequence = std::get_if<core::Sequence>(&parsed))
+    aggregate.sequence = std::move(*sequence);
+  else
+    usable_ = false;
+}
+
+// Which steps each entry meets, and its binding.
+void Sweep::find_steps(Aggregate &aggregate) {
+  std::map<std::string_view, std::uint64_t> bindings;
+  aggregate.events.clear();
+  for (const auto &entry : aggregate.entries) {
+    core::SequenceEvent event{entry.at, 0, 0};
+    const auto bytes = entry.value.bytes;
+    if (entry.value.kind == InputValue::Kind::bytes && aggregate.value_type->is_by_value()) {
+      event.steps = static_cast<std::uint64_t>(aggregate.value_type->datum(bytes, values_));
+    } else if (const auto space = bytes.find(' '); space != std::string_view::npos) {
+      std::int64_t steps = 0;
+      std::from_chars(bytes.data(), bytes.data() + space, steps);
+      event.steps = static_cast<std::uint64_t>(steps);
+      event.binding = bindings.emplace(bytes.substr(space), bindings.size()).first->second;
+    }
+    aggregate.events.push_back(event);
+  }
+}
+
+std::optional<Datum> Sweep::sequence_of(Aggregate &aggregate) {
+  std::vector<core::SequenceEvent> events;
+  aggregate.tally->each([&](std::size_t i) {
+    if (aggregate.events[i].steps)
+      events.push_back(aggregate.events[i]);
+  });
+  core::sort_events(events);
+  switch (aggregate.function) {
+  case Function::sequence:
+    return BoolGetDatum(aggregate.sequence->matches(events));
+  case Function::sequence_count:
+    return Int64GetDatum(aggregate.sequence->count(events));
+  case Function::last_sequence: {
+    const auto last = aggregate.sequence->last(events);
+    return last ? std::optional(TimestampTzGetDatum(*last)) : std::nullopt;
+  }
+  default:
+    return Int32GetDatum(core::funnel_depth(events, aggregate.steps, aggregate.within));
+  }
 }
 
 // Where judge() looks for instants of its own: comparisons outside of aggregates.

@@ -40,7 +40,10 @@ private:
   void bind_values();
   bool truth(Timestamp at);
   void find_turns(bool still, Timestamp from, Timestamp until, std::vector<Timestamp> &turns);
-  void rank(Aggregate &aggregate);
+  void find_values(Aggregate &aggregate);
+  void set_sequence(const pg::Aggregate &one, Aggregate &aggregate);
+  void find_steps(Aggregate &aggregate);
+  std::optional<Datum> sequence_of(Aggregate &aggregate);
   std::optional<Datum> value_of(Aggregate &aggregate);
   // In the expressions' memory, which goes with the next truth.
   template <class F> Datum in_memory(F &&make) {

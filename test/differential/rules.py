@@ -51,8 +51,8 @@ class Maker:
         return self.random.choice([
             self.count, self.count, self.count, self.count, self.between, self.total, self.extreme, self.distinct,
             self.flag, self.latest, self.latest, self.order, self.since, self.trait, self.trait, self.trait_time,
-            self.property_time, self.truncation, self.weighted, self.last_event, self.clock_free,
-            self.doubtful])()
+            self.property_time, self.truncation, self.weighted, self.last_event, self.clock_free, self.sequence,
+            self.sequence, self.funnel, self.edge, self.zoned, self.doubtful])()
 
     # Pieces.
     def span(self):
@@ -216,6 +216,50 @@ class Maker:
             f"(max(occurred_at) > now() - interval '{span}') = (traits->>'country' = 'NL')",
             f"(max(occurred_at) AT TIME ZONE 'Asia/Tokyo')::date = "
             f"((now() - interval '{span}') AT TIME ZONE 'Asia/Tokyo')::date"])
+
+    def steps(self):
+        events = ["event = 'Added'", "event = 'Bought'", "event = 'Viewed'", "event = 'Mailed'", "type = 'page'",
+                  self.predicate()]
+        return self.random.sample(events, self.random.choice([2, 3]))
+
+    def sequence(self):
+        random, steps = self.random, self.steps()
+        gap = random.choice(["", " within 1 day", " within 36 hours", " after 6 hours", " within 7 days after 1 minute"])
+        pattern = random.choice(["1 -> 2{}", "1 -> 1{}", "1 -> not 2 -> 1{}", "not 2 -> 1 -> 1{}", "2 -> 1{} -> not 2",
+                                 "1 -> 2{} -> 1; all within 14 days"]).format(gap)
+        name = random.choice(["sequence", "sequence", "sequence_count", "last_sequence"])
+        bound = random.random() < 0.3
+        binding = "properties->>'product_id', " if bound else ""
+        call = (f"cdp.{name}{'_by' if bound else ''}('{pattern}', occurred_at, "
+                f"{binding}{', '.join(steps)}){self.where()}")
+        if name == "sequence":
+            return random.choice([call, f"NOT {call}"])
+        if name == "sequence_count":
+            return f"{call} {random.choice(COMPARE)} {random.choice([0, 1, 2])}"
+        span = self.span()
+        self.breaks.add(f"occurred_at + interval '{span}'")
+        return f"{call} {random.choice(COMPARE[:4])} now() - interval '{span}'"
+
+    def funnel(self):
+        within = self.random.choice(["6 hours", "1 day", "7 days"])
+        return (f"cdp.funnel('{within}', occurred_at, {', '.join(self.steps())}){self.where()} "
+                f"{self.random.choice(COMPARE[:4])} {self.random.choice([1, 2])}")
+
+    def edge(self):
+        value, wanted = self.random.choice([("event", "'Added'"), ("properties->>'product_id'", "'p1'"),
+                                            ("(properties->>'price')::numeric", "10")])
+        return (f"cdp.{self.random.choice(['first', 'last'])}({value}, occurred_at, event_id){self.where()} "
+                f"{self.random.choice(['=', '<>', '<', '>='])} {wanted}")
+
+    def zoned(self):
+        """Calendar windows in a zone of their own."""
+        random = self.random
+        unit, zone = random.choice(["day", "week", "month"]), random.choice(["Europe/Amsterdam", "Asia/Tokyo"])
+        self.truncated = True
+        return random.choice([
+            f"count(*) FILTER (WHERE {self.predicate()} AND occurred_at >= date_trunc('{unit}', now(), '{zone}')) > 0",
+            f"count(*) FILTER (WHERE occurred_at < date_trunc('{unit}', now(), '{zone}') AND {self.predicate()}) > 1",
+            "count(*) FILTER (WHERE occurred_at >= now()::date - 3 AND event = 'Viewed') > 0"])
 
     def clock_free(self):
         return self.random.choice([
