@@ -188,7 +188,7 @@ SELECT segment, who, greatest(since_days, 0) AS in_days, until_days FROM who_is_
 SELECT condition, holds, "values" FROM cdp.why_member('quick_buyers', cdp.lookup('user_id', 'cleo')) WHERE condition <> 'until';
 SELECT count(*) AS errors FROM cdp.segment_errors;
 SELECT count(*) AS wrong FROM cdp.verify();
--- A pattern is read with the first event: a rule with a wrong one fails for everybody who has events, and holds for nobody.
+-- A pattern is checked when the segment is made.
 SELECT cdp.create_segment('wrong', $$cdp.sequence('1 -> 3', occurred_at, event = 'A', event = 'B')$$);
 -- Anybody may ask: these are functions of their arguments alone.
 CREATE ROLE regress_cdp_nobody;

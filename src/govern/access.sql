@@ -30,7 +30,7 @@ DECLARE
     'GRANT SELECT ON cdp.message_keys, cdp.worker_status, cdp.progress TO %1$I',
     'GRANT INSERT, UPDATE, DELETE ON cdp.sources, cdp.inbox, cdp.quarantine TO %1$I',
     'GRANT EXECUTE ON FUNCTION cdp.create_identifier_type, cdp.alter_identifier_type, cdp.drop_identifier_type, '
-    'cdp.apply_identity_rules, cdp.identity_diff, cdp.check_normalizers, cdp.accept_normalizers TO %1$I',
+    'cdp.refresh_segments, cdp.apply_identity_rules, cdp.identity_diff, cdp.check_normalizers, cdp.accept_normalizers TO %1$I',
     'GRANT SELECT ON cdp.normalizer_versions TO %1$I',
     'GRANT EXECUTE ON PROCEDURE cdp.rebuild TO %1$I', 'GRANT SELECT ON cdp.identity_queue TO %1$I',
     'GRANT EXECUTE ON FUNCTION cdp_internal.begin_rebuild, cdp_internal.rebuild_batch TO %1$I',

@@ -34,8 +34,10 @@ class Cells {
 public:
   bool is_null(int column) const { return slot_->tts_isnull[places_[column]]; }
   std::int64_t bigint(int column) const { return DatumGetInt64(datum(column)); }
+  std::int32_t integer(int column) const { return DatumGetInt32(datum(column)); }
   bool boolean(int column) const { return DatumGetBool(datum(column)); }
   Timestamp timestamp(int column) const { return DatumGetTimestampTz(datum(column)); }
+  // Of a text, bytea or jsonb, without its length.
   std::string_view text(int column) const {
     const auto *value = reinterpret_cast<const char *>(DatumGetPointer(datum(column)));
     return {VARDATA_ANY(value), static_cast<std::size_t>(VARSIZE_ANY_EXHDR(value))};

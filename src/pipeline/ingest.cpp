@@ -108,8 +108,7 @@ struct Change {
 class Decider {
 public:
   Decider(identity::Identities &identities, profile::People &people, segment::Evaluation &evaluation)
-      : identities_(identities), people_(people), evaluation_(evaluation), wave_of_(identities.nodes()),
-        last_step_(identities.nodes(), {0, kNoStep}) {}
+      : identities_(identities), people_(people), evaluation_(evaluation), wave_of_(identities.nodes()) {}
 
   // What a message says goes to its person; on a shared device that may be another one than its identifiers'.
   Decided decide(const Candidate &candidate, std::size_t index, std::int64_t decision) {
@@ -154,8 +153,6 @@ public:
   }
 
 private:
-  static constexpr std::size_t kNoStep = SIZE_MAX;
-
   Wave &wave_for(const identity::Joined &joined) {
     auto number = std::max(wave_of_[joined.person], wave_of_[joined.joined]);
     for (auto node : joined.merged)
@@ -168,37 +165,26 @@ private:
     return waves_[number];
   }
 
-  void end_last_step(std::size_t node, Timestamp at) {
-    if (auto [wave, index] = last_step_[node]; index != kNoStep)
-      waves_[wave].steps[index].until = at;
-  }
-
   // People who were merged end when their new person's next step begins.
   void end_merged(const identity::Joined &joined, std::int64_t decision) {
     if (joined.merged.empty())
       return;
     auto &into = people_.at(identities_.profile_id(joined.joined));
-    for (auto node : joined.merged) {
-      end_last_step(node, into.last_seen_at);
+    for (auto node : joined.merged)
       evaluation_.end(identities_.profile_id(node), into.last_seen_at, decision);
-    }
     if (joined.joined != joined.person)
       add_step(waves_[wave_of_[joined.joined]], joined.joined, into, decision, {true, true});
   }
 
   void add_step(Wave &wave, std::size_t node, profile::Person &person, std::int64_t decision, Change change) {
-    const auto at = person.last_seen_at;
-    end_last_step(node, at);
-    last_step_[node] = {wave_of_[node], wave.steps.size()};
-    wave.steps.push_back({identities_.profile_id(node), decision, at, core::kInfinity, person.traits(),
+    wave.steps.push_back({identities_.profile_id(node), decision, person.last_seen_at, person.traits(),
                           change.everything, change.traits});
   }
 
   identity::Identities &identities_;
   profile::People &people_;
   segment::Evaluation &evaluation_;
-  std::vector<std::size_t> wave_of_;                           // a node each
-  std::vector<std::pair<std::size_t, std::size_t>> last_step_; // a node each: wave and index
+  std::vector<std::size_t> wave_of_; // a node each
   std::vector<Wave> waves_;
 };
 

@@ -69,7 +69,7 @@ std::int64_t mend(const std::set<std::int64_t> &identifiers, const std::string &
   note_ended(refold.after(), people.touched(), decision, at, reason);
   std::vector<segment::Step> steps;
   for (auto id : people.touched())
-    steps.push_back({id, decision, at, core::kInfinity, people.at(id).traits()});
+    steps.push_back({id, decision, at, people.at(id).traits()});
   for (auto id : people.ended())
     evaluation.end(id, at, decision);
   evaluation.evaluate(steps);

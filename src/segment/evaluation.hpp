@@ -14,11 +14,11 @@ namespace cdp::segment {
 // A person's state from one decision to the next.
 struct Step {
   std::int64_t profile_id;
-  std::int64_t decision_seq;   // events with event_id <= this are known
-  core::Timestamp from, until; // receipt instant of this decision; that of the person's next one, or infinity
-  std::string traits;          // golden traits after this decision, JSON text
-  bool everything = true;      // else only this decision's event is new to the person,
-  bool traits_changed = true;  // and traits if this says so
+  std::int64_t decision_seq;    // events with event_id <= this are known
+  core::Timestamp from;         // receipt instant of this decision
+  std::string traits;           // golden traits after this decision, JSON text
+  bool everything = true;       // else only this decision's event is new to the person,
+  bool traits_changed = true;   // and traits if this says so
   void *traits_jsonb = nullptr; // as PostgreSQL has them; set by the evaluation
 };
 

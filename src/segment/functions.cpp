@@ -1,4 +1,5 @@
 // What SQL calls: creating, dropping, refreshing and explaining segments.
+#include "segment/everybody.hpp"
 #include "segment/judge.hpp"
 #include "segment/plan.hpp"
 #include "segment/store.hpp"
@@ -110,7 +111,8 @@ CDP_FUNCTION(cdp_create_segment) {
     for (const auto &definition : segment::definitions_of(*plan.decomposition, settings))
       segment::Inputs::declare(definition);
   const auto segment_id = insert_segment(name, rule, per, settings, segment::to_json(plan));
-  segment::evaluate_everybody(segment_id, GetCurrentTransactionStartTimestamp());
+  segment::evaluate_everybody({&segment::judge_of(segment_id)}, GetCurrentTransactionStartTimestamp(),
+                              segment::Broken::is_error);
   static pg::Statement view("SELECT cdp_internal.create_segment_view($1)");
   view.run(pg::Params().integer(segment_id));
   PG_RETURN_INT32(segment_id);
@@ -139,7 +141,18 @@ CDP_FUNCTION(cdp_refresh_segment) {
   check_owner(name, known.owner, caller);
   static pg::Statement clear("DELETE FROM cdp.segment_errors WHERE segment_id = $1 AND profile_id IS NULL");
   clear.run(pg::Params().integer(known.segment_id));
-  segment::evaluate_everybody(known.segment_id, GetCurrentTransactionStartTimestamp());
+  segment::evaluate_everybody({&segment::judge_of(known.segment_id)}, GetCurrentTransactionStartTimestamp(),
+                              segment::Broken::is_error);
+  PG_RETURN_VOID();
+}
+
+// All of them at once, reading everybody's timeline once.
+CDP_FUNCTION(cdp_refresh_segments) {
+  pg::Session session;
+  lock_segments();
+  pg::run_once("DELETE FROM cdp.segment_errors WHERE profile_id IS NULL");
+  segment::evaluate_everybody(segment::judges(), GetCurrentTransactionStartTimestamp(),
+                              segment::Broken::is_noted);
   PG_RETURN_VOID();
 }
 

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <map>
+#include <numeric>
 #include <tuple>
 
+#include "pg/jsonb.hpp"
 #include "pg/spi.hpp"
 
 namespace cdp::segment {
@@ -17,18 +19,19 @@ std::unique_ptr<pg::KeptPlan> kept_plan(std::string sql) {
 }
 
 // The steps as arrays, with the instants that searches found for each.
-pg::Params parameters(const std::vector<Step> &steps, const std::vector<std::vector<Timestamp>> *turns) {
+pg::Params parameters(const std::vector<Stint> &stints, const std::vector<std::vector<Timestamp>> *turns) {
   std::vector<std::int32_t> numbers, low, high;
   std::vector<std::int64_t> profiles, decisions;
   std::vector<Timestamp> from, until, extra;
   std::vector<std::string> traits;
-  for (std::size_t i = 0; i < steps.size(); ++i) {
+  for (std::size_t i = 0; i < stints.size(); ++i) {
+    const auto &step = *stints[i].step;
     numbers.push_back(static_cast<std::int32_t>(i));
-    profiles.push_back(steps[i].profile_id);
-    decisions.push_back(steps[i].decision_seq);
-    from.push_back(steps[i].from);
-    until.push_back(steps[i].until);
-    traits.push_back(steps[i].traits);
+    profiles.push_back(step.profile_id);
+    decisions.push_back(step.decision_seq);
+    from.push_back(step.from);
+    until.push_back(stints[i].until);
+    traits.emplace_back(step.traits.empty() ? pg::jsonb_text(step.traits_jsonb) : step.traits);
     low.push_back(static_cast<std::int32_t>(extra.size()) + 1);
     if (turns)
       extra.insert(extra.end(), (*turns)[i].begin(), (*turns)[i].end());
@@ -140,15 +143,15 @@ void Judge::add_turns(const std::string &level, pg::KeptPlan *query, const pg::P
   }
 }
 
-std::vector<std::vector<Range>> Judge::judge(const std::vector<Step> &steps, const Histories &histories) {
+std::vector<std::vector<Range>> Judge::judge(const std::vector<Stint> &stints) {
   if (!sweep_)
-    return judge_by_sql(steps);
-  std::vector<std::vector<Range>> result(steps.size());
-  const auto beyond = sweep(steps, histories, result);
+    return judge_by_sql(stints);
+  std::vector<std::vector<Range>> result(stints.size());
+  const auto beyond = sweep(stints, result);
   if (!beyond.empty()) {
-    std::vector<Step> rest;
+    std::vector<Stint> rest;
     for (auto i : beyond)
-      rest.push_back(steps[i]);
+      rest.push_back(stints[i]);
     auto found = judge_by_sql(rest);
     for (std::size_t i = 0; i < beyond.size(); ++i)
       result[beyond[i]] = std::move(found[i]);
@@ -156,49 +159,46 @@ std::vector<std::vector<Range>> Judge::judge(const std::vector<Step> &steps, con
   return result;
 }
 
-// Returns the steps of people whom only PostgreSQL can judge.
-std::vector<std::size_t> Judge::sweep(const std::vector<Step> &steps, const Histories &histories,
+// Returns the stints of people whom only PostgreSQL can judge.
+std::vector<std::size_t> Judge::sweep(const std::vector<Stint> &stints,
                                       std::vector<std::vector<Range>> &result) {
-  std::unordered_map<std::int64_t, std::vector<std::size_t>> people;
-  std::vector<std::int64_t> order;
-  for (std::size_t i = 0; i < steps.size(); ++i) {
-    auto &of_person = people[steps[i].profile_id];
-    if (of_person.empty())
-      order.push_back(steps[i].profile_id);
-    of_person.push_back(i);
-  }
-  std::vector<std::size_t> beyond;
+  std::vector<std::size_t> order(stints.size()), beyond;
+  std::iota(order.begin(), order.end(), 0);
+  const auto person = [&](std::size_t i) { return stints[i].step->profile_id; };
+  std::stable_sort(order.begin(), order.end(),
+                   [&](std::size_t a, std::size_t b) { return person(a) < person(b); });
   pg::AsOwner owner(settings_, pg::Names::compiled);
-  for (auto profile_id : order) {
-    const auto &indexes = people.at(profile_id);
-    std::vector<const Step *> their_steps;
-    std::vector<std::vector<Range> *> ranges;
-    for (auto i : indexes) {
-      their_steps.push_back(&steps[i]);
-      ranges.push_back(&result[i]);
-    }
-    if (sweep_->judge(histories.at(profile_id), their_steps, ranges))
+  std::vector<Stint> theirs;
+  std::vector<std::vector<Range> *> ranges;
+  for (std::size_t i = 0; i < order.size(); ++i) {
+    theirs.push_back(stints[order[i]]);
+    ranges.push_back(&result[order[i]]);
+    if (i + 1 < order.size() && person(order[i + 1]) == person(order[i]))
       continue;
-    for (auto i : indexes)
-      result[i].clear();
-    beyond.insert(beyond.end(), indexes.begin(), indexes.end());
+    if (!sweep_->judge(theirs, ranges))
+      for (auto place = i + 1 - theirs.size(); place <= i; ++place) {
+        result[order[place]].clear();
+        beyond.push_back(order[place]);
+      }
+    theirs.clear();
+    ranges.clear();
   }
   return beyond;
 }
 
-std::vector<std::vector<Range>> Judge::judge_by_sql(const std::vector<Step> &steps) {
+std::vector<std::vector<Range>> Judge::judge_by_sql(const std::vector<Stint> &stints) {
   pg::Session session;
-  std::vector<std::vector<Range>> result(steps.size());
+  std::vector<std::vector<Range>> result(stints.size());
   {
     pg::AsOwner owner(settings_, pg::Names::compiled);
-    std::vector<std::vector<Timestamp>> turns(steps.size());
-    add_turns("person", person_inputs_.get(), parameters(steps, nullptr), turns);
-    add_turns("event", event_inputs_.get(), parameters(steps, nullptr), turns);
+    std::vector<std::vector<Timestamp>> turns(stints.size());
+    add_turns("person", person_inputs_.get(), parameters(stints, nullptr), turns);
+    add_turns("event", event_inputs_.get(), parameters(stints, nullptr), turns);
     if (group_inputs_) {
       const auto found = turns;
-      add_turns("group", group_inputs_.get(), parameters(steps, &found), turns);
+      add_turns("group", group_inputs_.get(), parameters(stints, &found), turns);
     }
-    auto rows = judge_->run(parameters(steps, &turns));
+    auto rows = judge_->run(parameters(stints, &turns));
     for (std::size_t row = 0; row < rows.size(); ++row) {
       auto &ranges = result[static_cast<std::size_t>(rows.integer(row, 1))];
       auto key = rows.optional_text(row, 2);

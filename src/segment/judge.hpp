@@ -25,8 +25,8 @@ public:
   bool concerns(const Step &step, const Observed *event, const std::string *event_name) const;
   bool uses_timelines() const { return sweep_ != nullptr; }
 
-  // What holds from each step on, up to its `until`. Runs as the owner; may throw what the rule throws.
-  std::vector<std::vector<Range>> judge(const std::vector<Step> &steps, const Histories &histories);
+  // What holds in each stint; those of a person in order. Runs as the owner; may throw what the rule throws.
+  std::vector<std::vector<Range>> judge(const std::vector<Stint> &stints);
 
   pg::Rows explain(std::int64_t profile_id, const std::string &traits, Timestamp at, const pg::Session &);
   const pg::RuleSettings &settings() const { return settings_; }
@@ -36,9 +36,8 @@ private:
     SearchPlan plan;
     std::vector<std::unique_ptr<pg::Search>> tests;
   };
-  std::vector<std::vector<Range>> judge_by_sql(const std::vector<Step> &steps);
-  std::vector<std::size_t> sweep(const std::vector<Step> &steps, const Histories &histories,
-                                 std::vector<std::vector<Range>> &result);
+  std::vector<std::vector<Range>> judge_by_sql(const std::vector<Stint> &stints);
+  std::vector<std::size_t> sweep(const std::vector<Stint> &stints, std::vector<std::vector<Range>> &result);
   void make_sweep(const Plan &plan);
   void add_turns(const std::string &level, pg::KeptPlan *query, const pg::Params &params,
                  std::vector<std::vector<Timestamp>> &turns);

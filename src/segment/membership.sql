@@ -128,6 +128,12 @@ REVOKE ALL ON FUNCTION cdp.refresh_segment(text) FROM PUBLIC;
 COMMENT ON FUNCTION cdp.refresh_segment(text) IS
   'Judges everybody anew, after what broke the rule (see cdp.segment_errors) was repaired';
 
+CREATE FUNCTION cdp.refresh_segments() RETURNS void LANGUAGE c SECURITY DEFINER
+  SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'cdp_refresh_segments';
+REVOKE ALL ON FUNCTION cdp.refresh_segments() FROM PUBLIC;
+COMMENT ON FUNCTION cdp.refresh_segments() IS
+  'Judges everybody anew in all segments, reading each person''s events once; what cannot run is in cdp.segment_errors';
+
 CREATE FUNCTION cdp_internal.explain_segment(segment_id integer, profile_id bigint, traits text)
   RETURNS TABLE (condition text, holds boolean, "values" jsonb, evidence jsonb, key text) LANGUAGE c STRICT
   SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'cdp_explain_segment';

@@ -42,7 +42,12 @@ struct Errors {
 using Stored = std::map<std::pair<std::int32_t, std::int64_t>, std::vector<Range>>;
 
 // All ranges that reach the first instant anything is known for, a person each.
-Stored read_stored(const std::vector<Found> &found, const std::map<std::int64_t, Timestamp> &starts) {
+Stored read_stored(const std::vector<Found> &found, const std::map<std::int64_t, Timestamp> &starts,
+                   const std::optional<IdRange> &everybody) {
+  static pg::Statement read_range(
+      "SELECT segment_id, profile_id, key, entered_at, left_at, decision_seq FROM cdp.memberships "
+      "WHERE profile_id BETWEEN $1 AND $2 AND left_at >= $3 AND segment_id = ANY ($4)",
+      pg::few_keys);
   static pg::Statement read(
       "SELECT m.segment_id, m.profile_id, m.key, m.entered_at, m.left_at, m.decision_seq "
       "FROM unnest($1::int8[], $2::timestamptz[]) AS p (profile_id, start) CROSS JOIN LATERAL (SELECT * FROM "
@@ -60,7 +65,12 @@ Stored read_stored(const std::vector<Found> &found, const std::map<std::int64_t,
   for (const auto &one : found)
     segments.push_back(one.segment_id);
   Stored stored;
-  auto rows = read.run(pg::Params().bigints(profiles).timestamps(from).integers(segments));
+  auto rows = everybody ? read_range.run(pg::Params()
+                                             .bigint(everybody->first)
+                                             .bigint(everybody->last)
+                                             .timestamp(*std::min_element(from.begin(), from.end()))
+                                             .integers(segments))
+                        : read.run(pg::Params().bigints(profiles).timestamps(from).integers(segments));
   for (std::size_t i = 0; i < rows.size(); ++i)
     stored[{rows.integer(i, 1), rows.bigint(i, 2)}].push_back(
         {rows.optional_text(i, 3), rows.timestamp(i, 4), rows.timestamp(i, 5),
@@ -137,7 +147,7 @@ Course whole(const Found &segment, const Person &person) {
 
 } // namespace
 
-void store_found(const std::vector<Found> &found) {
+void store_found(const std::vector<Found> &found, std::optional<IdRange> everybody) {
   std::map<std::int64_t, Timestamp> starts;
   Errors errors;
   for (const auto &segment : found) {
@@ -163,7 +173,7 @@ void store_found(const std::vector<Found> &found) {
     return;
 
   pg::Session session;
-  const auto stored = read_stored(found, starts);
+  const auto stored = read_stored(found, starts, everybody);
   Columns removed, updated, inserted;
   for (const auto &segment : found) {
     for (const auto &[profile, person] : segment.people) {

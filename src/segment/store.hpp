@@ -38,9 +38,10 @@ struct Found {
   Timestamp failed_at = 0;
 };
 
-void store_found(const std::vector<Found> &found);
-
-// Judges all people at one instant; for a segment that is new or was broken.
-void evaluate_everybody(std::int32_t segment_id, Timestamp at);
+// Of these people only, or of a stretch of profile ids, which is read as one.
+struct IdRange {
+  std::int64_t first, last;
+};
+void store_found(const std::vector<Found> &found, std::optional<IdRange> everybody = std::nullopt);
 
 } // namespace cdp::segment

@@ -168,14 +168,13 @@ void Sweep::judge_nobody(const pg::Decomposition &made) {
     still_ = pg::subtransaction([&] { empty_ = truth(0); }, failure);
 }
 
-bool Sweep::judge(const History &history, const std::vector<const Step *> &steps,
-                  std::vector<std::vector<Range> *> ranges) {
+bool Sweep::judge(std::span<const Stint> stints, std::span<std::vector<Range> *> ranges) {
   std::vector<Group> groups;
-  if (!collect(history, groups))
+  if (!collect(*stints.front().history, groups))
     return false;
   overflows_ = false;
   for (const auto &group : groups)
-    if (!judge(group, steps, ranges))
+    if (!judge(group, stints, ranges))
       return false;
   return true;
 }
@@ -214,24 +213,24 @@ bool Sweep::collect(const History &history, std::vector<Group> &groups) {
   return true;
 }
 
-bool Sweep::judge(const Group &group, const std::vector<const Step *> &steps,
-                  const std::vector<std::vector<Range> *> &ranges) {
+bool Sweep::judge(const Group &group, std::span<const Stint> stints, std::span<std::vector<Range> *> ranges) {
   const bool nothing = std::all_of(group.entries.begin(), group.entries.end(),
                                    [](const auto &entries) { return entries.empty(); });
-  for (std::size_t i = 0; i < steps.size(); ++i) {
+  for (std::size_t i = 0; i < stints.size(); ++i) {
+    const auto &step = *stints[i].step;
     if (nothing && still_) {
       if (empty_)
-        ranges[i]->push_back({group.key, steps[i]->from, steps[i]->until, std::nullopt});
+        ranges[i]->push_back({group.key, step.from, stints[i].until, std::nullopt});
       continue;
     }
     if (i == 0)
-      begin(group, *steps[i]);
+      begin(group, step);
     else
       for (auto &aggregate : aggregates_) {
-        aggregate->tally->know(steps[i]->decision_seq);
-        aggregate->tally->move(steps[i]->from);
+        aggregate->tally->know(step.decision_seq);
+        aggregate->tally->move(step.from);
       }
-    judge_step(group.key, *steps[i], *ranges[i]);
+    judge(group.key, stints[i], *ranges[i]);
     if (overflows_)
       return false;
   }
@@ -252,12 +251,13 @@ void Sweep::begin(const Group &group, const Step &step) {
 }
 
 // Time goes from one instant at which something can change to the next.
-void Sweep::judge_step(const Key &key, const Step &step, std::vector<Range> &ranges) {
-  bind(step);
-  auto at = step.from;
+void Sweep::judge(const Key &key, const Stint &stint, std::vector<Range> &ranges) {
+  bind(*stint.step);
+  const auto until = stint.until;
+  auto at = stint.step->from;
   bool holds = truth(at); // binds the values that turns are found with
   std::vector<Timestamp> still_turns, turns;
-  find_turns(true, at, step.until, still_turns);
+  find_turns(true, at, until, still_turns);
   std::sort(still_turns.begin(), still_turns.end());
   const auto go = [&](Timestamp to) {
     if (!holds)
@@ -269,7 +269,7 @@ void Sweep::judge_step(const Key &key, const Step &step, std::vector<Range> &ran
     at = to;
   };
   while (!overflows_) {
-    auto next = step.until;
+    auto next = until;
     for (auto &aggregate : aggregates_)
       next = aggregate->tally->next(next);
     turns.clear();
@@ -282,7 +282,7 @@ void Sweep::judge_step(const Key &key, const Step &step, std::vector<Range> &ran
       holds = truth(turn);
     }
     go(next);
-    if (next == step.until)
+    if (next == until)
       return;
     bool changed = !turns_.empty();
     for (auto &aggregate : aggregates_)

@@ -11,6 +11,13 @@
 
 namespace cdp::segment {
 
+// A person's step as it is judged: up to an instant, with what is known of the person.
+struct Stint {
+  const Step *step;
+  const History *history; // nullptr: nobody looks at timelines
+  Timestamp until;
+};
+
 class Sweep {
 public:
   // Under the owner's rights and settings, as is judge().
@@ -21,10 +28,9 @@ public:
   // Whether it can judge at all: with a key, only a rule that nobody without an event fulfils.
   bool usable() const { return usable_; }
 
-  // What holds from each step of one person on, up to its `until`; steps in order, each known to end before
-  // the next begins. False: this person's data is beyond it, and PostgreSQL has to judge.
-  bool judge(const History &history, const std::vector<const Step *> &steps,
-             std::vector<std::vector<Range> *> ranges);
+  // What holds in each stint of one person; in order, each ends before the next begins. False: this person's
+  // data is beyond it, and PostgreSQL has to judge.
+  bool judge(std::span<const Stint> stints, std::span<std::vector<Range> *> ranges);
 
 private:
   struct Aggregate;
@@ -32,10 +38,9 @@ private:
   struct Group;
   void judge_nobody(const pg::Decomposition &made);
   bool collect(const History &history, std::vector<Group> &groups);
-  bool judge(const Group &group, const std::vector<const Step *> &steps,
-             const std::vector<std::vector<Range> *> &ranges);
+  bool judge(const Group &group, std::span<const Stint> stints, std::span<std::vector<Range> *> ranges);
   void begin(const Group &group, const Step &step);
-  void judge_step(const Key &key, const Step &step, std::vector<Range> &ranges);
+  void judge(const Key &key, const Stint &stint, std::vector<Range> &ranges);
   void bind(const Step &step);
   void bind_values();
   bool truth(Timestamp at);

@@ -1,5 +1,6 @@
 -- timeline: what segments know of people's events, packed. Made of cdp.event_records and made again whenever it is
--- missing or too old: TRUNCATE cdp_internal.timelines loses nothing.
+-- missing or too old: TRUNCATE cdp_internal.timelines loses nothing
+-- (but DELETE takes rows whose absence is not noticed).
 
 CREATE TABLE cdp_internal.timeline_inputs (
   input_id   integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -26,6 +27,24 @@ COMMENT ON COLUMN cdp_internal.timelines.until_at IS 'When the last of these eve
 SELECT pg_catalog.pg_extension_config_dump('cdp_internal.timeline_inputs', '');
 SELECT pg_catalog.pg_extension_config_dump('cdp_internal.timeline_inputs_input_id_seq', '');
 
+-- A row: every identifier that has events has a timeline. Kept while there are inputs, since whoever stores events then
+-- adds to timelines.
+CREATE TABLE cdp_internal.timelines_complete (since timestamptz NOT NULL DEFAULT pg_catalog.now());
+COMMENT ON TABLE cdp_internal.timelines_complete IS 'One row while no timeline is missing';
+
+CREATE FUNCTION cdp_internal.timelines_went() RETURNS trigger LANGUAGE plpgsql
+  SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  DELETE FROM cdp_internal.timelines_complete;
+  RETURN NULL;
+END $$;
+REVOKE ALL ON FUNCTION cdp_internal.timelines_went() FROM PUBLIC;
+COMMENT ON FUNCTION cdp_internal.timelines_went() IS 'Trigger: timelines, or all that is asked of them, went';
+CREATE TRIGGER timelines_went AFTER TRUNCATE ON cdp_internal.timelines
+  FOR EACH STATEMENT EXECUTE FUNCTION cdp_internal.timelines_went();
+CREATE TRIGGER inputs_went AFTER DELETE OR TRUNCATE ON cdp_internal.timeline_inputs
+  FOR EACH STATEMENT EXECUTE FUNCTION cdp_internal.timelines_went();
+
 -- Events that change hands, or go: their timelines are made again when they are next wanted.
 CREATE FUNCTION cdp_internal.forget_timelines() RETURNS trigger LANGUAGE plpgsql
   SET search_path = pg_catalog, pg_temp AS $$
@@ -35,9 +54,14 @@ BEGIN
     RETURN NULL;
   END IF;
   IF TG_OP = 'UPDATE' THEN
-    DELETE FROM cdp_internal.timelines AS t USING new_records AS r WHERE t.identifier_id = r.identifier_id;
+    INSERT INTO cdp_internal.timelines AS t (identifier_id, from_at, until_at, inputs, events)
+      SELECT DISTINCT r.identifier_id, '-infinity'::timestamptz, '-infinity'::timestamptz, 0, ''::bytea FROM new_records AS r
+      ON CONFLICT (identifier_id, from_at) DO NOTHING;
+    UPDATE cdp_internal.timelines AS t SET inputs = 0 FROM (SELECT DISTINCT identifier_id FROM new_records) AS r
+      WHERE t.identifier_id = r.identifier_id;
   END IF;
-  DELETE FROM cdp_internal.timelines AS t USING old_records AS r WHERE t.identifier_id = r.identifier_id;
+  UPDATE cdp_internal.timelines AS t SET inputs = 0 FROM (SELECT DISTINCT identifier_id FROM old_records) AS r
+    WHERE t.identifier_id = r.identifier_id;
   RETURN NULL;
 END $$;
 REVOKE ALL ON FUNCTION cdp_internal.forget_timelines() FROM PUBLIC;

@@ -14,7 +14,7 @@ using core::TimelineEvent;
 constexpr std::size_t kMostEvents = 256, kMostBytes = 6000; // of a row: it stays on its page
 constexpr Timestamp kStart = core::kMinusInfinity;
 
-std::vector<TimelineEvent> unpack(const std::string &packed) {
+std::vector<TimelineEvent> unpack(std::string_view packed) {
   auto events = core::unpack_timeline(packed);
   if (!events)
     throw Error(ERRCODE_DATA_CORRUPTED, "a timeline cannot be read", {},
@@ -154,10 +154,6 @@ std::vector<Stretch> make_anew(const std::vector<std::int64_t> &ids, Keeper &kee
 
 } // namespace
 
-void History::add(std::string packed) {
-  packed_.push_back(std::move(packed));
-}
-
 void History::finish() {
   std::vector<TimelineEvent> events;
   for (const auto &packed : packed_) {
@@ -181,6 +177,9 @@ void History::finish() {
 // By input, each in the order they are in.
 void History::group_by_input(std::vector<core::Entry> entries) {
   static std::vector<std::size_t> places; // an input each; all 0 in between
+  const struct Zero {
+    ~Zero() { std::fill(places.begin(), places.end(), 0); }
+  } zero;
   for (const auto &entry : entries) {
     const auto input = static_cast<std::size_t>(entry.value.input);
     if (places.size() <= input)
@@ -197,8 +196,6 @@ void History::group_by_input(std::vector<core::Entry> entries) {
   entries_.resize(entries.size());
   for (auto &entry : entries)
     entries_[places[static_cast<std::size_t>(entry.value.input)]++] = entry;
-  for (auto [input, place] : starts_)
-    places[static_cast<std::size_t>(input)] = 0;
   starts_.emplace_back(INT32_MAX, start);
 }
 
@@ -207,6 +204,15 @@ std::span<const core::Entry> History::of(std::int32_t input) const {
   if (found == starts_.end() || found->first != input)
     return {};
   return std::span(entries_).subspan(found->second, (found + 1)->second - found->second);
+}
+
+std::vector<std::pair<std::int64_t, std::string>>
+make_timelines(const std::vector<std::int64_t> &identifiers) {
+  Keeper keeper;
+  std::vector<std::pair<std::int64_t, std::string>> made;
+  for (const auto &one : make_anew(identifiers, keeper))
+    made.emplace_back(one.identifier_id, core::pack(one.events));
+  return made;
 }
 
 Histories read_histories(const std::vector<std::int64_t> &profile_ids) {
@@ -227,16 +233,38 @@ Histories read_histories(const std::vector<std::int64_t> &profile_ids) {
       old.emplace(rows.bigint(i, 2), rows.bigint(i, 1));
   for (std::size_t i = 0; i < rows.size(); ++i)
     if (!rows.is_null(i, 3) && !old.contains(rows.bigint(i, 2)))
-      histories.at(rows.bigint(i, 1)).add(rows.bytes(i, 4));
+      histories.at(rows.bigint(i, 1)).keep(rows.bytes(i, 4));
   std::vector<std::int64_t> ids;
   for (auto [id, profile_id] : old)
     ids.push_back(id);
-  Keeper keeper;
-  for (const auto &one : make_anew(ids, keeper))
-    histories.at(old.at(one.identifier_id)).add(core::pack(one.events));
+  for (auto &[id, packed] : make_timelines(ids))
+    histories.at(old.at(id)).keep(std::move(packed));
   for (auto &[id, history] : histories)
     history.finish();
   return histories;
+}
+
+std::vector<std::int64_t> identifiers_without_timeline() {
+  static pg::Statement complete("SELECT EXISTS (SELECT FROM cdp_internal.timelines_complete)");
+  static pg::Statement read(
+      "SELECT DISTINCT r.identifier_id FROM cdp.event_records AS r WHERE NOT EXISTS "
+      "(SELECT FROM cdp_internal.timelines AS t WHERE t.identifier_id = r.identifier_id)");
+  std::vector<std::int64_t> identifiers;
+  pg::Session session;
+  if (complete.run().boolean(0, 1))
+    return identifiers;
+  read.each({}, [&](const pg::Rows &rows) {
+    for (std::size_t i = 0; i < rows.size(); ++i)
+      identifiers.push_back(rows.bigint(i, 1));
+  });
+  return identifiers;
+}
+
+void timelines_are_complete() {
+  static pg::Statement note("INSERT INTO cdp_internal.timelines_complete "
+                            "SELECT WHERE NOT EXISTS (SELECT FROM cdp_internal.timelines_complete)");
+  pg::Session session;
+  note.run();
 }
 
 std::vector<Observed> add_events(const std::vector<EventFacts> &events, std::int64_t first) {

@@ -10,26 +10,39 @@
 
 namespace cdp::segment {
 
-// What is known of one person, by input; holds what its entries point into.
+// What is known of one person, by input.
 class History {
 public:
-  void add(std::string packed); // of one identifier, or a stretch of it; an error when the bytes are broken
-  void finish();                // once, when all is added
+  // An identifier's timeline, or a stretch of it; the bytes must outlive this, unless they are given away.
+  void add(std::string_view packed) { packed_.push_back(packed); }
+  void keep(std::string packed) {
+    add(*kept_.emplace_back(std::make_unique<std::string>(std::move(packed))));
+  }
+  void finish(); // once, when all is added; an error when the bytes are broken
 
   std::span<const core::Entry> of(std::int32_t input) const;
 
 private:
   void group_by_input(std::vector<core::Entry> entries);
 
-  std::vector<std::string> packed_;
+  std::vector<std::string_view> packed_;
+  std::vector<std::unique_ptr<std::string>> kept_;
   std::vector<core::Entry> entries_;                         // by input, then time and id
   std::vector<std::pair<std::int32_t, std::size_t>> starts_; // input, its first entry; one more at the end
 };
 
 using Histories = std::unordered_map<std::int64_t, History>;
 
-// The timelines of everybody who is who now (cdp.identifiers.profile_id).
+// The timelines of people, by who is who now (cdp.identifiers.profile_id).
 Histories read_histories(const std::vector<std::int64_t> &profile_ids);
+
+// Makes timelines that are missing or too old anew from the events; gives each identifier's packed stretches.
+std::vector<std::pair<std::int64_t, std::string>>
+make_timelines(const std::vector<std::int64_t> &identifiers);
+
+// Those that have events; none once all timelines were found to be there, which is remembered.
+std::vector<std::int64_t> identifiers_without_timeline();
+void timelines_are_complete();
 
 // Adds events that were just stored to their identifiers' timelines. No message of this transaction has a
 // decision before `first`.

@@ -1,0 +1,218 @@
+#include "segment/everybody.hpp"
+
+#include <algorithm>
+#include <memory_resource>
+#include <numeric>
+
+#include "segment/progress.hpp"
+
+#include "pg/scan.hpp"
+
+namespace cdp::segment {
+
+namespace {
+
+constexpr std::size_t kAtOnce = 250'000; // people whose timelines are in memory
+constexpr std::size_t kBatch = 2000;     // people who are judged and stored together
+
+// What is known of some people, by their place in the order of ids: read from the tables' pages in one go.
+class Crowd {
+public:
+  Crowd(std::span<const std::int64_t> ids, bool with_timelines);
+
+  History history(std::size_t person) const;
+  void *traits(std::size_t person) const { return traits_[person]; }
+
+private:
+  struct Piece {
+    std::int32_t person;
+    std::int64_t identifier_id;
+    std::string_view packed;
+  };
+  static constexpr std::int32_t kNobody = -1;
+
+  std::int32_t person_of(std::int64_t profile_id) const {
+    return profile_id < first_ || profile_id - first_ >= std::ssize(people_)
+               ? kNobody
+               : people_[static_cast<std::size_t>(profile_id - first_)];
+  }
+  void read_owners(const pg::Moment &moment);
+  void read_timelines(const pg::Moment &moment);
+  void read_traits(const pg::Moment &moment);
+  void make_missing(std::vector<std::int64_t> identifiers);
+  std::string_view keep(std::string_view bytes);
+
+  std::pmr::monotonic_buffer_resource memory_;
+  std::int64_t first_ = 0;
+  std::vector<std::int32_t> people_, owners_; // by profile id from first_ on, by identifier id
+  std::vector<Piece> pieces_;                 // by person
+  std::vector<std::size_t> starts_;           // a person's pieces, one more at the end
+  std::vector<void *> traits_;
+};
+
+Crowd::Crowd(std::span<const std::int64_t> ids, bool with_timelines) : first_(ids.front()) {
+  people_.assign(static_cast<std::size_t>(ids.back() - first_ + 1), kNobody);
+  for (std::size_t i = 0; i < ids.size(); ++i)
+    people_[static_cast<std::size_t>(ids[i] - first_)] = static_cast<std::int32_t>(i);
+  traits_.resize(ids.size());
+  const pg::Moment moment;
+  read_traits(moment);
+  if (with_timelines) {
+    read_owners(moment);
+    read_timelines(moment);
+  }
+  std::stable_sort(pieces_.begin(), pieces_.end(),
+                   [](const Piece &a, const Piece &b) { return a.person < b.person; });
+  starts_.assign(ids.size() + 1, 0);
+  for (const auto &piece : pieces_)
+    ++starts_[static_cast<std::size_t>(piece.person) + 1];
+  std::partial_sum(starts_.begin(), starts_.end(), starts_.begin());
+}
+
+std::string_view Crowd::keep(std::string_view bytes) {
+  auto *copy = static_cast<char *>(memory_.allocate(bytes.size(), 1));
+  memcpy(copy, bytes.data(), bytes.size());
+  return {copy, bytes.size()};
+}
+
+void Crowd::read_owners(const pg::Moment &moment) {
+  pg::TableScan scan(moment, "cdp", "identifiers", {{"identifier_id", INT8OID}, {"profile_id", INT8OID}});
+  scan.each([&](const pg::Cells &row) {
+    const auto id = static_cast<std::size_t>(row.bigint(0));
+    const auto person = person_of(row.bigint(1));
+    if (person == kNobody)
+      return;
+    if (owners_.size() <= id)
+      owners_.resize(std::max(id + 1, owners_.size() * 2), kNobody);
+    owners_[id] = person;
+  });
+}
+
+void Crowd::read_timelines(const pg::Moment &moment) {
+  const auto newest = Inputs::current().newest();
+  std::vector<std::int64_t> old;
+  pg::TableScan scan(moment, "cdp_internal", "timelines",
+                     {{"identifier_id", INT8OID}, {"inputs", INT4OID}, {"events", BYTEAOID}});
+  scan.each([&](const pg::Cells &row) {
+    const auto id = row.bigint(0);
+    const auto person = id < std::ssize(owners_) ? owners_[static_cast<std::size_t>(id)] : kNobody;
+    if (person == kNobody)
+      return;
+    if (row.integer(1) < newest)
+      old.push_back(id);
+    else if (!row.text(2).empty())
+      pieces_.push_back({person, id, keep(row.text(2))});
+  });
+  for (auto id : identifiers_without_timeline())
+    if (id < std::ssize(owners_) && owners_[static_cast<std::size_t>(id)] != kNobody)
+      old.push_back(id);
+  make_missing(std::move(old));
+}
+
+void Crowd::make_missing(std::vector<std::int64_t> identifiers) {
+  std::sort(identifiers.begin(), identifiers.end());
+  identifiers.erase(std::unique(identifiers.begin(), identifiers.end()), identifiers.end());
+  std::erase_if(pieces_, [&](const Piece &piece) {
+    return std::binary_search(identifiers.begin(), identifiers.end(), piece.identifier_id);
+  });
+  for (std::size_t start = 0; start < identifiers.size(); start += kBatch) {
+    pg::check_for_interrupts();
+    pg::Session session;
+    const auto end = std::min(start + kBatch, identifiers.size());
+    for (const auto &[id, packed] : make_timelines({identifiers.begin() + static_cast<std::ptrdiff_t>(start),
+                                                    identifiers.begin() + static_cast<std::ptrdiff_t>(end)}))
+      pieces_.push_back({owners_[static_cast<std::size_t>(id)], id, keep(packed)});
+  }
+}
+
+void Crowd::read_traits(const pg::Moment &moment) {
+  pg::TableScan scan(moment, "cdp", "profiles", {{"profile_id", INT8OID}, {"traits", JSONBOID}});
+  scan.each([&](const pg::Cells &row) {
+    const auto person = person_of(row.bigint(0));
+    if (person == kNobody)
+      return;
+    const auto bytes = row.text(1);
+    auto *traits = static_cast<char *>(memory_.allocate(VARHDRSZ + bytes.size(), alignof(std::max_align_t)));
+    SET_VARSIZE(traits, VARHDRSZ + bytes.size());
+    memcpy(traits + VARHDRSZ, bytes.data(), bytes.size());
+    traits_[static_cast<std::size_t>(person)] = traits;
+  });
+}
+
+History Crowd::history(std::size_t person) const {
+  History history;
+  for (auto i = starts_[person]; i < starts_[person + 1]; ++i)
+    history.add(pieces_[i].packed);
+  history.finish();
+  return history;
+}
+
+std::vector<std::int64_t> all_people() {
+  std::vector<std::int64_t> ids;
+  const pg::Moment moment;
+  pg::TableScan scan(moment, "cdp", "profiles", {{"profile_id", INT8OID}});
+  scan.each([&](const pg::Cells &row) { ids.push_back(row.bigint(0)); });
+  std::sort(ids.begin(), ids.end());
+  return ids;
+}
+
+void judge_some(const std::vector<Judge *> &judges, const Crowd &crowd, std::span<const std::int64_t> ids,
+                std::size_t first, Timestamp at, Broken broken) {
+  pg::Session session;
+  std::vector<Step> steps;
+  std::vector<History> histories;
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    steps.push_back({ids[i], kAllEvents, at, {}, true, true, crowd.traits(first + i)});
+    histories.push_back(crowd.history(first + i));
+  }
+  std::vector<Stint> stints;
+  for (std::size_t i = 0; i < ids.size(); ++i)
+    stints.push_back({&steps[i], &histories[i], core::kInfinity});
+  std::vector<Found> found;
+  for (Judge *judge : judges) {
+    Progress progress(*judge);
+    progress.evaluate(stints);
+    found.push_back(progress.take());
+    if (const auto &why = found.back().broken; why && broken == Broken::is_error)
+      throw Error(why->sqlstate, why->message, why->detail);
+  }
+  store_found(found, IdRange{ids.front(), ids.back()});
+}
+
+// A rule that fails for some people at creation is likely a mistake: say so at once.
+void warn_of_failures(std::int32_t segment_id) {
+  static pg::Statement count("SELECT count(*), min(message) FROM cdp.segment_errors WHERE segment_id = $1");
+  auto rows = count.run(pg::Params().integer(segment_id));
+  const auto people = rows.bigint(0, 1);
+  if (people == 0)
+    return;
+  const auto message = rows.text(0, 2);
+  pg::call([&] {
+    ereport(WARNING,
+            (errmsg("the rule failed for %lld people: %s", static_cast<long long>(people), message.c_str()),
+             errhint("They are in cdp.segment_errors, and in no segment until the rule works for them.")));
+  });
+}
+
+} // namespace
+
+void evaluate_everybody(const std::vector<Judge *> &judges, Timestamp at, Broken broken) {
+  const bool with_timelines =
+      std::any_of(judges.begin(), judges.end(), [](const Judge *judge) { return judge->uses_timelines(); });
+  const auto ids = all_people();
+  for (std::size_t start = 0; start < ids.size(); start += kAtOnce) {
+    const auto some = std::span(ids).subspan(start, std::min(kAtOnce, ids.size() - start));
+    const Crowd crowd(some, with_timelines);
+    for (std::size_t first = 0; first < some.size(); first += kBatch) {
+      pg::check_for_interrupts();
+      judge_some(judges, crowd, some.subspan(first, std::min(kBatch, some.size() - first)), first, at,
+                 broken);
+    }
+  }
+  if (with_timelines)
+    timelines_are_complete();
+  for (const Judge *judge : judges)
+    warn_of_failures(judge->segment_id());
+}
+
+} // namespace cdp::segment

@@ -1,0 +1,12 @@
+// Judges all people at one instant, reading everything once whatever the number of segments.
+#pragma once
+#include "segment/judge.hpp"
+
+namespace cdp::segment {
+
+// For segments that are new or were broken. The caller keeps writers away (cdp.segments is locked). A rule
+// that cannot run at all is written down, or an error.
+enum class Broken { is_noted, is_error };
+void evaluate_everybody(const std::vector<Judge *> &judges, Timestamp at, Broken broken);
+
+} // namespace cdp::segment
