@@ -24,6 +24,10 @@ Timestamp Cutoff::at(Timestamp instant) {
   return pieces[place(pieces, instant)].at(instant);
 }
 
+Timestamp Cutoff::least_from(Timestamp instant) {
+  return ask_ ? at(instant) - kBack : at(instant);
+}
+
 std::size_t Cutoff::place(const Block &pieces, Timestamp instant) {
   const auto after = std::upper_bound(pieces.begin(), pieces.end(), instant,
                                       [](Timestamp at, const Piece &piece) { return at < piece.from; });

@@ -23,6 +23,9 @@ public:
 
   Timestamp at(Timestamp instant);
 
+  // Never does it stand before this at an instant or later.
+  Timestamp least_from(Timestamp instant);
+
   // The first instant after `instant`, and before `until`, at which the bound lies on the other side of
   // `value` (below, or at and above) than it does at `instant`; kInfinity when none. A bound goes back by no
   // more than days.

@@ -39,15 +39,28 @@ void Tally::begin(std::span<const Entry> entries, std::span<const std::int32_t> 
   move(at);
 }
 
+std::span<const Entry> Tally::still_of_use(std::span<const Entry> entries, Timestamp at) const {
+  if (entries.empty())
+    return entries;
+  auto lowest = kMinusInfinity;
+  for (const auto &bound : bounds_)
+    if (bound.lower)
+      lowest = std::max(lowest, bound.cutoff->least_from(at) + bound.shift);
+  const auto first = std::partition_point(entries.begin(), entries.end(),
+                                          [&](const Entry &entry) { return entry.at < lowest; });
+  return entries.subspan(static_cast<std::size_t>(first - entries.begin()));
+}
+
 void Tally::number_values() {
   std::vector<std::size_t> order(entries_.size());
   std::iota(order.begin(), order.end(), 0);
-  std::sort(order.begin(), order.end(),
-            [&](std::size_t a, std::size_t b) { return entries_[a].value.bytes < entries_[b].value.bytes; });
+  std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+    return entries_[a].value.bytes() < entries_[b].value.bytes();
+  });
   value_numbers_.assign(entries_.size(), 0);
   std::int32_t number = -1;
   for (std::size_t i = 0; i < order.size(); ++i) {
-    if (i == 0 || entries_[order[i]].value.bytes != entries_[order[i - 1]].value.bytes)
+    if (i == 0 || entries_[order[i]].value.bytes() != entries_[order[i - 1]].value.bytes())
       ++number;
     value_numbers_[order[i]] = number;
   }
@@ -130,7 +143,7 @@ void Tally::take(std::size_t i, int sign) {
   }
   case Function::any:
   case Function::all:
-    trues_ += value.bytes != std::string_view("\0", 1) ? sign : 0;
+    trues_ += value.bytes() != std::string_view("\0", 1) ? sign : 0;
     break;
   default:
     break;

@@ -47,6 +47,9 @@ class Tally {
 public:
   Tally(Function function, std::vector<Bound> bounds) : function_(function), bounds_(std::move(bounds)) {}
 
+  // Those of the entries that may count at an instant or later.
+  std::span<const Entry> still_of_use(std::span<const Entry> entries, Timestamp at) const;
+
   // Anew, for entries sorted by time and id. `ranks` order the values, for minimum and maximum.
   void begin(std::span<const Entry> entries, std::span<const std::int32_t> ranks, Timestamp at,
              std::int64_t known);

@@ -50,7 +50,7 @@ bool take(std::string_view &rest, std::string_view &bytes) {
   return true;
 }
 
-// An input's number, what kind its value is, and whether it has a key: 0 no, 1 yes, 2 a null one.
+// An input's number, what kind its value is, and whether it has a key.
 constexpr std::uint64_t kKinds = 8, kKeys = 3;
 
 // Differences may overflow, and overflow back.
@@ -65,14 +65,14 @@ std::int64_t plus(std::int64_t a, std::int64_t b) {
 } // namespace
 
 void pack(const InputValue &value, std::string &into) {
-  const std::uint64_t key = !value.has_key ? 0 : value.key ? 1 : 2;
+  const auto key = static_cast<std::uint64_t>(value.key_kind);
   put((static_cast<std::uint64_t>(value.input) * kKeys + key) * kKinds +
           static_cast<std::uint64_t>(value.kind),
       into);
-  if (key == 1)
-    put(*value.key, into);
+  if (value.key_kind == InputValue::Key::text)
+    put(*value.key(), into);
   if (value.kind == InputValue::Kind::bytes)
-    put(value.bytes, into);
+    put(value.bytes(), into);
   if (value.kind == InputValue::Kind::decimal) {
     put_signed(value.mantissa, into);
     put(value.scale, into);
@@ -93,14 +93,18 @@ bool InputValues::next() {
     return false;
   value_.input = static_cast<std::int32_t>(input);
   value_.kind = static_cast<InputValue::Kind>(kind);
-  value_.has_key = key != 0;
-  if (std::string_view bytes; key == 1) {
+  value_.key_kind = static_cast<InputValue::Key>(key);
+  std::string_view bytes;
+  if (value_.key_kind == InputValue::Key::text) {
     if (!take(rest_, bytes))
       return false;
-    value_.key = bytes;
+    value_.set_key(bytes);
   }
-  if (value_.kind == InputValue::Kind::bytes && !take(rest_, value_.bytes))
-    return false;
+  if (value_.kind == InputValue::Kind::bytes) {
+    if (!take(rest_, bytes))
+      return false;
+    value_.set_bytes(bytes);
+  }
   if (value_.kind == InputValue::Kind::decimal) {
     std::uint64_t scale;
     if (!take_signed(rest_, value_.mantissa) || !take(rest_, scale) || scale > 18)
@@ -125,20 +129,19 @@ std::string pack(const std::vector<TimelineEvent> &events) {
   return packed;
 }
 
-std::optional<std::vector<TimelineEvent>> unpack_timeline(std::string_view packed) {
-  std::vector<TimelineEvent> events;
+bool unpack_timeline(std::string_view packed, std::vector<TimelineEvent> &into) {
   Timestamp at = 0;
   std::int64_t id = 0;
   while (!packed.empty()) {
     std::int64_t later, further;
     std::string_view values;
     if (!take_signed(packed, later) || !take_signed(packed, further) || !take(packed, values))
-      return std::nullopt;
+      return false;
     at = plus(at, later);
     id = plus(id, further);
-    events.push_back({at, id, values});
+    into.push_back({at, id, values});
   }
-  return events;
+  return true;
 }
 
 std::optional<Decimal> parse_decimal(std::string_view text) {

@@ -156,27 +156,105 @@ std::vector<std::int64_t> all_people() {
   return ids;
 }
 
-void judge_some(const std::vector<Judge *> &judges, const Crowd &crowd, std::span<const std::int64_t> ids,
-                std::size_t first, Timestamp at, Broken broken) {
-  pg::Session session;
-  std::vector<Step> steps;
-  std::vector<History> histories;
-  for (std::size_t i = 0; i < ids.size(); ++i) {
-    steps.push_back({ids[i], kAllEvents, at, {}, true, true, crowd.traits(first + i)});
-    histories.push_back(crowd.history(first + i));
+// For each judge the people who may be in, and those who are stored as being in.
+class Chosen {
+public:
+  explicit Chosen(const std::vector<Judge *> &judges) {
+    for (std::size_t i = 0; i < judges.size(); ++i) {
+      const auto inputs = judges[i]->needed_inputs();
+      if (inputs.empty())
+        anybody_.push_back(i);
+      for (auto input : inputs) {
+        if (by_input_.size() <= static_cast<std::size_t>(input))
+          by_input_.resize(static_cast<std::size_t>(input) + 1);
+        auto &of_input = by_input_[static_cast<std::size_t>(input)];
+        if (of_input.empty() || of_input.back() != i)
+          of_input.push_back(i);
+      }
+    }
   }
-  std::vector<Stint> stints;
-  for (std::size_t i = 0; i < ids.size(); ++i)
-    stints.push_back({&steps[i], &histories[i], core::kInfinity});
-  std::vector<Found> found;
-  for (Judge *judge : judges) {
-    Progress progress(*judge);
+
+  void add(const Stint &stint, std::vector<std::vector<Stint>> &stints) const {
+    const auto add_once = [&](std::size_t judge) {
+      if (stints[judge].empty() || stints[judge].back().step != stint.step)
+        stints[judge].push_back(stint);
+    };
+    for (auto judge : anybody_)
+      add_once(judge);
+    if (stint.history)
+      for (const auto &said : stint.history->inputs())
+        if (static_cast<std::size_t>(said.input) < by_input_.size())
+          for (auto judge : by_input_[static_cast<std::size_t>(said.input)])
+            add_once(judge);
+  }
+
+private:
+  std::vector<std::size_t> anybody_;
+  std::vector<std::vector<std::size_t>> by_input_;
+};
+
+class Round {
+public:
+  Round(const std::vector<Judge *> &judges, Timestamp at, Broken broken)
+      : judges_(judges), at_(at), broken_(broken), chosen_(judges) {
+    std::vector<std::int32_t> segments;
+    for (const Judge *judge : judges)
+      segments.push_back(judge->segment_id());
+    stored_ = Stored::of_everybody(segments, at);
+    for (auto segment_id : segments)
+      members_.push_back(stored_.members(segment_id));
+  }
+
+  void judge(const Crowd &crowd, std::span<const std::int64_t> ids, std::size_t first) const {
+    pg::Session session;
+    std::vector<Step> steps;
+    std::vector<History> histories;
+    for (std::size_t i = 0; i < ids.size(); ++i) {
+      steps.push_back({ids[i], kAllEvents, at_, {}, true, true, crowd.traits(first + i)});
+      histories.push_back(crowd.history(first + i));
+    }
+    std::vector<std::vector<Stint>> stints(judges_.size());
+    for (std::size_t i = 0; i < ids.size(); ++i) {
+      const Stint stint{&steps[i], &histories[i], core::kInfinity};
+      chosen_.add(stint, stints);
+      for (std::size_t judge = 0; judge < judges_.size(); ++judge)
+        if ((stints[judge].empty() || stints[judge].back().step != stint.step) &&
+            std::binary_search(members_[judge].begin(), members_[judge].end(), ids[i]))
+          stints[judge].push_back(stint);
+    }
+    std::vector<Found> found;
+    for (std::size_t i = 0; i < judges_.size(); ++i)
+      found.push_back(judge_one(i, stints[i]));
+    store_found(found, &stored_);
+  }
+
+private:
+  Found judge_one(std::size_t place, const std::vector<Stint> &stints) const {
+    Progress progress(*judges_[place], &members_[place]);
     progress.evaluate(stints);
-    found.push_back(progress.take());
-    if (const auto &why = found.back().broken; why && broken == Broken::is_error)
-      throw Error(why->sqlstate, why->message, why->detail);
+    auto found = progress.take();
+    if (found.broken && broken_ == Broken::is_error)
+      throw Error(found.broken->sqlstate, found.broken->message, found.broken->detail);
+    return found;
   }
-  store_found(found, IdRange{ids.front(), ids.back()});
+
+  const std::vector<Judge *> &judges_;
+  Timestamp at_;
+  Broken broken_;
+  Chosen chosen_;
+  Stored stored_{{}};
+  std::vector<std::vector<std::int64_t>> members_; // of each judge's segment
+};
+
+// Who still fails is noted again.
+void forget_failures(const std::vector<Judge *> &judges) {
+  static pg::Statement forget(
+      "DELETE FROM cdp.segment_errors WHERE segment_id = ANY ($1) AND profile_id IS NOT NULL");
+  pg::Session session;
+  std::vector<std::int32_t> segments;
+  for (const Judge *judge : judges)
+    segments.push_back(judge->segment_id());
+  forget.run(pg::Params().integers(segments));
 }
 
 // A rule that fails for some people at creation is likely a mistake: say so at once.
@@ -200,13 +278,14 @@ void evaluate_everybody(const std::vector<Judge *> &judges, Timestamp at, Broken
   const bool with_timelines =
       std::any_of(judges.begin(), judges.end(), [](const Judge *judge) { return judge->uses_timelines(); });
   const auto ids = all_people();
+  const Round round(judges, at, broken);
+  forget_failures(judges);
   for (std::size_t start = 0; start < ids.size(); start += kAtOnce) {
     const auto some = std::span(ids).subspan(start, std::min(kAtOnce, ids.size() - start));
     const Crowd crowd(some, with_timelines);
     for (std::size_t first = 0; first < some.size(); first += kBatch) {
       pg::check_for_interrupts();
-      judge_some(judges, crowd, some.subspan(first, std::min(kBatch, some.size() - first)), first, at,
-                 broken);
+      round.judge(crowd, some.subspan(first, std::min(kBatch, some.size() - first)), first);
     }
   }
   if (with_timelines)

@@ -302,9 +302,8 @@ void Inputs::ask(Group &group, const EventFacts &event, const std::vector<std::s
       continue;
     InputValue said;
     said.input = input.number;
-    said.has_key = answer.has_key;
-    if (answer.has_key && !answer.key_is_null)
-      said.key = payload(answer.key);
+    if (answer.has_key)
+      said.set_key(answer.key_is_null ? std::nullopt : std::optional(payload(answer.key)));
     std::uint64_t plain = answer.value;
     if (input.value && answer.value_is_null) {
       said.kind = InputValue::Kind::null;
@@ -316,13 +315,10 @@ void Inputs::ask(Group &group, const EventFacts &event, const std::vector<std::s
         said.scale = decimal->scale;
       }
     } else if (input.value) {
-      said.kind = InputValue::Kind::bytes;
-      if (input.by_value)
-        said.bytes = {reinterpret_cast<const char *>(&plain), static_cast<std::size_t>(input.length)};
-      else if (input.length > 0)
-        said.bytes = {DatumGetPointer(answer.value), static_cast<std::size_t>(input.length)};
-      else
-        said.bytes = payload(answer.value);
+      const auto length = static_cast<std::size_t>(input.length);
+      said.set_bytes(input.by_value     ? std::string_view(reinterpret_cast<const char *>(&plain), length)
+                     : input.length > 0 ? std::string_view(DatumGetPointer(answer.value), length)
+                                        : payload(answer.value));
     }
     core::pack(said, observed.values);
     observed.inputs.push_back(said.input);

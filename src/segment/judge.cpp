@@ -165,8 +165,9 @@ std::vector<std::size_t> Judge::sweep(const std::vector<Stint> &stints,
   std::vector<std::size_t> order(stints.size()), beyond;
   std::iota(order.begin(), order.end(), 0);
   const auto person = [&](std::size_t i) { return stints[i].step->profile_id; };
-  std::stable_sort(order.begin(), order.end(),
-                   [&](std::size_t a, std::size_t b) { return person(a) < person(b); });
+  const auto smaller = [&](std::size_t a, std::size_t b) { return person(a) < person(b); };
+  if (!std::is_sorted(order.begin(), order.end(), smaller))
+    std::stable_sort(order.begin(), order.end(), smaller);
   pg::AsOwner owner(settings_, pg::Names::compiled);
   std::vector<Stint> theirs;
   std::vector<std::vector<Range> *> ranges;

@@ -24,6 +24,11 @@ public:
   // Whether what is new at a step can change the answer.
   bool concerns(const Step &step, const Observed *event, const std::string *event_name) const;
   bool uses_timelines() const { return sweep_ != nullptr; }
+  // The inputs without which nobody is in; empty: anybody may be.
+  std::span<const std::int32_t> needed_inputs() const {
+    return sweep_ && sweep_->needs_events() ? std::span<const std::int32_t>(sweep_->inputs())
+                                            : std::span<const std::int32_t>();
+  }
 
   // What holds in each stint; those of a person in order. Runs as the owner; may throw what the rule throws.
   std::vector<std::vector<Range>> judge(const std::vector<Stint> &stints);

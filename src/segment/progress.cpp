@@ -70,6 +70,8 @@ void Progress::try_all(const std::vector<Stint> &stints, const Places &chosen) {
 }
 
 void Progress::add(const Step &step, std::vector<Range> ranges) {
+  if (members_ && ranges.empty() && !std::binary_search(members_->begin(), members_->end(), step.profile_id))
+    return;
   found_.people[step.profile_id].add(step.from, step.decision_seq, std::move(ranges));
 }
 

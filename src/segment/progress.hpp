@@ -8,7 +8,12 @@ namespace cdp::segment {
 
 class Progress {
 public:
-  explicit Progress(Judge &judge) : judge_(judge) { found_.segment_id = judge.segment_id(); }
+  // With `members`, sorted: only they are stored as being in the segment, so of others who are not there is
+  // nothing to note.
+  explicit Progress(Judge &judge, const std::vector<std::int64_t> *members = nullptr)
+      : judge_(judge), members_(members) {
+    found_.segment_id = judge.segment_id();
+  }
 
   const Judge &judge() const { return judge_; }
 
@@ -27,6 +32,7 @@ private:
   void one_by_one(const std::vector<Stint> &stints, std::int64_t profile_id, pg::Failure failure);
 
   Judge &judge_;
+  const std::vector<std::int64_t> *members_;
   Found found_;
 };
 

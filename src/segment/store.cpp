@@ -1,7 +1,9 @@
 #include "segment/store.hpp"
 
 #include <algorithm>
+#include <tuple>
 
+#include "pg/scan.hpp"
 #include "pg/spi.hpp"
 
 namespace cdp::segment {
@@ -39,15 +41,8 @@ struct Errors {
   std::vector<Timestamp> at;
 };
 
-using Stored = std::map<std::pair<std::int32_t, std::int64_t>, std::vector<Range>>;
-
 // All ranges that reach the first instant anything is known for, a person each.
-Stored read_stored(const std::vector<Found> &found, const std::map<std::int64_t, Timestamp> &starts,
-                   const std::optional<IdRange> &everybody) {
-  static pg::Statement read_range(
-      "SELECT segment_id, profile_id, key, entered_at, left_at, decision_seq FROM cdp.memberships "
-      "WHERE profile_id BETWEEN $1 AND $2 AND left_at >= $3 AND segment_id = ANY ($4)",
-      pg::few_keys);
+Stored read_stored(const std::vector<Found> &found, const std::map<std::int64_t, Timestamp> &starts) {
   static pg::Statement read(
       "SELECT m.segment_id, m.profile_id, m.key, m.entered_at, m.left_at, m.decision_seq "
       "FROM unnest($1::int8[], $2::timestamptz[]) AS p (profile_id, start) CROSS JOIN LATERAL (SELECT * FROM "
@@ -63,19 +58,16 @@ Stored read_stored(const std::vector<Found> &found, const std::map<std::int64_t,
     from.push_back(start);
   }
   for (const auto &one : found)
-    segments.push_back(one.segment_id);
-  Stored stored;
-  auto rows = everybody ? read_range.run(pg::Params()
-                                             .bigint(everybody->first)
-                                             .bigint(everybody->last)
-                                             .timestamp(*std::min_element(from.begin(), from.end()))
-                                             .integers(segments))
-                        : read.run(pg::Params().bigints(profiles).timestamps(from).integers(segments));
+    if (!one.people.empty())
+      segments.push_back(one.segment_id);
+  std::vector<Stored::Row> stored;
+  auto rows = read.run(pg::Params().bigints(profiles).timestamps(from).integers(segments));
   for (std::size_t i = 0; i < rows.size(); ++i)
-    stored[{rows.integer(i, 1), rows.bigint(i, 2)}].push_back(
-        {rows.optional_text(i, 3), rows.timestamp(i, 4), rows.timestamp(i, 5),
-         rows.is_null(i, 6) ? std::nullopt : std::optional(rows.bigint(i, 6))});
-  return stored;
+    stored.push_back({rows.integer(i, 1),
+                      rows.bigint(i, 2),
+                      {rows.optional_text(i, 3), rows.timestamp(i, 4), rows.timestamp(i, 5),
+                       rows.is_null(i, 6) ? std::nullopt : std::optional(rows.bigint(i, 6))}});
+  return Stored(std::move(stored));
 }
 
 void write(const Columns &removed, const Columns &updated, const Columns &inserted) {
@@ -138,23 +130,75 @@ void add_error(Errors &errors, std::int32_t segment, std::int64_t profile, const
 }
 
 // The course with its end, if the person was merged away. Of a broken rule only ends count.
-Course whole(const Found &segment, const Person &person) {
-  auto course = segment.broken ? Course() : person.course;
+const Course &whole(const Found &segment, const Person &person, Course &made) {
+  if (!segment.broken && !person.ended)
+    return person.course;
+  made = segment.broken ? Course() : person.course;
   if (person.ended)
-    course.end(*person.ended);
-  return course;
+    made.end(*person.ended);
+  return made;
 }
 
 } // namespace
 
-void store_found(const std::vector<Found> &found, std::optional<IdRange> everybody) {
+Stored::Stored(std::vector<Row> rows) : rows_(std::move(rows)) {
+  std::sort(rows_.begin(), rows_.end(), [](const Row &a, const Row &b) {
+    return std::tie(a.segment_id, a.profile_id, a.range.from) <
+           std::tie(b.segment_id, b.profile_id, b.range.from);
+  });
+}
+
+std::span<const Stored::Row> Stored::of(std::int32_t segment_id, std::int64_t profile_id) const {
+  const auto before = [](const Row &row, const std::pair<std::int32_t, std::int64_t> &other) {
+    return std::pair(row.segment_id, row.profile_id) < other;
+  };
+  const auto first = std::lower_bound(rows_.begin(), rows_.end(), std::pair(segment_id, profile_id), before);
+  auto last = first;
+  while (last != rows_.end() && last->segment_id == segment_id && last->profile_id == profile_id)
+    ++last;
+  return {first, last};
+}
+
+std::vector<std::int64_t> Stored::members(std::int32_t segment_id) const {
+  std::vector<std::int64_t> members;
+  auto one = std::partition_point(rows_.begin(), rows_.end(),
+                                  [&](const Row &row) { return row.segment_id < segment_id; });
+  for (; one != rows_.end() && one->segment_id == segment_id; ++one)
+    if (members.empty() || members.back() != one->profile_id)
+      members.push_back(one->profile_id);
+  return members;
+}
+
+Stored Stored::of_everybody(std::vector<std::int32_t> segments, Timestamp at) {
+  std::sort(segments.begin(), segments.end());
+  std::vector<Row> rows;
+  const pg::Moment moment;
+  pg::TableScan scan(moment, "cdp", "memberships",
+                     {{"segment_id", INT4OID},
+                      {"profile_id", INT8OID},
+                      {"key", TEXTOID},
+                      {"entered_at", TIMESTAMPTZOID},
+                      {"left_at", TIMESTAMPTZOID},
+                      {"decision_seq", INT8OID}});
+  scan.each([&](const pg::Cells &row) {
+    if (row.timestamp(4) >= at && std::binary_search(segments.begin(), segments.end(), row.integer(0)))
+      rows.push_back({row.integer(0),
+                      row.bigint(1),
+                      {row.is_null(2) ? Key() : Key(row.text(2)), row.timestamp(3), row.timestamp(4),
+                       row.is_null(5) ? std::nullopt : std::optional(row.bigint(5))}});
+  });
+  return Stored(std::move(rows));
+}
+
+void store_found(const std::vector<Found> &found, const Stored *given) {
   std::map<std::int64_t, Timestamp> starts;
   Errors errors;
+  Course made;
   for (const auto &segment : found) {
     if (segment.broken)
       add_error(errors, segment.segment_id, 0, *segment.broken, segment.failed_at);
     for (const auto &[profile, person] : segment.people) {
-      const auto course = whole(segment, person);
+      const auto &course = whole(segment, person, made);
       if (!course.empty()) {
         auto start = starts.emplace(profile, course.start()).first;
         start->second = std::min(start->second, course.start());
@@ -173,18 +217,18 @@ void store_found(const std::vector<Found> &found, std::optional<IdRange> everybo
     return;
 
   pg::Session session;
-  const auto stored = read_stored(found, starts, everybody);
+  const auto read = given ? Stored({}) : read_stored(found, starts);
+  const auto &stored = given ? *given : read;
   Columns removed, updated, inserted;
   for (const auto &segment : found) {
     for (const auto &[profile, person] : segment.people) {
-      const auto course = whole(segment, person);
+      const auto &course = whole(segment, person, made);
       if (course.empty())
         continue;
       std::vector<Range> rows;
-      if (auto before = stored.find({segment.segment_id, profile}); before != stored.end())
-        for (const auto &row : before->second)
-          if (row.to >= course.start())
-            rows.push_back(row);
+      for (const auto &row : stored.of(segment.segment_id, profile))
+        if (row.range.to >= course.start())
+          rows.push_back(row.range);
       for (const auto &change : course.compare(rows)) {
         auto &columns = change.kind == Change::insert   ? inserted
                         : change.kind == Change::update ? updated

@@ -3,6 +3,7 @@
 #include "segment/ledger.hpp"
 
 #include <limits>
+#include <span>
 #include <unordered_map>
 
 #include "pg/guard.hpp"
@@ -38,10 +39,26 @@ struct Found {
   Timestamp failed_at = 0;
 };
 
-// Of these people only, or of a stretch of profile ids, which is read as one.
-struct IdRange {
-  std::int64_t first, last;
+// Memberships as stored.
+class Stored {
+public:
+  struct Row {
+    std::int32_t segment_id;
+    std::int64_t profile_id;
+    Range range;
+  };
+  explicit Stored(std::vector<Row> rows);
+  std::span<const Row> of(std::int32_t segment_id, std::int64_t profile_id) const;
+  std::vector<std::int64_t> members(std::int32_t segment_id) const; // in order, each once
+
+  // Everybody's in these segments that reach an instant.
+  static Stored of_everybody(std::vector<std::int32_t> segments, Timestamp at);
+
+private:
+  std::vector<Row> rows_; // by segment and person
 };
-void store_found(const std::vector<Found> &found, std::optional<IdRange> everybody = std::nullopt);
+
+// Against what is stored, which is read if it is not given.
+void store_found(const std::vector<Found> &found, const Stored *stored = nullptr);
 
 } // namespace cdp::segment

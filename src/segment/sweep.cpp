@@ -80,13 +80,6 @@ struct Sweep::Turning {
   std::vector<std::unique_ptr<pg::Search>> tests;
 };
 
-// The entries of one key, an aggregate each.
-struct Sweep::Group {
-  Key key;
-  std::vector<std::span<const Entry>> entries;
-  std::vector<std::vector<Entry>> owned;
-};
-
 namespace {
 
 std::unique_ptr<core::Cutoff> cutoff_of(const pg::Window &window, bool &usable) {
@@ -163,44 +156,47 @@ void Sweep::judge_nobody(const pg::Decomposition &made) {
           never = never || value.is_null || !DatumGetBool(value.datum);
         },
         failure);
+  never_without_events_ = never;
   usable_ = usable_ && (!has_key_ || never);
   if (!made.uses_person && !made.uses_clock)
     still_ = pg::subtransaction([&] { empty_ = truth(0); }, failure);
+  never_without_events_ = never_without_events_ || (still_ && !empty_);
 }
 
 bool Sweep::judge(std::span<const Stint> stints, std::span<std::vector<Range> *> ranges) {
-  std::vector<Group> groups;
-  if (!collect(*stints.front().history, groups))
+  if (!collect(*stints.front().history, stints.front().step->from))
     return false;
   overflows_ = false;
-  for (const auto &group : groups)
+  for (const auto &group : groups_)
     if (!judge(group, stints, ranges))
       return false;
   return true;
 }
 
 // False: an input could not say what an event means.
-bool Sweep::collect(const History &history, std::vector<Group> &groups) {
-  std::vector<std::span<const Entry>> entries;
-  for (auto input : inputs_) {
-    entries.push_back(history.of(input));
-    for (const auto &entry : entries.back())
-      if (entry.value.kind == InputValue::Kind::odd)
-        return false;
-  }
-  if (!has_key_) {
-    groups.push_back({std::nullopt, std::move(entries), {}});
-    return true;
-  }
+bool Sweep::collect(const History &history, Timestamp at) {
+  bool odd = false;
+  groups_.resize(1);
+  groups_[0].entries.clear();
+  for (std::size_t i = 0; i < inputs_.size(); ++i)
+    groups_[0].entries.push_back(aggregates_[i]->tally->still_of_use(history.of(inputs_[i], odd), at));
+  if (has_key_ && !odd)
+    split_by_key();
+  return !odd;
+}
+
+void Sweep::split_by_key() {
+  const auto entries = std::move(groups_[0].entries);
+  groups_.clear();
   std::map<std::optional<std::string_view>, std::vector<std::vector<Entry>>> keys;
   for (std::size_t i = 0; i < entries.size(); ++i)
     for (const auto &entry : entries[i]) {
-      auto &of_key = keys[entry.value.key];
+      auto &of_key = keys[entry.value.key()];
       of_key.resize(entries.size());
       of_key[i].push_back(entry);
     }
   for (auto &[key, owned] : keys) {
-    auto &group = groups.emplace_back();
+    auto &group = groups_.emplace_back();
     if (key)
       group.key = std::string(*key);
     if (key && key->size() > kMostKeyBytes)
@@ -210,7 +206,6 @@ bool Sweep::collect(const History &history, std::vector<Group> &groups) {
     for (const auto &some : group.owned)
       group.entries.emplace_back(some);
   }
-  return true;
 }
 
 bool Sweep::judge(const Group &group, std::span<const Stint> stints, std::span<std::vector<Range> *> ranges) {
@@ -218,6 +213,8 @@ bool Sweep::judge(const Group &group, std::span<const Stint> stints, std::span<s
                                    [](const auto &entries) { return entries.empty(); });
   for (std::size_t i = 0; i < stints.size(); ++i) {
     const auto &step = *stints[i].step;
+    if (nothing && never_without_events_)
+      return true;
     if (nothing && still_) {
       if (empty_)
         ranges[i]->push_back({group.key, step.from, stints[i].until, std::nullopt});
@@ -392,7 +389,7 @@ void Sweep::find_values(Aggregate &aggregate) {
   std::vector<std::size_t> order;
   for (std::size_t i = 0; i < entries.size(); ++i)
     if (entries[i].value.kind != InputValue::Kind::null) {
-      aggregate.values[i] = aggregate.value_type->datum(entries[i].value.bytes, values_);
+      aggregate.values[i] = aggregate.value_type->datum(entries[i].value.bytes(), values_);
       order.push_back(i);
     }
   if (aggregate.is_ordered())
@@ -418,7 +415,7 @@ void Sweep::find_steps(Aggregate &aggregate) {
   aggregate.events.clear();
   for (const auto &entry : aggregate.entries) {
     core::SequenceEvent event{entry.at, 0, 0};
-    const auto bytes = entry.value.bytes;
+    const auto bytes = entry.value.bytes();
     if (entry.value.kind == InputValue::Kind::bytes && aggregate.value_type->is_by_value()) {
       event.steps = static_cast<std::uint64_t>(aggregate.value_type->datum(bytes, values_));
     } else if (const auto space = bytes.find(' '); space != std::string_view::npos) {

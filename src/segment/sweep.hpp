@@ -28,6 +28,9 @@ public:
   // Whether it can judge at all: with a key, only a rule that nobody without an event fulfils.
   bool usable() const { return usable_; }
 
+  // Nobody to whom none of its inputs applies is in.
+  bool needs_events() const { return never_without_events_; }
+
   // What holds in each stint of one person; in order, each ends before the next begins. False: this person's
   // data is beyond it, and PostgreSQL has to judge.
   bool judge(std::span<const Stint> stints, std::span<std::vector<Range> *> ranges);
@@ -35,9 +38,15 @@ public:
 private:
   struct Aggregate;
   struct Turning;
-  struct Group;
+  // The entries of one key, an aggregate each.
+  struct Group {
+    Key key;
+    std::vector<std::span<const core::Entry>> entries;
+    std::vector<std::vector<core::Entry>> owned;
+  };
   void judge_nobody(const pg::Decomposition &made);
-  bool collect(const History &history, std::vector<Group> &groups);
+  bool collect(const History &history, Timestamp at);
+  void split_by_key();
   bool judge(const Group &group, std::span<const Stint> stints, std::span<std::vector<Range> *> ranges);
   void begin(const Group &group, const Step &step);
   void judge(const Key &key, const Stint &stint, std::vector<Range> &ranges);
@@ -67,9 +76,11 @@ private:
   std::vector<std::unique_ptr<Aggregate>> aggregates_;
   std::vector<std::unique_ptr<Turning>> turns_;
   std::vector<std::int32_t> inputs_;
+  std::vector<Group> groups_; // of the person at hand
   bool has_key_ = false, usable_ = true, overflows_ = false;
   bool still_ = false; // without events the answer is always the same: `empty_`
   bool empty_ = false;
+  bool never_without_events_ = false;
   MemoryContext values_ = nullptr; // of the group at hand
 };
 

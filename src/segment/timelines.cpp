@@ -14,12 +14,16 @@ using core::TimelineEvent;
 constexpr std::size_t kMostEvents = 256, kMostBytes = 6000; // of a row: it stays on its page
 constexpr Timestamp kStart = core::kMinusInfinity;
 
+Error broken() {
+  return Error(ERRCODE_DATA_CORRUPTED, "a timeline cannot be read", {},
+               "TRUNCATE cdp_internal.timelines; they are made anew from the events.");
+}
+
 std::vector<TimelineEvent> unpack(std::string_view packed) {
-  auto events = core::unpack_timeline(packed);
-  if (!events)
-    throw Error(ERRCODE_DATA_CORRUPTED, "a timeline cannot be read", {},
-                "TRUNCATE cdp_internal.timelines; they are made anew from the events.");
-  return *std::move(events);
+  std::vector<TimelineEvent> events;
+  if (!core::unpack_timeline(packed, events))
+    throw broken();
+  return events;
 }
 
 // A row, or a row to be.
@@ -155,55 +159,67 @@ std::vector<Stretch> make_anew(const std::vector<std::int64_t> &ids, Keeper &kee
 } // namespace
 
 void History::finish() {
-  std::vector<TimelineEvent> events;
-  for (const auto &packed : packed_) {
-    auto some = unpack(packed);
-    events.insert(events.end(), some.begin(), some.end());
-  }
+  static std::vector<TimelineEvent> events; // kept for their room
+  static std::vector<core::Entry> entries;
+  events.clear();
+  entries.clear();
+  for (const auto packed : packed_)
+    if (!core::unpack_timeline(packed, events))
+      throw broken();
   const auto earlier = [](const auto &a, const auto &b) { return a.order() < b.order(); };
-  if (!std::is_sorted(events.begin(), events.end(), earlier))
+  if (packed_.size() > 1 && !std::is_sorted(events.begin(), events.end(), earlier))
     std::sort(events.begin(), events.end(), earlier);
-  std::vector<core::Entry> entries;
   for (const auto &event : events) {
     core::InputValues values(event.values);
     while (values.next())
       entries.push_back({event.at, event.event_id, values.value()});
     if (values.broken())
-      unpack("\x80");
+      throw broken();
   }
-  group_by_input(std::move(entries));
+  group_by_input(entries);
 }
 
 // By input, each in the order they are in.
-void History::group_by_input(std::vector<core::Entry> entries) {
+void History::group_by_input(const std::vector<core::Entry> &entries) {
   static std::vector<std::size_t> places; // an input each; all 0 in between
-  const struct Zero {
-    ~Zero() { std::fill(places.begin(), places.end(), 0); }
-  } zero;
+  struct Zero {
+    const std::vector<Said> &said;
+    ~Zero() {
+      for (const auto &one : said)
+        if (static_cast<std::size_t>(one.input) < places.size())
+          places[static_cast<std::size_t>(one.input)] = 0;
+    }
+  } const zero{said_};
   for (const auto &entry : entries) {
     const auto input = static_cast<std::size_t>(entry.value.input);
     if (places.size() <= input)
       places.resize(input + 1);
-    if (places[input]++ == 0)
-      starts_.emplace_back(entry.value.input, 0);
+    if (places[input] == 0)
+      said_.push_back({entry.value.input, false, 0});
+    ++places[input];
   }
-  std::sort(starts_.begin(), starts_.end());
+  std::sort(said_.begin(), said_.end(), [](const Said &a, const Said &b) { return a.input < b.input; });
   std::size_t start = 0;
-  for (auto &[input, place] : starts_) {
-    place = start;
-    start += std::exchange(places[static_cast<std::size_t>(input)], start);
+  for (auto &one : said_) {
+    one.start = start;
+    start += std::exchange(places[static_cast<std::size_t>(one.input)], start);
   }
   entries_.resize(entries.size());
-  for (auto &entry : entries)
+  for (const auto &entry : entries)
     entries_[places[static_cast<std::size_t>(entry.value.input)]++] = entry;
-  starts_.emplace_back(INT32_MAX, start);
+  for (auto &one : said_)
+    for (auto i = one.start; i < places[static_cast<std::size_t>(one.input)]; ++i)
+      one.odd = one.odd || entries_[i].value.kind == core::InputValue::Kind::odd;
+  said_.push_back({INT32_MAX, false, start});
 }
 
-std::span<const core::Entry> History::of(std::int32_t input) const {
-  const auto found = std::lower_bound(starts_.begin(), starts_.end(), std::pair(input, std::size_t(0)));
-  if (found == starts_.end() || found->first != input)
+std::span<const core::Entry> History::of(std::int32_t input, bool &odd) const {
+  const auto found = std::lower_bound(said_.begin(), said_.end(), input,
+                                      [](const Said &one, std::int32_t other) { return one.input < other; });
+  if (found == said_.end() || found->input != input)
     return {};
-  return std::span(entries_).subspan(found->second, (found + 1)->second - found->second);
+  odd = odd || found->odd;
+  return std::span(entries_).subspan(found->start, (found + 1)->start - found->start);
 }
 
 std::vector<std::pair<std::int64_t, std::string>>

@@ -20,15 +20,22 @@ public:
   }
   void finish(); // once, when all is added; an error when the bytes are broken
 
-  std::span<const core::Entry> of(std::int32_t input) const;
+  struct Said { // what an input has been told, and whether something odd is among it
+    std::int32_t input;
+    bool odd;
+    std::size_t start;
+  };
+  std::span<const core::Entry> of(std::int32_t input, bool &odd) const;
+  // Those that have been told something, in order.
+  std::span<const Said> inputs() const { return {said_.data(), said_.size() - 1}; }
 
 private:
-  void group_by_input(std::vector<core::Entry> entries);
+  void group_by_input(const std::vector<core::Entry> &entries);
 
   std::vector<std::string_view> packed_;
   std::vector<std::unique_ptr<std::string>> kept_;
-  std::vector<core::Entry> entries_;                         // by input, then time and id
-  std::vector<std::pair<std::int32_t, std::size_t>> starts_; // input, its first entry; one more at the end
+  std::vector<core::Entry> entries_; // by input, then time and id
+  std::vector<Said> said_;           // by input; one more at the end
 };
 
 using Histories = std::unordered_map<std::int64_t, History>;
