@@ -38,6 +38,12 @@ std::int64_t mend_identities() {
   return batch.run().bigint(0, 1);
 }
 
+// Changes of memberships put into the feed; 0: none wait.
+std::int64_t tell_changes() {
+  static pg::Statement batch("SELECT cdp_internal.tell_changes()");
+  return batch.run().bigint(0, 1);
+}
+
 class Worker {
 public:
   [[noreturn]] void run() {
@@ -55,7 +61,7 @@ public:
 
 private:
   bool turn(bool after_nap);
-  bool mend();
+  bool also(const char *what, std::int64_t (*work)());
   bool succeeded(std::int64_t taken);
   bool failed(const pg::Failure &failure);
   void note(const std::optional<std::string> &error = std::nullopt);
@@ -94,24 +100,29 @@ bool Worker::turn(bool after_nap) {
   if (!here)
     pg::leave_process(pg::Farewell::no_extension);
   const bool more = succeeded(taken);
-  return (!restoring && mend()) || more;
+  if (restoring)
+    return more;
+  const bool mended = also("applying identity rules", mend_identities);
+  const bool told = also("telling changes of memberships", tell_changes);
+  return mended || told || more;
 }
 
-bool Worker::mend() {
-  std::int64_t mended = 0;
+// Work beside the inbox, in a transaction of its own. True: there may be more of it.
+bool Worker::also(const char *what, std::int64_t (*work)()) {
+  std::int64_t worked = 0;
   pg::Failure failure;
   const bool done = pg::transaction(
-      "applying identity rules",
+      what,
       [&] {
         pg::Session session;
-        mended = mend_identities();
+        worked = work();
       },
       failure);
   if (!done) {
     ++failures_;
     note(failure.message + " (SQLSTATE " + unpack_sql_state(failure.sqlstate) + ")");
   }
-  return mended > 0;
+  return worked > 0;
 }
 
 bool Worker::succeeded(std::int64_t taken) {
