@@ -167,19 +167,22 @@ Oid Rows::type(int column) const {
   return SPI_gettypeid(table_->tupdesc, column);
 }
 
+std::string Rows::bytes(std::size_t row, int column) const {
+  struct Varlena {
+    const char *data;
+    std::size_t size;
+  };
+  auto value = call([&] {
+    struct varlena *plain = PG_DETOAST_DATUM_PACKED(datum(row, column));
+    return Varlena{VARDATA_ANY(plain), static_cast<std::size_t>(VARSIZE_ANY_EXHDR(plain))};
+  });
+  return {value.data, value.size};
+}
+
 std::string Rows::text(std::size_t row, int column) const {
   const Oid type_id = type(column);
-  if (type_id == TEXTOID || type_id == VARCHAROID) {
-    struct Varlena {
-      const char *data;
-      std::size_t size;
-    };
-    auto value = call([&] {
-      struct varlena *plain = PG_DETOAST_DATUM_PACKED(datum(row, column));
-      return Varlena{VARDATA_ANY(plain), static_cast<std::size_t>(VARSIZE_ANY_EXHDR(plain))};
-    });
-    return {value.data, value.size};
-  }
+  if (type_id == TEXTOID || type_id == VARCHAROID)
+    return bytes(row, column);
   char *out = call([&] { return SPI_getvalue(table_->vals[row], table_->tupdesc, column); });
   return out ? std::string(out) : std::string();
 }
@@ -241,8 +244,8 @@ Rows Statement::run(const Params &params) {
   prepare(params);
   const PlannerScope scope(reads_ == Reads::few_keys);
   const int code = call([&] {
-    return SPI_execute_plan(plan_, const_cast<Datum *>(params.values().data()), params.nulls().data(), false,
-                            0);
+    return SPI_execute_plan(plan_, const_cast<Datum *>(params.values().data()), params.nulls().data(),
+                            read_only_, 0);
   });
   return finish(code, sql_);
 }
@@ -253,7 +256,7 @@ void Statement::each(const Params &params, const std::function<void(const Rows &
   const PlannerScope scope(reads_ == Reads::few_keys);
   Portal portal = call([&] {
     return SPI_cursor_open(nullptr, plan_, const_cast<Datum *>(params.values().data()), params.nulls().data(),
-                           false);
+                           read_only_);
   });
   for (bool more = true; more;) {
     check_for_interrupts();

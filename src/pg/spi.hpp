@@ -78,6 +78,7 @@ public:
   std::string text(std::size_t row, int column) const; // any type, by its output function unless text
   std::optional<std::string> optional_text(std::size_t row, int column) const;
   pg_uuid_t uuid(std::size_t row, int column) const;
+  std::string bytes(std::size_t row, int column) const;                 // a bytea
   std::vector<std::int64_t> bigints(std::size_t row, int column) const; // a bigint[] without nulls
   Datum datum(std::size_t row, int column) const;                       // lives as long as these rows
   Oid type(int column) const;
@@ -93,8 +94,12 @@ public:
   // few_keys: finds rows by their keys in tables that may be large; whatever a table looks like when the plan
   // is made, it is never read whole. The plan outlives the first messages, and statistics come late.
   enum class Reads { whatever, few_keys };
+  // callers: sees what the query that called us sees, whatever is committed meanwhile; for functions that
+  // only read.
+  enum class Sees { newest, callers };
 
-  explicit constexpr Statement(const char *sql, Reads reads = Reads::whatever) : sql_(sql), reads_(reads) {}
+  explicit constexpr Statement(const char *sql, Reads reads = Reads::whatever, Sees sees = Sees::newest)
+      : sql_(sql), reads_(reads), read_only_(sees == Sees::callers) {}
   Rows run(const Params &params = {});
   // Some rows at a time, for what is too much to hold at once.
   void each(const Params &params, const std::function<void(const Rows &)> &take);
@@ -104,10 +109,12 @@ private:
 
   const char *sql_;
   Reads reads_;
+  bool read_only_;
   SPIPlanPtr plan_ = nullptr;
 };
 
 inline constexpr auto few_keys = Statement::Reads::few_keys;
+inline constexpr auto callers = Statement::Sees::callers;
 
 // Run a text once, without keeping a plan.
 Rows run_once(const std::string &sql, const Params &params = {}, bool read_only = false);

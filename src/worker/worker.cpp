@@ -44,6 +44,12 @@ std::int64_t tell_changes() {
   return batch.run().bigint(0, 1);
 }
 
+// A segment whose bitmaps were brought up to date; 0: none needs it.
+std::int64_t fold_sets() {
+  static pg::Statement batch("SELECT cdp_internal.fold_sets()");
+  return batch.run().bigint(0, 1);
+}
+
 class Worker {
 public:
   [[noreturn]] void run() {
@@ -104,7 +110,8 @@ bool Worker::turn(bool after_nap) {
     return more;
   const bool mended = also("applying identity rules", mend_identities);
   const bool told = also("telling changes of memberships", tell_changes);
-  return mended || told || more;
+  const bool folded = also("folding sets of people", fold_sets);
+  return mended || told || folded || more;
 }
 
 // Work beside the inbox, in a transaction of its own. True: there may be more of it.

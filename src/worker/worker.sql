@@ -174,6 +174,7 @@ DECLARE
   total pg_catalog.int8 := cdp_internal.begin_run();
   mended pg_catalog.int8;
   told   pg_catalog.int8;
+  folded pg_catalog.int8;
 BEGIN
   COMMIT;
   FOR batch IN 1 .. coalesce(max_batches, 2147483647) LOOP
@@ -183,7 +184,9 @@ BEGIN
     COMMIT;
     told := cdp_internal.tell_changes();
     COMMIT;
-    EXIT WHEN state.finished AND mended OPERATOR(pg_catalog.=) 0 AND told OPERATOR(pg_catalog.=) 0;
+    folded := cdp_internal.fold_sets();
+    COMMIT;
+    EXIT WHEN state.finished AND GREATEST(mended, told, folded) OPERATOR(pg_catalog.=) 0;
     size := state.size;
     good := state.in_a_row;
     done := state.done;

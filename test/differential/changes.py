@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""The change feed against its naive meaning: random memberships, written by transactions that end in any order.
+"""The change feed and the sets of people against their naive meaning: random memberships, transactions that end in any order.
 
     changes.py --host DIR [--seed N] [--histories 15]
 
 DIR holds the socket of a server with cdp. Several sessions delete, close and insert random ranges of memberships, past and
 future ones, and commit late or roll back; in between the sequencer tells at instants that move on, segments are dropped, the
 log is pruned. A consumer that applies what it reads must hold what cdp.memberships says at the instant told, and so must
-one that starts afresh. At the end faults are planted, and verify_feed() must see each. SEED and CASES are defaults.
+one that starts afresh. cdp.segment_set must give what SQL finds in cdp.memberships: in sessions with writes of their own that are
+not committed, in old snapshots, before and after what the sequencer told. At the end faults are planted, and verify_feed() must see each. SEED and CASES are defaults.
 """
 
 import argparse
@@ -17,7 +18,7 @@ import sys
 
 import psycopg2
 
-PEOPLE, KEYS, SEGMENTS, SESSIONS, STEPS = 12, [None, None, "a", "b"], 3, 4, 120
+PEOPLE, KEYS, SEGMENTS, SESSIONS, STEPS = 12, [None, None, "a", "b"], 3, 4, 150
 NOW_IN = "SELECT segment_id, profile_id, key FROM cdp.memberships WHERE entered_at <= %s AND left_at > %s"
 
 
@@ -37,7 +38,7 @@ class World:
         for number in range(SEGMENTS):
             self.make_segment(f"s{number}")
         self.start = self.sql("SELECT date_trunc('minute', now())")[0][0]
-        self.clock = 0
+        self.clock = -30  # minutes before the server's: time goes on past it
         self.sessions = [self.connect() for _ in range(SESSIONS)]
         self.held = {}  # consumer: {(segment, profile, key): change}
 
@@ -70,7 +71,7 @@ class World:
         """What a segment does with one person: what is known from an instant on is replaced."""
         number = self.random.randrange(SESSIONS)
         session = self.sessions[number]
-        profile = 1 + number + SESSIONS * self.random.randrange(PEOPLE // SESSIONS)
+        profile = 65530 + number + SESSIONS * self.random.randrange(PEOPLE // SESSIONS)  # in two chunks
         segment, key = self.random.choice(self.segment_ids()), self.random.choice(KEYS)
         since = self.clock + self.random.randint(-8, 3)
         one = "segment_id = %s AND profile_id = %s AND key IS NOT DISTINCT FROM %s"
@@ -135,6 +136,38 @@ class World:
         if told != stored:
             raise Difference(f"{consumer} holds {sorted(told - stored, key=str)} that is not stored, lacks {sorted(stored - told, key=str)}")
 
+    def expression(self, names, depth=0):
+        if depth > 3 or self.random.random() < 0.3:
+            return (name := self.random.choice(names)), lambda sets: sets[name]
+        (a, left), (b, right) = (self.expression(names, depth + 1) for _ in range(2))
+        operator, apply = self.random.choice([("&", set.__and__), ("|", set.__or__), ("-", set.__sub__)])
+        return f"({a} {operator} {b})", lambda sets: apply(left(sets), right(sets))
+
+    def check_sets(self, session=None):
+        """All in one statement, so in one snapshot, each in its own session."""
+        session = session or self.main
+        names = [row[0] for row in self.sql("SELECT name FROM cdp.segments", session=session)]
+        text, naive = self.expression(names)
+        people, size, stored = self.sql(
+            "SELECT ARRAY(SELECT cdp.segment_set(%s)), cdp.segment_size(%s), (SELECT jsonb_object_agg(s.name, ARRAY("
+            "SELECT DISTINCT m.profile_id FROM cdp.memberships AS m WHERE m.segment_id = s.segment_id AND m.entered_at <= now() "
+            "AND m.left_at > now())) FROM cdp.segments AS s)", text, text, session=session)[0]
+        wanted = sorted(naive({name: set(members) for name, members in stored.items()}))
+        if people != wanted or size != len(wanted):
+            raise Difference(f"segment_set('{text}') is {people}, size {size}; stored is {wanted}")
+
+    def look(self):
+        """Sessions that write see their own; an old snapshot sees what it saw."""
+        self.check_sets(self.random.choice([None, *self.sessions]))
+        if not self.old and self.random.random() < 0.5:
+            self.old = self.connect()
+            self.old.set_session(isolation_level="REPEATABLE READ", readonly=True)
+        if self.old:
+            self.check_sets(self.old)
+            if self.random.random() < 0.2:
+                self.old.close()
+                self.old = None
+
     def verify(self):
         wrong = self.sql("SELECT * FROM cdp_internal.verify_feed()")
         if wrong:
@@ -155,12 +188,16 @@ class World:
             del self.held[consumer]
 
     def live(self):
-        self.pruned = False
+        self.pruned, self.old = False, None
         self.held["c0"] = {}
         for step in range(STEPS):
             action = self.random.random()
-            if action < 0.75:
+            if action < 0.6:
                 self.write()
+            elif action < 0.72:
+                self.look()
+            elif action < 0.8:
+                self.sql("SELECT cdp_internal.fold_sets(%s)", self.random.randint(1, 5))
             elif action < 0.97:
                 self.tell()
             elif action < 0.985:
@@ -173,12 +210,20 @@ class World:
         while self.sql("SELECT cdp_internal.tell_changes(1000, %s)", self.at(self.clock))[0][0]:
             pass
         self.verify()
+        while self.sql("SELECT cdp_internal.fold_sets(1)")[0][0]:
+            pass
+        for _ in range(5):
+            self.check_sets()
+        if wrong := self.sql("SELECT * FROM cdp_internal.verify_sets()"):
+            raise Difference(f"verify_sets(): {wrong}")
         self.read("c0")
         self.compare("c0")
         self.fresh_consumers(0)
         return self.sql("SELECT max(position) FROM cdp.membership_changes")[0][0] or 0
 
     def close(self):
+        if self.old:
+            self.old.close()
         for session in self.sessions:
             session.close()
         self.main.close()
@@ -189,6 +234,8 @@ FAULTS = [
     "INSERT INTO cdp.memberships SELECT min(segment_id), 999, NULL, '2000-01-01', 'infinity' FROM cdp.segments",
     "DELETE FROM cdp.membership_changes WHERE position = (SELECT max(position) FROM cdp.membership_changes)",
     "UPDATE cdp.membership_changes SET change = 'left' WHERE position = (SELECT min(position) FROM cdp.membership_changes WHERE change = 'entered')",
+    "UPDATE cdp_internal.segment_bitmaps SET members = members || '\\\\x00'::bytea",
+    "DELETE FROM cdp_internal.segment_bitmaps",
     "UPDATE cdp.membership_changes SET changed_at = told_at + interval '1 day' WHERE position = (SELECT max(position) FROM cdp.membership_changes)",
 ]
 
@@ -199,8 +246,8 @@ def self_test(world):
     for fault in FAULTS:
         session = world.connect()
         world.sql(fault, session=session)
-        if not world.sql("SELECT * FROM cdp_internal.verify_feed()", session=session):
-            raise Difference(f"verify_feed() does not see: {fault}")
+        if not world.sql("SELECT * FROM cdp_internal.verify_feed() UNION ALL SELECT * FROM cdp_internal.verify_sets()", session=session):
+            raise Difference(f"neither verify_feed() nor verify_sets() sees: {fault}")
         session.rollback()
         session.close()
 
