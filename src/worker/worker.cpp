@@ -50,6 +50,12 @@ std::int64_t fold_sets() {
   return batch.run().bigint(0, 1);
 }
 
+// Days that are over, counted for BI; 0: all are.
+std::int64_t close_days() {
+  static pg::Statement batch("SELECT cdp_internal.close_days()");
+  return batch.run().bigint(0, 1);
+}
+
 class Worker {
 public:
   [[noreturn]] void run() {
@@ -111,7 +117,8 @@ bool Worker::turn(bool after_nap) {
   const bool mended = also("applying identity rules", mend_identities);
   const bool told = also("telling changes of memberships", tell_changes);
   const bool folded = also("folding sets of people", fold_sets);
-  return mended || told || folded || more;
+  const bool closed = also("counting the days of segments", close_days);
+  return mended || told || folded || closed || more;
 }
 
 // Work beside the inbox, in a transaction of its own. True: there may be more of it.

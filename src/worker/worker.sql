@@ -175,6 +175,7 @@ DECLARE
   mended pg_catalog.int8;
   told   pg_catalog.int8;
   folded pg_catalog.int8;
+  closed pg_catalog.int8;
 BEGIN
   COMMIT;
   FOR batch IN 1 .. coalesce(max_batches, 2147483647) LOOP
@@ -186,7 +187,9 @@ BEGIN
     COMMIT;
     folded := cdp_internal.fold_sets();
     COMMIT;
-    EXIT WHEN state.finished AND GREATEST(mended, told, folded) OPERATOR(pg_catalog.=) 0;
+    closed := cdp_internal.close_days();
+    COMMIT;
+    EXIT WHEN state.finished AND GREATEST(mended, told, folded, closed) OPERATOR(pg_catalog.=) 0;
     size := state.size;
     good := state.in_a_row;
     done := state.done;
