@@ -53,8 +53,8 @@ struct Operand {
 
 std::vector<Operand> find_operands(const std::vector<std::string> &names) {
   static pg::Statement read(
-      "SELECT n.place, s.segment_id, CASE WHEN NOT row_security_active('cdp.memberships') THEN t.position "
-      "END "
+      "SELECT n.place, s.segment_id, CASE WHEN NOT row_security_active('cdp.memberships') AND t.position <= "
+      "(SELECT last_position FROM cdp_internal.feed) THEN t.position END "
       "FROM unnest($1::text[]) WITH ORDINALITY AS n (name, place) LEFT JOIN cdp.segments AS s USING (name) "
       "LEFT JOIN cdp_internal.segment_sets AS t USING (segment_id) ORDER BY n.place",
       pg::few_keys, pg::callers);
