@@ -104,7 +104,7 @@ CREATE TRIGGER keep_identity BEFORE UPDATE OF segment_id, profile_id, key, enter
 
 -- Whose entry or exit lies after what was told, until an instant. Two index probes a segment when there are none.
 CREATE FUNCTION cdp_internal.touch_due(told_until timestamptz, until timestamptz) RETURNS bigint
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET jit = off AS $$
 DECLARE
   touched bigint;
 BEGIN
@@ -249,7 +249,7 @@ COMMENT ON FUNCTION cdp_internal.know_consumer(text, text[]) IS 'Part of cdp.rea
 CREATE FUNCTION cdp.read_changes(consumer text, max integer DEFAULT 1000, segments text[] DEFAULT NULL)
   RETURNS TABLE ("position" bigint, segment text, profile_id bigint, key text, change text, changed_at timestamptz,
                  told_at timestamptz, decision_seq bigint)
-  LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
+  LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET jit = off AS $$
 #variable_conflict use_column
 DECLARE
   acked bigint := cdp_internal.know_consumer($1, $3);
@@ -300,7 +300,7 @@ COMMENT ON FUNCTION cdp.drop_consumer(text) IS 'Forgets a consumer, which then h
 
 -- The last word about each membership stays: it is what a new consumer starts from, and what the sequencer compares with.
 CREATE FUNCTION cdp.prune_changes(keep interval DEFAULT '30 days', most integer DEFAULT 100000) RETURNS bigint
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET jit = off AS $$
 DECLARE
   acked  bigint := (SELECT min(c.acked_position) FROM cdp.change_consumers AS c);
   pruned bigint;
@@ -318,7 +318,7 @@ COMMENT ON FUNCTION cdp.prune_changes(interval, integer) IS
   'Deletes changes that every consumer has acknowledged, that are older than an interval and that a later one of the same membership replaces, at most so many; returns how many';
 
 CREATE FUNCTION cdp_internal.feed_health() RETURNS TABLE (check_name text, status text, value text, advice text)
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET jit = off AS $$
   WITH feed AS (
     SELECT coalesce(max(f.told_until), '-infinity') AS told_until, coalesce(max(f.last_position), 0) AS last_position FROM cdp_internal.feed AS f
   ), waiting AS (

@@ -83,7 +83,7 @@ COMMENT ON FUNCTION cdp_internal.fold_segment(integer, text, bigint, bigint) IS 
 
 -- One segment a call: one that has none yet and whose feed is not far behind, or one of which much was told since.
 CREATE FUNCTION cdp_internal.fold_sets(most_changes integer DEFAULT 500) RETURNS bigint
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET jit = off AS $$
 DECLARE
   until  bigint := (SELECT f.last_position FROM cdp_internal.feed AS f);
   chosen record;
