@@ -56,8 +56,12 @@ UPDATE cdp.memberships SET left_at = left_at;
 SELECT cdp_internal.tell_changes(at => now() + interval '8 days') > 0 AS looked_at;
 SELECT count(*) - :told_so_far AS told FROM cdp.membership_changes;
 
--- Whose a membership is, and its entry, are not updated.
-UPDATE cdp.memberships SET profile_id = 7;
+-- Whatever is written to cdp.memberships is told, by hand, too.
+INSERT INTO cdp.memberships (segment_id, profile_id, key, entered_at) VALUES (1, 7, 'p9', now() - interval '1 hour');
+SELECT cdp_internal.tell_changes(at => now() + interval '8 days') AS looked_at;
+UPDATE cdp.memberships SET profile_id = 8 WHERE profile_id = 7;
+SELECT cdp_internal.tell_changes(at => now() + interval '8 days') AS looked_at;
+SELECT profile_id, key, change FROM cdp.membership_changes WHERE key = 'p9' ORDER BY position;
 
 -- Acknowledging never goes back, nor ahead of what was told.
 SELECT cdp.ack_changes('mailer', 3);

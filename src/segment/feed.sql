@@ -92,15 +92,17 @@ CREATE TRIGGER touch_deleted AFTER DELETE ON cdp.memberships REFERENCING OLD TAB
 CREATE TRIGGER touch_truncated AFTER TRUNCATE ON cdp.memberships
   FOR EACH STATEMENT EXECUTE FUNCTION cdp_internal.touch_memberships();
 
-CREATE FUNCTION cdp_internal.keep_memberships() RETURNS trigger LANGUAGE plpgsql
+-- By hand only, so by row: another entry, or another's membership. Statements that set none of these never come here.
+CREATE FUNCTION cdp_internal.touch_moved() RETURNS trigger LANGUAGE plpgsql
   SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-  RAISE EXCEPTION USING ERRCODE = 'feature_not_supported', MESSAGE = 'whose a membership is, and its entry, are not updated',
-    HINT = 'Delete it and insert another one.';
+  INSERT INTO cdp_internal.membership_touches (from_at, profile_id, segment_id, key)
+    VALUES (OLD.entered_at, OLD.profile_id, OLD.segment_id, OLD.key), (NEW.entered_at, NEW.profile_id, NEW.segment_id, NEW.key);
+  RETURN NULL;
 END $$;
-COMMENT ON FUNCTION cdp_internal.keep_memberships() IS 'What touch_memberships relies on';
-CREATE TRIGGER keep_identity BEFORE UPDATE OF segment_id, profile_id, key, entered_at ON cdp.memberships
-  FOR EACH STATEMENT EXECUTE FUNCTION cdp_internal.keep_memberships();
+COMMENT ON FUNCTION cdp_internal.touch_moved() IS 'Notes for the sequencer a membership that became another one';
+CREATE TRIGGER touch_moved AFTER UPDATE OF segment_id, profile_id, key, entered_at ON cdp.memberships
+  FOR EACH ROW EXECUTE FUNCTION cdp_internal.touch_moved();
 
 -- Whose entry or exit lies after what was told, until an instant. Two index probes a segment when there are none.
 CREATE FUNCTION cdp_internal.touch_due(told_until timestamptz, until timestamptz) RETURNS bigint

@@ -87,6 +87,9 @@ class World:
                 instants.pop(0)
             self.sql("INSERT INTO cdp.memberships VALUES (%s, %s, %s, %s, %s, %s)", *who, self.at(entered), left,
                      self.random.choice([None, 7]), session=session)
+        if self.random.random() < 0.05:  # by hand
+            self.sql("UPDATE cdp.memberships SET key = 'moved' || random(), entered_at = entered_at - interval '2 minutes' WHERE segment_id = %s "
+                     "AND profile_id = %s AND key = 'a'", segment, profile, session=session)
         if self.random.random() < 0.4:
             self.random.choice([session.commit, session.commit, session.rollback])()
 
