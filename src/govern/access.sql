@@ -10,9 +10,11 @@ DECLARE
   reading constant text[] := ARRAY[
     'GRANT SELECT ON cdp.sources, cdp.identifier_types, cdp.identifiers, cdp.links, cdp.evidence, cdp.evidence_members, cdp.identity_log, cdp.identity_decisions, cdp.identity_changes, cdp.pending_identifier_types, cdp.refusals, cdp.event_records, '
     'cdp.events, cdp.assertions, cdp.profiles, cdp.segments, cdp.memberships, cdp.segment_errors, cdp.segment_members, '
-    'cdp.membership_history, cdp.user_identifiers, cdp.user_traits, cdp.id_graph_updates, cdp.profile_merges TO %1$I',
+    'cdp.membership_history, cdp.membership_changes, cdp.change_consumers, '
+    'cdp_internal.membership_touches, cdp_internal.feed, cdp_internal.segment_sets, cdp_internal.segment_bitmaps, cdp.segment_days, cdp.segment_overlaps, cdp.user_identifiers, cdp.user_traits, cdp.id_graph_updates, cdp.profile_merges TO %1$I',
     'GRANT EXECUTE ON FUNCTION cdp.lookup, cdp.current_profile, cdp.find_profiles, cdp.profile, cdp.members, '
-    'cdp.why_member, cdp.why_same, cdp.identity_health, cdp.check_identifier_type, cdp.health, cdp_internal.refuse_segment TO %1$I',
+    'cdp.why_member, cdp.read_changes, cdp.ack_changes, cdp.drop_consumer, cdp.segment_size, cdp.segment_set, cdp.segment_overlap, cdp_internal.overlap, '
+    'cdp.why_same, cdp.identity_health, cdp.check_identifier_type, cdp.health, cdp_internal.refuse_segment TO %1$I',
     'GRANT EXECUTE ON FUNCTION cdp_internal.known_person, cdp_internal.person_at, cdp_internal.identifiers_of, cdp_internal.one_identifier, '
     'cdp_internal.chain, cdp_internal.name_identifier, cdp_internal.say_rule, cdp_internal.why_one, cdp_internal.why_decided, '
     'cdp_internal.why_refused, cdp_internal.find_bridges, cdp_internal.find_hubs, cdp_internal.count_types, cdp_internal.say_split, '
@@ -34,9 +36,9 @@ DECLARE
     'GRANT SELECT ON cdp.normalizer_versions TO %1$I',
     'GRANT EXECUTE ON PROCEDURE cdp.rebuild TO %1$I', 'GRANT SELECT ON cdp.identity_queue TO %1$I',
     'GRANT EXECUTE ON FUNCTION cdp_internal.begin_rebuild, cdp_internal.rebuild_batch TO %1$I',
-    'GRANT EXECUTE ON FUNCTION cdp.verify, cdp.grant_access, cdp.start_worker, cdp.stop_worker TO %1$I',
+    'GRANT EXECUTE ON FUNCTION cdp.verify, cdp.prune_changes, cdp.rebuild_sets, cdp.refresh_statistics, cdp.grant_access, cdp.start_worker, cdp.stop_worker TO %1$I',
     'GRANT EXECUTE ON PROCEDURE cdp.run TO %1$I',
-    'GRANT EXECUTE ON FUNCTION cdp_internal.begin_run, cdp_internal.run_batch, cdp_internal.mend_batch, cdp_internal.end_progress TO %1$I'];
+    'GRANT EXECUTE ON FUNCTION cdp_internal.begin_run, cdp_internal.run_batch, cdp_internal.mend_batch, cdp_internal.tell_changes, cdp_internal.fold_sets, cdp_internal.close_days, cdp_internal.end_progress TO %1$I'];
   statement text;
 BEGIN
   IF NOT EXISTS (SELECT FROM pg_roles AS r WHERE r.rolname = grant_access.role) THEN

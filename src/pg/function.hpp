@@ -12,6 +12,20 @@ inline std::string text_argument(FunctionCallInfo fcinfo, int number) {
   return {VARDATA_ANY(value), static_cast<std::size_t>(VARSIZE_ANY_EXHDR(value))};
 }
 
+// An integer[] without nulls; empty for NULL.
+inline std::vector<std::int32_t> integers_argument(FunctionCallInfo fcinfo, int number) {
+  if (PG_ARGISNULL(number))
+    return {};
+  ArrayType *array = call([&] {
+    ArrayType *plain = PG_GETARG_ARRAYTYPE_P(number);
+    if (ARR_ELEMTYPE(plain) != INT4OID || array_contains_nulls(plain))
+      elog(ERROR, "an integer[] without nulls was expected");
+    return plain;
+  });
+  const auto *first = reinterpret_cast<const std::int32_t *>(ARR_DATA_PTR(array));
+  return {first, first + ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array))};
+}
+
 inline Datum text_result(std::string_view value) {
   return call([&] {
     return PointerGetDatum(cstring_to_text_with_len(value.data(), static_cast<int>(value.size())));

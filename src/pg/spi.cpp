@@ -266,8 +266,8 @@ Rows Statement::run(const Params &params) {
   prepare(params);
   const PlannerScope scope(reads_ == Reads::few_keys);
   const int code = call([&] {
-    return SPI_execute_plan(plan_, const_cast<Datum *>(params.values().data()), params.nulls().data(), false,
-                            0);
+    return SPI_execute_plan(plan_, const_cast<Datum *>(params.values().data()), params.nulls().data(),
+                            read_only_, 0);
   });
   return finish(code, sql_);
 }
@@ -278,7 +278,7 @@ void Statement::each(const Params &params, const std::function<void(const Rows &
   const PlannerScope scope(reads_ == Reads::few_keys);
   Portal portal = call([&] {
     return SPI_cursor_open(nullptr, plan_, const_cast<Datum *>(params.values().data()), params.nulls().data(),
-                           false);
+                           read_only_);
   });
   for (bool more = true; more;) {
     check_for_interrupts();

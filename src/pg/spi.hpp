@@ -108,8 +108,12 @@ public:
   // few_keys: finds rows by their keys in tables that may be large; whatever a table looks like when the plan
   // is made, it is never read whole. The plan outlives the first messages, and statistics come late.
   enum class Reads { whatever, few_keys };
+  // callers: sees what the query that called us sees, whatever is committed meanwhile; for functions that
+  // only read.
+  enum class Sees { newest, callers };
 
-  explicit constexpr Statement(const char *sql, Reads reads = Reads::whatever) : sql_(sql), reads_(reads) {}
+  explicit constexpr Statement(const char *sql, Reads reads = Reads::whatever, Sees sees = Sees::newest)
+      : sql_(sql), reads_(reads), read_only_(sees == Sees::callers) {}
   Rows run(const Params &params = {});
   // Some rows at a time, for what is too much to hold at once.
   void each(const Params &params, const std::function<void(const Rows &)> &take);
@@ -119,10 +123,12 @@ private:
 
   const char *sql_;
   Reads reads_;
+  bool read_only_;
   SPIPlanPtr plan_ = nullptr;
 };
 
 inline constexpr auto few_keys = Statement::Reads::few_keys;
+inline constexpr auto callers = Statement::Sees::callers;
 
 // Run a text once, without keeping a plan.
 Rows run_once(const std::string &sql, const Params &params = {}, bool read_only = false);

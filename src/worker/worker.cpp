@@ -38,6 +38,24 @@ std::int64_t mend_identities() {
   return batch.run().bigint(0, 1);
 }
 
+// Changes of memberships put into the feed; 0: none wait.
+std::int64_t tell_changes() {
+  static pg::Statement batch("SELECT cdp_internal.tell_changes()");
+  return batch.run().bigint(0, 1);
+}
+
+// A segment whose bitmaps were brought up to date; 0: none needs it.
+std::int64_t fold_sets() {
+  static pg::Statement batch("SELECT cdp_internal.fold_sets()");
+  return batch.run().bigint(0, 1);
+}
+
+// Days that are over, counted for BI; 0: all are.
+std::int64_t close_days() {
+  static pg::Statement batch("SELECT cdp_internal.close_days()");
+  return batch.run().bigint(0, 1);
+}
+
 class Worker {
 public:
   [[noreturn]] void run() {
@@ -55,7 +73,7 @@ public:
 
 private:
   bool turn(bool after_nap);
-  bool mend();
+  bool also(const char *what, std::int64_t (*work)());
   bool succeeded(std::int64_t taken);
   bool failed(const pg::Failure &failure);
   void note(const std::optional<std::string> &error = std::nullopt);
@@ -94,24 +112,31 @@ bool Worker::turn(bool after_nap) {
   if (!here)
     pg::leave_process(pg::Farewell::no_extension);
   const bool more = succeeded(taken);
-  return (!restoring && mend()) || more;
+  if (restoring)
+    return more;
+  const bool mended = also("applying identity rules", mend_identities);
+  const bool told = also("telling changes of memberships", tell_changes);
+  const bool folded = also("folding sets of people", fold_sets);
+  const bool closed = also("counting the days of segments", close_days);
+  return mended || told || folded || closed || more;
 }
 
-bool Worker::mend() {
-  std::int64_t mended = 0;
+// Work beside the inbox, in a transaction of its own. True: there may be more of it.
+bool Worker::also(const char *what, std::int64_t (*work)()) {
+  std::int64_t worked = 0;
   pg::Failure failure;
   const bool done = pg::transaction(
-      "applying identity rules",
+      what,
       [&] {
         pg::Session session;
-        mended = mend_identities();
+        worked = work();
       },
       failure);
   if (!done) {
     ++failures_;
     note(failure.message + " (SQLSTATE " + unpack_sql_state(failure.sqlstate) + ")");
   }
-  return mended > 0;
+  return worked > 0;
 }
 
 bool Worker::succeeded(std::int64_t taken) {

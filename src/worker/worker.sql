@@ -173,6 +173,9 @@ DECLARE
   done  pg_catalog.int8 := 0;
   total pg_catalog.int8 := cdp_internal.begin_run();
   mended pg_catalog.int8;
+  told   pg_catalog.int8;
+  folded pg_catalog.int8;
+  closed pg_catalog.int8;
 BEGIN
   COMMIT;
   FOR batch IN 1 .. coalesce(max_batches, 2147483647) LOOP
@@ -180,7 +183,13 @@ BEGIN
     COMMIT; -- before people are locked in another order, and so that what fails there does not take lines back
     mended := cdp_internal.mend_batch();
     COMMIT;
-    EXIT WHEN state.finished AND mended OPERATOR(pg_catalog.=) 0;
+    told := cdp_internal.tell_changes();
+    COMMIT;
+    folded := cdp_internal.fold_sets();
+    COMMIT;
+    closed := cdp_internal.close_days();
+    COMMIT;
+    EXIT WHEN state.finished AND GREATEST(mended, told, folded, closed) OPERATOR(pg_catalog.=) 0;
     size := state.size;
     good := state.in_a_row;
     done := state.done;
@@ -189,7 +198,7 @@ BEGIN
 END
 $$;
 COMMENT ON PROCEDURE cdp.run(integer) IS
-  'Does what waits now - lines of the inbox, people whom a change of rules touches - a transaction a batch; with or without a worker. max_batches: stop after so many';
+  'Does what waits now - lines of the inbox, people whom a change of rules touches, the change feed - a transaction a batch; with or without a worker. max_batches: stop after so many';
 
 CREATE FUNCTION cdp_internal.wake_launcher() RETURNS void
 LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'cdp_wake_launcher';

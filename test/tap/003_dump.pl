@@ -19,7 +19,7 @@ my $dir = $node->basedir;
 sub database { $node->safe_psql('postgres', "CREATE DATABASE $_") for @_; return }
 
 # Every table and sequence of the extension, with a fingerprint of what is in it. What a worker notes about itself is
-# not data.
+# not data, nor is what is derived; a restore touches memberships once more.
 sub contents
 {
 	my ($database) = @_;
@@ -30,7 +30,8 @@ sub contents
 			ELSE format('SELECT count(*) AS n, md5(string_agg(t::text, chr(10) ORDER BY t::text COLLATE "C")) AS h FROM %s AS t',
 				c.oid::regclass) END, false, true, '')) AS q (x)
 		WHERE c.relnamespace IN ('cdp'::regnamespace, 'cdp_internal'::regnamespace) AND c.relkind IN ('r', 'S')
-			AND c.oid::regclass::text NOT IN ('cdp.worker_status', 'cdp_internal.progress')
+			AND c.oid::regclass::text NOT IN ('cdp.worker_status', 'cdp_internal.progress', 'cdp_internal.membership_touches',
+				'cdp_internal.segment_sets', 'cdp_internal.segment_bitmaps')
 		ORDER BY c.oid::regclass::text COLLATE "C"});
 }
 

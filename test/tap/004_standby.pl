@@ -39,6 +39,11 @@ note 'the same as the primary';
 	is($standby->safe_psql('postgres', q{SELECT cdp.profile(cdp.lookup('user_id', 'u1'))}),
 		$primary->safe_psql('postgres', q{SELECT cdp.profile(cdp.lookup('user_id', 'u1'))}), 'the same document of a person');
 	verified($standby, 'postgres', 'cdp.verify() runs there, and finds nothing');
+	ok(wait_until(sub { $primary->safe_psql('postgres', q{SELECT count(*) FROM cdp_internal.segment_sets JOIN cdp.segments USING (segment_id) WHERE name = 'by_price'}) }), 'the primary makes bitmaps');
+	$primary->wait_for_catchup($standby);
+	is($standby->safe_psql('postgres', q{SELECT cdp.segment_size('by_price - buyers') = (SELECT count(DISTINCT profile_id) FROM cdp.members('by_price')
+		WHERE profile_id NOT IN (SELECT profile_id FROM cdp.members('buyers')))}), 't', 'sets of people are combined there');
+	is($standby->safe_psql('postgres', 'SELECT * FROM cdp_internal.verify_sets() UNION ALL SELECT * FROM cdp_internal.verify_feed()'), '', '... and are right');
 	is($standby->safe_psql('postgres', q{SELECT count(*) FROM cdp.find_profiles('u1')}) > 0, 1, 'people are found');
 	cmp_ok($standby->safe_psql('postgres', q{SELECT count(*) FROM cdp.why_member('buyers', cdp.lookup('user_id', 'u1'))}), '>', 0, 'why_member() says why');
 	is($standby->safe_psql('postgres', q{SELECT status, value FROM cdp.health() WHERE check_name = 'worker'}), 'ok|none on a standby', 'cdp.health() knows that it is a standby');
