@@ -61,6 +61,8 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
               ELSE string_agg(DISTINCT format('%s: %s', s.name, e.message), '; ') END,
          CASE WHEN count(*) > 0 THEN 'SELECT * FROM cdp.segment_errors; these memberships stay as they were until the rule works again.' END
   FROM cdp.segment_errors AS e JOIN cdp.segments AS s USING (segment_id)
+  UNION ALL
+  SELECT * FROM cdp_internal.feed_health()
 $$;
 COMMENT ON FUNCTION cdp.health() IS
   'What is running, waiting, lagging or wrong (status ok, warning, error), and what to do about it';

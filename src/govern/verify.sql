@@ -123,6 +123,8 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
   UNION ALL SELECT * FROM cdp_internal.verify_identity()
   UNION ALL SELECT * FROM cdp_internal.verify_profiles()
   UNION ALL SELECT * FROM cdp_internal.verify_segments()
+  UNION ALL SELECT * FROM cdp_internal.verify_feed()
+  UNION ALL SELECT * FROM cdp_internal.verify_sets()
 $$;
 COMMENT ON FUNCTION cdp.verify() IS
   'Recomputes identities, profiles and memberships from the kept facts by plain SQL and lists every difference; no rows: all is right. Reads everything: minutes for millions of people';
