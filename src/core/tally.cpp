@@ -39,16 +39,15 @@ void Tally::begin(std::span<const Entry> entries, std::span<const std::int32_t> 
   move(at);
 }
 
-std::span<const Entry> Tally::still_of_use(std::span<const Entry> entries, Timestamp at) const {
-  if (entries.empty())
-    return entries;
-  auto lowest = kMinusInfinity;
+Timestamp Tally::least_from(Timestamp at) {
+  if (at == least_at_) // everybody is judged at the same instant
+    return least_;
+  auto least = kMinusInfinity;
   for (const auto &bound : bounds_)
     if (bound.lower)
-      lowest = std::max(lowest, bound.cutoff->least_from(at) + bound.shift);
-  const auto first = std::partition_point(entries.begin(), entries.end(),
-                                          [&](const Entry &entry) { return entry.at < lowest; });
-  return entries.subspan(static_cast<std::size_t>(first - entries.begin()));
+      least = std::max(least, bound.cutoff->least_from(at) + bound.shift);
+  least_at_ = at;
+  return least_ = least;
 }
 
 void Tally::number_values() {

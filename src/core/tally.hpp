@@ -47,8 +47,8 @@ class Tally {
 public:
   Tally(Function function, std::vector<Bound> bounds) : function_(function), bounds_(std::move(bounds)) {}
 
-  // Those of the entries that may count at an instant or later.
-  std::span<const Entry> still_of_use(std::span<const Entry> entries, Timestamp at) const;
+  // No entry before this counts at an instant or later.
+  Timestamp least_from(Timestamp at);
 
   // Anew, for entries sorted by time and id. `ranks` order the values, for minimum and maximum.
   void begin(std::span<const Entry> entries, std::span<const std::int32_t> ranks, Timestamp at,
@@ -60,6 +60,9 @@ public:
 
   // The next instant, before `until`, at which move() may find a change; `until` when there is none.
   Timestamp next(Timestamp until);
+
+  // Nothing is to come: from now on entries only go.
+  bool only_falls() const { return now_ == entries_.size() && unknown_.empty(); }
 
   std::int64_t count() const { return count_; } // of events; of values that are not null
   std::int64_t distinct() const { return distinct_; }
@@ -91,7 +94,7 @@ private:
   std::vector<Bound> bounds_;
   std::span<const Entry> entries_;
   std::span<const std::int32_t> ranks_;
-  Timestamp at_ = 0;
+  Timestamp at_ = 0, least_at_ = kInfinity, least_ = 0;
   std::int64_t known_ = 0;
   std::size_t low_ = 0, high_ = 0,
               now_ = 0;             // entries [low_, high_) are between the bounds; now_ is the first to come

@@ -86,7 +86,8 @@ struct Turn {
 // and on the aggregates.
 struct Decomposition {
   std::string having;
-  std::vector<std::string> conditions;          // those of its AND that look at aggregates alone
+  std::vector<std::string> conditions; // those of its AND that look at aggregates alone
+  std::vector<std::string> falling;    // of these, those that never come true again while events only go
   bool uses_person = false, uses_clock = false; // outside of aggregates
   std::vector<Aggregate> aggregates;
   std::vector<Turn> turns;

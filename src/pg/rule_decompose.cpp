@@ -400,6 +400,27 @@ void find_aggregates(Node *node, std::vector<Aggref *> &found) {
     find_aggregates(child, found);
 }
 
+// `count(…) > 1`, `max(…) >= 10`, where no bound lets events in as time goes on.
+bool only_falls(Node *condition, const std::vector<Aggregate> &aggregates) {
+  if (!IsA(condition, OpExpr) || list_length(reinterpret_cast<OpExpr *>(condition)->args) != 2)
+    return false;
+  auto *operation = reinterpret_cast<OpExpr *>(condition);
+  auto *left = static_cast<Node *>(linitial(operation->args));
+  if (builtin_name(call([&] { return get_opcode(operation->opno); })).empty() || !IsA(left, Param) ||
+      !is_constant(static_cast<Node *>(lsecond(operation->args))))
+    return false;
+  const std::string op = call([&] { return get_opname(operation->opno); });
+  const auto place = reinterpret_cast<Param *>(left)->paramid - kFirstInput;
+  if ((op != ">" && op != ">=") || place < 0)
+    return false;
+  static const std::vector<std::string> kFalling = {"count", "count_value", "count_distinct", "maximum",
+                                                    "last_time"};
+  const auto &aggregate = aggregates[static_cast<std::size_t>(place)];
+  return std::find(kFalling.begin(), kFalling.end(), aggregate.function) != kFalling.end() &&
+         std::all_of(aggregate.windows.begin(), aggregate.windows.end(),
+                     [](const Window &window) { return window.fixed && window.op[0] == '>'; });
+}
+
 std::string guarded(const Comparison &one, const std::string &input) {
   return one.guard == "true" ? "(" + input + ")" : "(CASE WHEN " + one.guard + " THEN " + input + " END)";
 }
@@ -436,8 +457,11 @@ std::optional<Decomposition> decompose(const Expression &expression, const Sourc
   std::vector<Node *> conditions;
   add_conjuncts(having, conditions);
   for (Node *condition : conditions)
-    if (!has_person(condition) && !has_clock(condition, true))
+    if (!has_person(condition) && !has_clock(condition, true)) {
       made.conditions.push_back(to_group_text(condition));
+      if (only_falls(condition, made.aggregates))
+        made.falling.push_back(made.conditions.back());
+    }
   for (const auto &one : find_comparisons(having, source, time_zone, to_group_text))
     made.turns.push_back(turn_of(one));
   return made;

@@ -8,6 +8,7 @@ namespace cdp::pg {
 
 struct RuleSettings {
   std::string owner, time_zone, search_path, datestyle, intervalstyle;
+  auto operator<=>(const RuleSettings &) const = default;
 };
 
 // The settings of this moment; the owner is the role that calls (not the session's).

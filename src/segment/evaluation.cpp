@@ -84,14 +84,13 @@ void Evaluation::evaluate(std::vector<Step> steps) {
   const auto histories = read_histories(people);
   for (auto &step : steps)
     step.traits_jsonb = pg::parse_jsonb(step.traits);
-  for (std::size_t i = 0; i < chosen.size(); ++i) {
-    std::vector<Stint> stints;
+  std::vector<std::vector<Stint>> stints(chosen.size());
+  for (std::size_t i = 0; i < chosen.size(); ++i)
     for (const auto *step : chosen[i]) {
       const auto history = histories.find(step->profile_id);
-      stints.push_back({step, history == histories.end() ? nullptr : &history->second, core::kInfinity});
+      stints[i].push_back({step, history == histories.end() ? nullptr : &history->second, core::kInfinity});
     }
-    state_->segments[i].evaluate(stints);
-  }
+  Progress::evaluate(state_->segments, stints);
 }
 
 void Evaluation::end(std::int64_t profile_id, core::Timestamp at, std::int64_t) {

@@ -13,7 +13,8 @@ namespace cdp::segment {
 namespace {
 
 constexpr std::size_t kAtOnce = 250'000; // people whose timelines are in memory
-constexpr std::size_t kBatch = 2000;     // people who are judged and stored together
+constexpr std::size_t kMostMade = 2000;  // timelines that are made anew together
+constexpr std::size_t kBatch = 100;      // people who are judged and stored together: as the caches hold
 
 // What is known of some people, by their place in the order of ids: read from the tables' pages in one go.
 class Crowd {
@@ -115,10 +116,10 @@ void Crowd::make_missing(std::vector<std::int64_t> identifiers) {
   std::erase_if(pieces_, [&](const Piece &piece) {
     return std::binary_search(identifiers.begin(), identifiers.end(), piece.identifier_id);
   });
-  for (std::size_t start = 0; start < identifiers.size(); start += kBatch) {
+  for (std::size_t start = 0; start < identifiers.size(); start += kMostMade) {
     pg::check_for_interrupts();
     pg::Session session;
-    const auto end = std::min(start + kBatch, identifiers.size());
+    const auto end = std::min(start + kMostMade, identifiers.size());
     for (const auto &[id, packed] : make_timelines({identifiers.begin() + static_cast<std::ptrdiff_t>(start),
                                                     identifiers.begin() + static_cast<std::ptrdiff_t>(end)}))
       pieces_.push_back({owners_[static_cast<std::size_t>(id)], id, keep(packed)});
@@ -201,8 +202,10 @@ public:
     for (const Judge *judge : judges)
       segments.push_back(judge->segment_id());
     stored_ = Stored::of_everybody(segments, at);
-    for (auto segment_id : segments)
+    for (auto segment_id : segments) {
+      rows_.push_back(stored_.of(segment_id));
       members_.push_back(stored_.members(segment_id));
+    }
   }
 
   void judge(const Crowd &crowd, std::span<const std::int64_t> ids, std::size_t first) const {
@@ -222,20 +225,25 @@ public:
             std::binary_search(members_[judge].begin(), members_[judge].end(), ids[i]))
           stints[judge].push_back(stint);
     }
-    std::vector<Found> found;
+    std::vector<Progress> segments;
     for (std::size_t i = 0; i < judges_.size(); ++i)
-      found.push_back(judge_one(i, stints[i]));
+      segments.emplace_back(*judges_[i], rows_from(i, ids.front()));
+    Progress::evaluate(segments, stints);
+    std::vector<Found> found;
+    for (auto &one : segments) {
+      found.push_back(one.take());
+      if (const auto &why = found.back().broken; why && broken_ == Broken::is_error)
+        throw Error(why->sqlstate, why->message, why->detail);
+    }
     store_found(found, &stored_);
   }
 
 private:
-  Found judge_one(std::size_t place, const std::vector<Stint> &stints) const {
-    Progress progress(*judges_[place], &members_[place]);
-    progress.evaluate(stints);
-    auto found = progress.take();
-    if (found.broken && broken_ == Broken::is_error)
-      throw Error(found.broken->sqlstate, found.broken->message, found.broken->detail);
-    return found;
+  std::span<const Stored::Row> rows_from(std::size_t judge, std::int64_t profile_id) const {
+    const auto rows = rows_[judge];
+    const auto first = std::partition_point(
+        rows.begin(), rows.end(), [&](const Stored::Row &row) { return row.profile_id < profile_id; });
+    return {first, rows.end()};
   }
 
   const std::vector<Judge *> &judges_;
@@ -243,7 +251,8 @@ private:
   Broken broken_;
   Chosen chosen_;
   Stored stored_{{}};
-  std::vector<std::vector<std::int64_t>> members_; // of each judge's segment
+  std::vector<std::span<const Stored::Row>> rows_; // of each judge's segment
+  std::vector<std::vector<std::int64_t>> members_;
 };
 
 // Who still fails is noted again.

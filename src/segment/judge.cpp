@@ -147,7 +147,11 @@ std::vector<std::vector<Range>> Judge::judge(const std::vector<Stint> &stints) {
   if (!sweep_)
     return judge_by_sql(stints);
   std::vector<std::vector<Range>> result(stints.size());
-  const auto beyond = sweep(stints, result);
+  std::vector<std::size_t> beyond;
+  {
+    pg::AsOwner owner(settings_, pg::Names::compiled);
+    beyond = sweep_all(stints, result);
+  }
   if (!beyond.empty()) {
     std::vector<Stint> rest;
     for (auto i : beyond)
@@ -160,15 +164,14 @@ std::vector<std::vector<Range>> Judge::judge(const std::vector<Stint> &stints) {
 }
 
 // Returns the stints of people whom only PostgreSQL can judge.
-std::vector<std::size_t> Judge::sweep(const std::vector<Stint> &stints,
-                                      std::vector<std::vector<Range>> &result) {
+std::vector<std::size_t> Judge::sweep_all(const std::vector<Stint> &stints,
+                                          std::vector<std::vector<Range>> &result) {
   std::vector<std::size_t> order(stints.size()), beyond;
   std::iota(order.begin(), order.end(), 0);
   const auto person = [&](std::size_t i) { return stints[i].step->profile_id; };
   const auto smaller = [&](std::size_t a, std::size_t b) { return person(a) < person(b); };
   if (!std::is_sorted(order.begin(), order.end(), smaller))
     std::stable_sort(order.begin(), order.end(), smaller);
-  pg::AsOwner owner(settings_, pg::Names::compiled);
   std::vector<Stint> theirs;
   std::vector<std::vector<Range> *> ranges;
   for (std::size_t i = 0; i < order.size(); ++i) {

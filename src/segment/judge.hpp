@@ -33,6 +33,11 @@ public:
   // What holds in each stint; those of a person in order. Runs as the owner; may throw what the rule throws.
   std::vector<std::vector<Range>> judge(const std::vector<Stint> &stints);
 
+  // The same, when the caller runs as the owner already; false: PostgreSQL has to judge some of them.
+  bool sweep(const std::vector<Stint> &stints, std::vector<std::vector<Range>> &result) {
+    return sweep_all(stints, result).empty();
+  }
+
   pg::Rows explain(std::int64_t profile_id, const std::string &traits, Timestamp at, const pg::Session &);
   const pg::RuleSettings &settings() const { return settings_; }
 
@@ -42,7 +47,8 @@ private:
     std::vector<std::unique_ptr<pg::Search>> tests;
   };
   std::vector<std::vector<Range>> judge_by_sql(const std::vector<Stint> &stints);
-  std::vector<std::size_t> sweep(const std::vector<Stint> &stints, std::vector<std::vector<Range>> &result);
+  std::vector<std::size_t> sweep_all(const std::vector<Stint> &stints,
+                                     std::vector<std::vector<Range>> &result);
   void make_sweep(const Plan &plan);
   void add_turns(const std::string &level, pg::KeptPlan *query, const pg::Params &params,
                  std::vector<std::vector<Timestamp>> &turns);

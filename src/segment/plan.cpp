@@ -71,6 +71,7 @@ pg::Aggregate read_aggregate(std::string_view object) {
 
 void add(json::Text &out, const pg::Decomposition &made) {
   out.open('{').add("having", made.having).add("conditions", made.conditions);
+  out.add("falling", made.falling);
   out.add("uses_person", made.uses_person).add("uses_clock", made.uses_clock).key("aggregates").open('[');
   for (const auto &one : made.aggregates)
     add(out, one);
@@ -86,6 +87,7 @@ pg::Decomposition read_decomposition(std::string_view object) {
   pg::Decomposition made;
   made.having = json::text_member(object, "having");
   made.conditions = json::texts_member(object, "conditions");
+  made.falling = json::texts_member(object, "falling");
   made.uses_person = json::true_member(object, "uses_person");
   made.uses_clock = json::true_member(object, "uses_clock");
   for (auto one : json::elements(json::member(object, "aggregates")))

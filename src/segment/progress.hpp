@@ -8,10 +8,10 @@ namespace cdp::segment {
 
 class Progress {
 public:
-  // With `members`, sorted: only they are stored as being in the segment, so of others who are not there is
-  // nothing to note.
-  explicit Progress(Judge &judge, const std::vector<std::int64_t> *members = nullptr)
-      : judge_(judge), members_(members) {
+  // With what is stored of its people, who then come in order of ids: whoever it does not change for is not
+  // noted.
+  explicit Progress(Judge &judge, std::optional<std::span<const Stored::Row>> stored = std::nullopt)
+      : judge_(judge), stored_(stored) {
     found_.segment_id = judge.segment_id();
   }
 
@@ -20,11 +20,19 @@ public:
   // Steps of people, each with its history where the judge looks at timelines. A person's steps come in
   // order; each counts up to their next, the last for all the future.
   void evaluate(const std::vector<Stint> &stints);
+
+  // Several at once: those of one owner together, since each change of rights and each subtransaction costs
+  // as much as many people.
+  static void evaluate(std::vector<Progress> &segments, const std::vector<std::vector<Stint>> &stints);
   void end(std::int64_t profile_id, core::Timestamp at) { found_.people[profile_id].end(at); }
   Found take() { return std::move(found_); }
 
 private:
   using Places = std::vector<std::size_t>;
+  static bool try_together(std::vector<Progress> &segments, const Places &together,
+                           const std::vector<std::vector<Stint>> &stints);
+  bool is_stored(const Step &step, const std::vector<Range> &ranges);
+  std::span<const Stored::Row> take_stored(std::int64_t profile_id);
   static std::vector<Stint> bounded(std::vector<Stint> stints);
   void try_all(const std::vector<Stint> &stints, const Places &chosen);
   void add(const Step &step, std::vector<Range> ranges);
@@ -32,7 +40,7 @@ private:
   void one_by_one(const std::vector<Stint> &stints, std::int64_t profile_id, pg::Failure failure);
 
   Judge &judge_;
-  const std::vector<std::int64_t> *members_;
+  std::optional<std::span<const Stored::Row>> stored_; // of people still to come
   Found found_;
 };
 

@@ -143,8 +143,8 @@ const Course &whole(const Found &segment, const Person &person, Course &made) {
 
 Stored::Stored(std::vector<Row> rows) : rows_(std::move(rows)) {
   std::sort(rows_.begin(), rows_.end(), [](const Row &a, const Row &b) {
-    return std::tie(a.segment_id, a.profile_id, a.range.from) <
-           std::tie(b.segment_id, b.profile_id, b.range.from);
+    return std::tie(a.segment_id, a.profile_id, a.range.key, a.range.from) <
+           std::tie(b.segment_id, b.profile_id, b.range.key, b.range.from);
   });
 }
 
@@ -159,13 +159,19 @@ std::span<const Stored::Row> Stored::of(std::int32_t segment_id, std::int64_t pr
   return {first, last};
 }
 
+std::span<const Stored::Row> Stored::of(std::int32_t segment_id) const {
+  const auto first = std::partition_point(rows_.begin(), rows_.end(),
+                                          [&](const Row &row) { return row.segment_id < segment_id; });
+  const auto last =
+      std::partition_point(first, rows_.end(), [&](const Row &row) { return row.segment_id == segment_id; });
+  return {first, last};
+}
+
 std::vector<std::int64_t> Stored::members(std::int32_t segment_id) const {
   std::vector<std::int64_t> members;
-  auto one = std::partition_point(rows_.begin(), rows_.end(),
-                                  [&](const Row &row) { return row.segment_id < segment_id; });
-  for (; one != rows_.end() && one->segment_id == segment_id; ++one)
-    if (members.empty() || members.back() != one->profile_id)
-      members.push_back(one->profile_id);
+  for (const auto &row : of(segment_id))
+    if (members.empty() || members.back() != row.profile_id)
+      members.push_back(row.profile_id);
   return members;
 }
 

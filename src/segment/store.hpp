@@ -49,6 +49,7 @@ public:
   };
   explicit Stored(std::vector<Row> rows);
   std::span<const Row> of(std::int32_t segment_id, std::int64_t profile_id) const;
+  std::span<const Row> of(std::int32_t segment_id) const;
   std::vector<std::int64_t> members(std::int32_t segment_id) const; // in order, each once
 
   // Everybody's in these segments that reach an instant.

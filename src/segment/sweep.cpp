@@ -124,6 +124,8 @@ Sweep::Sweep(const pg::Decomposition &made, std::vector<std::int32_t> inputs) : 
   }
   bindings_ = std::make_unique<pg::Bindings>(types);
   having_ = std::make_unique<pg::Expression>(made.having, *bindings_);
+  for (const auto &condition : made.falling)
+    falling_.push_back(std::make_unique<pg::Expression>(condition, *bindings_));
   for (const auto &turn : made.turns) {
     auto &turning = *turns_.emplace_back(std::make_unique<Turning>());
     turning.turn = turn;
@@ -179,7 +181,7 @@ bool Sweep::collect(const History &history, Timestamp at) {
   groups_.resize(1);
   groups_[0].entries.clear();
   for (std::size_t i = 0; i < inputs_.size(); ++i)
-    groups_[0].entries.push_back(aggregates_[i]->tally->still_of_use(history.of(inputs_[i], odd), at));
+    groups_[0].entries.push_back(history.of(inputs_[i], aggregates_[i]->tally->least_from(at), odd));
   if (has_key_ && !odd)
     split_by_key();
   return !odd;
@@ -266,6 +268,8 @@ void Sweep::judge(const Key &key, const Stint &stint, std::vector<Range> &ranges
     at = to;
   };
   while (!overflows_) {
+    if (!holds && is_over())
+      return;
     auto next = until;
     for (auto &aggregate : aggregates_)
       next = aggregate->tally->next(next);
@@ -302,6 +306,19 @@ bool Sweep::truth(Timestamp at) {
   bindings_->bind(1, TimestampTzGetDatum(at));
   const auto value = pg::call([&] { return having_->evaluate(); });
   return !value.is_null && DatumGetBool(value.datum);
+}
+
+// Nothing is to come, and a condition does not hold that only events to come could fulfil.
+bool Sweep::is_over() const {
+  if (falling_.empty() || !std::all_of(aggregates_.begin(), aggregates_.end(),
+                                       [](const auto &one) { return one->tally->only_falls(); }))
+    return false;
+  return pg::call([&] {
+    for (const auto &condition : falling_)
+      if (const auto value = condition->evaluate(); value.is_null || !DatumGetBool(value.datum))
+        return true;
+    return false;
+  });
 }
 
 void Sweep::bind_values() {

@@ -53,6 +53,7 @@ private:
   void bind(const Step &step);
   void bind_values();
   bool truth(Timestamp at);
+  bool is_over() const;
   void find_turns(bool still, Timestamp from, Timestamp until, std::vector<Timestamp> &turns);
   void find_values(Aggregate &aggregate);
   void set_sequence(const pg::Aggregate &one, Aggregate &aggregate);
@@ -73,6 +74,7 @@ private:
 
   std::unique_ptr<pg::Bindings> bindings_;
   std::unique_ptr<pg::Expression> having_;
+  std::vector<std::unique_ptr<pg::Expression>> falling_;
   std::vector<std::unique_ptr<Aggregate>> aggregates_;
   std::vector<std::unique_ptr<Turning>> turns_;
   std::vector<std::int32_t> inputs_;

@@ -195,7 +195,7 @@ void History::group_by_input(const std::vector<core::Entry> &entries) {
     if (places.size() <= input)
       places.resize(input + 1);
     if (places[input] == 0)
-      said_.push_back({entry.value.input, false, 0});
+      said_.push_back({entry.value.input, false, 0, 0});
     ++places[input];
   }
   std::sort(said_.begin(), said_.end(), [](const Said &a, const Said &b) { return a.input < b.input; });
@@ -207,19 +207,28 @@ void History::group_by_input(const std::vector<core::Entry> &entries) {
   entries_.resize(entries.size());
   for (const auto &entry : entries)
     entries_[places[static_cast<std::size_t>(entry.value.input)]++] = entry;
-  for (auto &one : said_)
-    for (auto i = one.start; i < places[static_cast<std::size_t>(one.input)]; ++i)
+  for (auto &one : said_) {
+    const auto end = places[static_cast<std::size_t>(one.input)];
+    for (auto i = one.start; i < end; ++i)
       one.odd = one.odd || entries_[i].value.kind == core::InputValue::Kind::odd;
-  said_.push_back({INT32_MAX, false, start});
+    one.last = entries_[end - 1].at;
+  }
+  said_.push_back({INT32_MAX, false, start, 0});
 }
 
-std::span<const core::Entry> History::of(std::int32_t input, bool &odd) const {
+std::span<const core::Entry> History::of(std::int32_t input, Timestamp from, bool &odd) const {
   const auto found = std::lower_bound(said_.begin(), said_.end(), input,
                                       [](const Said &one, std::int32_t other) { return one.input < other; });
   if (found == said_.end() || found->input != input)
     return {};
   odd = odd || found->odd;
-  return std::span(entries_).subspan(found->start, (found + 1)->start - found->start);
+  if (found->last < from)
+    return {};
+  auto first = entries_.begin() + static_cast<std::ptrdiff_t>(found->start);
+  const auto end = entries_.begin() + static_cast<std::ptrdiff_t>((found + 1)->start);
+  if (first->at < from)
+    first = std::partition_point(first, end, [&](const core::Entry &entry) { return entry.at < from; });
+  return {first, end};
 }
 
 std::vector<std::pair<std::int64_t, std::string>>

@@ -24,8 +24,10 @@ public:
     std::int32_t input;
     bool odd;
     std::size_t start;
+    Timestamp last;
   };
-  std::span<const core::Entry> of(std::int32_t input, bool &odd) const;
+  // What counts from an instant on; none when all is older.
+  std::span<const core::Entry> of(std::int32_t input, Timestamp from, bool &odd) const;
   // Those that have been told something, in order.
   std::span<const Said> inputs() const { return {said_.data(), said_.size() - 1}; }
 
