@@ -96,6 +96,16 @@ Starts match_starts(const Sequence &sequence, const Instants &instants) {
   return starts;
 }
 
+// Whether there is at all what a match is made of: most people lack a step.
+bool has_all_steps(const Sequence &sequence, const Instants &instants) {
+  std::uint64_t met = 0, wanted = 0;
+  for (const auto &instant : instants)
+    met |= instant.steps;
+  for (const auto &step : sequence.steps)
+    wanted |= step.step;
+  return instants.size() >= sequence.steps.size() && (met & wanted) == wanted;
+}
+
 // Calls use(instants) for each binding.
 template <class F> void each_binding(std::span<const SequenceEvent> events, F &&use) {
   Instants instants;
@@ -136,6 +146,8 @@ bool Sequence::matches(std::span<const SequenceEvent> events) const {
 std::int64_t Sequence::count(std::span<const SequenceEvent> events) const {
   std::int64_t found = 0;
   each_binding(events, [&](const Instants &instants) {
+    if (!has_all_steps(*this, instants))
+      return;
     const auto starts = match_starts(*this, instants);
     Timestamp end = kNever;
     for (std::size_t i = 0; i < instants.size(); ++i)
@@ -150,6 +162,8 @@ std::int64_t Sequence::count(std::span<const SequenceEvent> events) const {
 std::optional<Timestamp> Sequence::last(std::span<const SequenceEvent> events) const {
   std::optional<Timestamp> latest;
   each_binding(events, [&](const Instants &instants) {
+    if (!has_all_steps(*this, instants))
+      return;
     const auto starts = match_starts(*this, instants);
     for (std::size_t i = instants.size(); i-- > 0;)
       if (starts[i] != kNever) {

@@ -85,9 +85,16 @@ struct Turn {
 // A rule whose every aggregate is understood. In its texts $1 is the instant, $2 profile_id, $3 traits, $4
 // and on the aggregates.
 struct Decomposition {
+  // So many events at least, or nobody is in.
+  struct Need {
+    std::int64_t aggregate, events;
+  };
+
   std::string having;
-  std::vector<std::string> conditions; // those of its AND that look at aggregates alone
-  std::vector<std::string> falling;    // of these, those that never come true again while events only go
+  std::vector<Need> needs;
+  std::vector<std::string> person_conditions; // those of its AND that look at the person alone
+  std::vector<std::string> conditions;        // those of its AND that look at aggregates alone
+  std::vector<std::string> falling; // of these, those that never come true again while events only go
   bool uses_person = false, uses_clock = false; // outside of aggregates
   std::vector<Aggregate> aggregates;
   std::vector<Turn> turns;

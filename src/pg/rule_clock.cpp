@@ -15,39 +15,6 @@ namespace {
 
 const std::set<std::string_view> kComparisons = {"<", "<=", "=", ">=", ">", "<>"};
 
-// Cannot fail on any value: such a condition may be asked before the ones that were written in front of it.
-bool is_safe(Node *node) {
-  static const std::set<std::string_view> kSafe = {
-      "texteq",         "textne",         "jsonb_object_field", "jsonb_object_field_text",
-      "jsonb_exists",   "jsonb_contains", "timestamptz_lt",     "timestamptz_le",
-      "timestamptz_gt", "timestamptz_ge", "timestamptz_eq",     "int8eq",
-      "int84eq"};
-  switch (nodeTag(node)) {
-  case T_Param:
-  case T_Const:
-  case T_NullTest:
-  case T_BoolExpr:
-  case T_BooleanTest:
-  case T_RelabelType:
-  case T_ArrayExpr:
-    break;
-  case T_OpExpr:
-    if (!kSafe.contains(
-            builtin_name(call([&] { return get_opcode(reinterpret_cast<OpExpr *>(node)->opno); }))))
-      return false;
-    break;
-  case T_ScalarArrayOpExpr:
-    if (!kSafe.contains(builtin_name(
-            call([&] { return get_opcode(reinterpret_cast<ScalarArrayOpExpr *>(node)->opno); }))))
-      return false;
-    break;
-  default:
-    return false;
-  }
-  const auto parts = children(node);
-  return std::all_of(parts.begin(), parts.end(), is_safe);
-}
-
 // A neighbour in AND or OR leaves the rest undecided while it is not the value that decides alone; unknown
 // does not.
 Node *test(Node *node, BoolTestType type) {
@@ -289,6 +256,38 @@ private:
 };
 
 } // namespace
+
+bool is_safe(Node *node) {
+  static const std::set<std::string_view> kSafe = {
+      "texteq",         "textne",         "jsonb_object_field", "jsonb_object_field_text",
+      "jsonb_exists",   "jsonb_contains", "timestamptz_lt",     "timestamptz_le",
+      "timestamptz_gt", "timestamptz_ge", "timestamptz_eq",     "int8eq",
+      "int84eq"};
+  switch (nodeTag(node)) {
+  case T_Param:
+  case T_Const:
+  case T_NullTest:
+  case T_BoolExpr:
+  case T_BooleanTest:
+  case T_RelabelType:
+  case T_ArrayExpr:
+    break;
+  case T_OpExpr:
+    if (!kSafe.contains(
+            builtin_name(call([&] { return get_opcode(reinterpret_cast<OpExpr *>(node)->opno); }))))
+      return false;
+    break;
+  case T_ScalarArrayOpExpr:
+    if (!kSafe.contains(builtin_name(
+            call([&] { return get_opcode(reinterpret_cast<ScalarArrayOpExpr *>(node)->opno); }))))
+      return false;
+    break;
+  default:
+    return false;
+  }
+  const auto parts = children(node);
+  return std::all_of(parts.begin(), parts.end(), is_safe);
+}
 
 std::vector<Comparison> find_comparisons(Node *having, const Source &source, const std::string &time_zone,
                                          Spelling spelling) {

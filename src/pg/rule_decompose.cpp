@@ -421,6 +421,60 @@ bool only_falls(Node *condition, const std::vector<Aggregate> &aggregates) {
                      [](const Window &window) { return window.fixed && window.op[0] == '>'; });
 }
 
+std::optional<std::int64_t> number_of(Node *node) {
+  node = fold(node);
+  if (!IsA(node, Const) || reinterpret_cast<Const *>(node)->constisnull)
+    return std::nullopt;
+  auto *constant = reinterpret_cast<Const *>(node);
+  switch (constant->consttype) {
+  case INT4OID:
+    return DatumGetInt32(constant->constvalue);
+  case INT8OID:
+    return DatumGetInt64(constant->constvalue);
+  default:
+    return std::nullopt;
+  }
+}
+
+// How many events an aggregate must have seen for the condition to hold: `count(…) >= 3`, `max(…) < now()`,
+// since a comparison with null does not hold.
+std::optional<Decomposition::Need> need_of(Node *condition, const std::vector<Aggregate> &aggregates) {
+  static const std::vector<std::string> kCounts = {"count", "count_value", "count_distinct"};
+  const auto aggregate_of = [](Node *node) {
+    const bool is = IsA(node, Param) && reinterpret_cast<Param *>(node)->paramid >= kFirstInput;
+    return is ? std::optional<std::int64_t>(reinterpret_cast<Param *>(node)->paramid - kFirstInput)
+              : std::nullopt;
+  };
+  const auto function = [&](std::int64_t place) {
+    return aggregates[static_cast<std::size_t>(place)].function;
+  };
+  if (const auto place = aggregate_of(condition);
+      place && (function(*place) == "sequence" || function(*place) == "any"))
+    return Decomposition::Need{*place, 1};
+  if (!IsA(condition, OpExpr) || list_length(reinterpret_cast<OpExpr *>(condition)->args) != 2)
+    return std::nullopt;
+  auto *operation = reinterpret_cast<OpExpr *>(condition);
+  const Oid code = call([&] { return get_opcode(operation->opno); });
+  if (builtin_name(code).empty() || !call([&] { return func_strict(code); }))
+    return std::nullopt;
+  auto *left = static_cast<Node *>(linitial(operation->args)),
+       *right = static_cast<Node *>(lsecond(operation->args));
+  std::string op = call([&] { return get_opname(operation->opno); });
+  if (!aggregate_of(left)) {
+    std::swap(left, right);
+    op = turned(op);
+  }
+  const auto place = aggregate_of(left);
+  if (!place || function(*place) == "sequence_count" || function(*place) == "funnel")
+    return std::nullopt;
+  if (std::find(kCounts.begin(), kCounts.end(), function(*place)) == kCounts.end())
+    return Decomposition::Need{*place, 1}; // null without events
+  const auto least = number_of(right);
+  if (!least || (op != ">" && op != ">=" && op != "="))
+    return std::nullopt;
+  return Decomposition::Need{*place, *least + (op == ">")};
+}
+
 std::string guarded(const Comparison &one, const std::string &input) {
   return one.guard == "true" ? "(" + input + ")" : "(CASE WHEN " + one.guard + " THEN " + input + " END)";
 }
@@ -456,12 +510,18 @@ std::optional<Decomposition> decompose(const Expression &expression, const Sourc
   made.uses_clock = has_clock(having, true);
   std::vector<Node *> conditions;
   add_conjuncts(having, conditions);
-  for (Node *condition : conditions)
+  for (Node *condition : conditions) {
+    if (const auto need = need_of(condition, made.aggregates))
+      made.needs.push_back(*need);
+    if (has_person(condition) && is_safe(condition) && !has_clock(condition, true) &&
+        !has_param(condition, kFirstInput, INT32_MAX, true))
+      made.person_conditions.push_back(to_group_text(condition));
     if (!has_person(condition) && !has_clock(condition, true)) {
       made.conditions.push_back(to_group_text(condition));
       if (only_falls(condition, made.aggregates))
         made.falling.push_back(made.conditions.back());
     }
+  }
   for (const auto &one : find_comparisons(having, source, time_zone, to_group_text))
     made.turns.push_back(turn_of(one));
   return made;

@@ -73,6 +73,8 @@ inline bool is_instant(Node *node) {
 }
 
 void check(Node *node, const Source &source);
+// Cannot fail on any value: such a condition may be asked before the ones that were written in front of it.
+bool is_safe(Node *node);
 // Made of PostgreSQL's own immutable functions alone.
 bool is_portable(Node *node);
 

@@ -20,6 +20,10 @@ struct Step {
   bool everything = true;       // else only this decision's event is new to the person,
   bool traits_changed = true;   // and traits if this says so
   void *traits_jsonb = nullptr; // as PostgreSQL has them; set by the evaluation
+
+  // What conditions that look at the person alone said, by their number: rules share them.
+  enum class Answer : std::int8_t { unknown, holds, fails };
+  mutable std::vector<Answer> answers;
 };
 
 // The jsonb values live as long as the evaluation's memory context.

@@ -14,6 +14,14 @@ namespace {
 
 constexpr std::size_t kMostKeyBytes = 1000; // an index entry must hold it
 
+std::string name_of(const pg::RuleSettings &settings) {
+  std::string name;
+  for (const auto *part : {&settings.owner, &settings.time_zone, &settings.search_path, &settings.datestyle,
+                           &settings.intervalstyle})
+    name += *part + '\n';
+  return name;
+}
+
 std::unique_ptr<pg::KeptPlan> kept_plan(std::string sql) {
   return sql.empty() ? nullptr : std::make_unique<pg::KeptPlan>(std::move(sql));
 }
@@ -92,7 +100,7 @@ void Judge::make_sweep(const Plan &plan) {
   pg::subtransaction(
       [&] {
         pg::AsOwner owner(settings_, pg::Names::compiled);
-        sweep_ = std::make_unique<Sweep>(*plan.decomposition, std::move(inputs));
+        sweep_ = std::make_unique<Sweep>(*plan.decomposition, std::move(inputs), name_of(settings_));
       },
       failure);
   if (sweep_ && !sweep_->usable())

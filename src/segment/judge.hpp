@@ -33,10 +33,9 @@ public:
   // What holds in each stint; those of a person in order. Runs as the owner; may throw what the rule throws.
   std::vector<std::vector<Range>> judge(const std::vector<Stint> &stints);
 
-  // The same, when the caller runs as the owner already; false: PostgreSQL has to judge some of them.
-  bool sweep(const std::vector<Stint> &stints, std::vector<std::vector<Range>> &result) {
-    return sweep_all(stints, result).empty();
-  }
+  // The same for one stint, when the caller runs as the owner already and it uses timelines; false:
+  // PostgreSQL has to judge.
+  bool sweep(const Stint &stint, std::vector<Range> &ranges) { return sweep_->judge(stint, ranges); }
 
   pg::Rows explain(std::int64_t profile_id, const std::string &traits, Timestamp at, const pg::Session &);
   const pg::RuleSettings &settings() const { return settings_; }

@@ -71,7 +71,11 @@ pg::Aggregate read_aggregate(std::string_view object) {
 
 void add(json::Text &out, const pg::Decomposition &made) {
   out.open('{').add("having", made.having).add("conditions", made.conditions);
-  out.add("falling", made.falling);
+  out.add("falling", made.falling).add("person_conditions", made.person_conditions);
+  std::vector<std::int64_t> needs;
+  for (const auto &need : made.needs)
+    needs.insert(needs.end(), {need.aggregate, need.events});
+  out.add("needs", needs);
   out.add("uses_person", made.uses_person).add("uses_clock", made.uses_clock).key("aggregates").open('[');
   for (const auto &one : made.aggregates)
     add(out, one);
@@ -88,6 +92,10 @@ pg::Decomposition read_decomposition(std::string_view object) {
   made.having = json::text_member(object, "having");
   made.conditions = json::texts_member(object, "conditions");
   made.falling = json::texts_member(object, "falling");
+  made.person_conditions = json::texts_member(object, "person_conditions");
+  const auto needs = json::numbers_member(object, "needs");
+  for (std::size_t i = 0; i + 1 < needs.size(); i += 2)
+    made.needs.push_back({needs[i], needs[i + 1]});
   made.uses_person = json::true_member(object, "uses_person");
   made.uses_clock = json::true_member(object, "uses_clock");
   for (auto one : json::elements(json::member(object, "aggregates")))

@@ -9,6 +9,13 @@ namespace {
 
 constexpr std::size_t kBatch = 1000;
 
+// Each is somebody else, in order of ids, and for all the future.
+bool are_single(const std::vector<Stint> &stints) {
+  return std::adjacent_find(stints.begin(), stints.end(), [](const Stint &a, const Stint &b) {
+           return a.step->profile_id >= b.step->profile_id;
+         }) == stints.end();
+}
+
 // Errors that say the rule cannot run at all, whoever it is about.
 bool is_general(int sqlstate) {
   switch (sqlstate) { // others of their classes can come from one person's data, such as NaN::int (0A000)
@@ -45,65 +52,72 @@ void Progress::evaluate(std::vector<Progress> &segments, const std::vector<std::
   for (std::size_t i = 0; i < segments.size(); ++i) {
     if (stints[i].empty())
       continue;
-    if (segments[i].judge_.uses_timelines() && stints[i].size() <= kBatch)
+    if (segments[i].judge_.uses_timelines() && stints[i].size() <= kBatch && are_single(stints[i]))
       groups[segments[i].judge_.settings()].push_back(i);
     else
       segments[i].evaluate(stints[i]);
   }
   for (const auto &[settings, together] : groups) {
     pg::check_for_interrupts();
-    if (together.size() > 1 && try_together(segments, together, stints))
+    if (try_together(segments, together, stints))
       continue;
     for (auto i : together)
       segments[i].evaluate(stints[i]);
   }
 }
 
+// People who come once each; nothing is noted when somebody fails.
 bool Progress::try_together(std::vector<Progress> &segments, const Places &together,
                             const std::vector<std::vector<Stint>> &stints) {
-  std::vector<std::vector<Stint>> some;
-  std::vector<std::vector<std::vector<Range>>> ranges(together.size());
-  for (auto i : together) {
-    some.push_back(bounded(stints[i]));
-    std::erase_if(some.back(), [](const Stint &stint) { return stint.step->from >= stint.until; });
-  }
-  bool done = true;
+  struct News {
+    std::size_t segment;
+    const Stint *stint;
+    std::vector<Range> ranges;
+    bool beyond;
+  };
+  std::vector<News> news;
+  std::vector<Range> ranges;
   pg::Failure failure;
   const bool succeeded = pg::subtransaction(
       [&] {
         pg::AsOwner owner(segments[together[0]].judge_.settings(), pg::Names::compiled);
-        for (std::size_t i = 0; i < together.size() && done; ++i) {
-          ranges[i].resize(some[i].size());
-          done = segments[together[i]].judge_.sweep(some[i], ranges[i]);
+        for (auto i : together) {
+          auto rest = segments[i].stored_;
+          for (const auto &stint : stints[i]) {
+            ranges.clear();
+            const bool beyond = !segments[i].judge_.sweep(stint, ranges);
+            if (beyond)
+              ranges.clear();
+            if (beyond || !rest || !is_stored(*rest, *stint.step, ranges))
+              news.push_back({i, &stint, std::move(ranges), beyond});
+          }
         }
       },
       failure);
-  if (!succeeded || !done)
+  if (!succeeded)
     return false;
-  for (std::size_t i = 0; i < together.size(); ++i)
-    for (std::size_t j = 0; j < some[i].size(); ++j)
-      segments[together[i]].add(*some[i][j].step, std::move(ranges[i][j]));
+  for (auto &one : news) {
+    auto &segment = segments[one.segment];
+    if (one.beyond)
+      segment.evaluate({*one.stint});
+    else
+      segment.add(*one.stint->step, std::move(one.ranges));
+  }
   return true;
 }
 
-std::span<const Stored::Row> Progress::take_stored(std::int64_t profile_id) {
-  auto &rows = *stored_;
+// Of somebody who is judged once, for all the future. Takes the rows of people up to them away.
+bool Progress::is_stored(std::span<const Stored::Row> &rows, const Step &step,
+                         const std::vector<Range> &ranges) {
   std::size_t first = 0;
-  while (first < rows.size() && rows[first].profile_id < profile_id)
+  while (first < rows.size() && rows[first].profile_id < step.profile_id)
     ++first;
-  auto last = first;
-  while (last < rows.size() && rows[last].profile_id == profile_id)
-    ++last;
-  const auto theirs = rows.subspan(first, last - first);
   rows = rows.subspan(first);
-  return theirs;
-}
-
-// Of somebody who is judged once, for all the future.
-bool Progress::is_stored(const Step &step, const std::vector<Range> &ranges) {
-  const auto stored = take_stored(step.profile_id);
-  return std::equal(stored.begin(), stored.end(), ranges.begin(), ranges.end(),
-                    [&](const Stored::Row &row, const Range &range) {
+  std::size_t count = 0;
+  while (count < rows.size() && rows[count].profile_id == step.profile_id)
+    ++count;
+  return std::equal(rows.begin(), rows.begin() + static_cast<std::ptrdiff_t>(count), ranges.begin(),
+                    ranges.end(), [&](const Stored::Row &row, const Range &range) {
                       return row.range.key == range.key && row.range.to == range.to &&
                              std::max(row.range.from, step.from) == range.from;
                     });
@@ -111,9 +125,6 @@ bool Progress::is_stored(const Step &step, const std::vector<Range> &ranges) {
 
 // The last of a person for all the future: what comes later may fail for them, and then it stands on.
 std::vector<Stint> Progress::bounded(std::vector<Stint> stints) {
-  const auto later = [](const Stint &a, const Stint &b) { return a.step->profile_id >= b.step->profile_id; };
-  if (std::adjacent_find(stints.begin(), stints.end(), later) == stints.end())
-    return stints; // each is somebody else, and for all the future as it comes
   std::unordered_map<std::int64_t, std::size_t> last;
   for (std::size_t i = 0; i < stints.size(); ++i) {
     const auto [before, first] = last.try_emplace(stints[i].step->profile_id, i);
@@ -142,8 +153,6 @@ void Progress::try_all(const std::vector<Stint> &stints, const Places &chosen) {
 }
 
 void Progress::add(const Step &step, std::vector<Range> ranges) {
-  if (stored_ && is_stored(step, ranges))
-    return;
   found_.people[step.profile_id].add(step.from, step.decision_seq, std::move(ranges));
 }
 

@@ -31,8 +31,8 @@ private:
   using Places = std::vector<std::size_t>;
   static bool try_together(std::vector<Progress> &segments, const Places &together,
                            const std::vector<std::vector<Stint>> &stints);
-  bool is_stored(const Step &step, const std::vector<Range> &ranges);
-  std::span<const Stored::Row> take_stored(std::int64_t profile_id);
+  static bool is_stored(std::span<const Stored::Row> &rows, const Step &step,
+                        const std::vector<Range> &ranges);
   static std::vector<Stint> bounded(std::vector<Stint> stints);
   void try_all(const std::vector<Stint> &stints, const Places &chosen);
   void add(const Step &step, std::vector<Range> ranges);

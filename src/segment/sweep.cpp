@@ -67,6 +67,7 @@ struct Sweep::Aggregate {
   unsigned steps = 0;
   Timestamp within = 0;
   std::vector<core::SequenceEvent> events; // an entry each
+  bool bound = false;                      // some have bindings
 
   bool is_ordered() const { return function == Function::minimum || function == Function::maximum; }
   bool gives_value() const {
@@ -103,7 +104,8 @@ void add_bounds(const pg::Window &window, core::Cutoff *cutoff, std::vector<core
 
 } // namespace
 
-Sweep::Sweep(const pg::Decomposition &made, std::vector<std::int32_t> inputs) : inputs_(std::move(inputs)) {
+Sweep::Sweep(const pg::Decomposition &made, std::vector<std::int32_t> inputs, const std::string &same)
+    : inputs_(std::move(inputs)), needs_(made.needs) {
   std::vector<Oid> types = {TIMESTAMPTZOID, INT8OID, JSONBOID};
   for (const auto &one : made.aggregates) {
     auto &aggregate = *aggregates_.emplace_back(std::make_unique<Aggregate>());
@@ -124,6 +126,10 @@ Sweep::Sweep(const pg::Decomposition &made, std::vector<std::int32_t> inputs) : 
   }
   bindings_ = std::make_unique<pg::Bindings>(types);
   having_ = std::make_unique<pg::Expression>(made.having, *bindings_);
+  static std::map<std::string, std::size_t> numbers; // of all conditions this backend has met
+  for (const auto &condition : made.person_conditions)
+    person_conditions_.push_back({numbers.emplace(same + condition, numbers.size()).first->second,
+                                  std::make_unique<pg::Expression>(condition, *bindings_)});
   for (const auto &condition : made.falling)
     falling_.push_back(std::make_unique<pg::Expression>(condition, *bindings_));
   for (const auto &turn : made.turns) {
@@ -168,6 +174,8 @@ void Sweep::judge_nobody(const pg::Decomposition &made) {
 bool Sweep::judge(std::span<const Stint> stints, std::span<std::vector<Range> *> ranges) {
   if (!collect(*stints.front().history, stints.front().step->from))
     return false;
+  if (groups_.empty() || (stints.size() == 1 && !meets_person_conditions(*stints.front().step)))
+    return true;
   overflows_ = false;
   for (const auto &group : groups_)
     if (!judge(group, stints, ranges))
@@ -182,9 +190,34 @@ bool Sweep::collect(const History &history, Timestamp at) {
   groups_[0].entries.clear();
   for (std::size_t i = 0; i < inputs_.size(); ++i)
     groups_[0].entries.push_back(history.of(inputs_[i], aggregates_[i]->tally->least_from(at), odd));
-  if (has_key_ && !odd)
+  if (odd)
+    return false;
+  const bool enough = std::all_of(needs_.begin(), needs_.end(), [&](const auto &need) {
+    return std::ssize(groups_[0].entries[static_cast<std::size_t>(need.aggregate)]) >= need.events;
+  });
+  if (!enough)
+    groups_.clear(); // nobody is in, whatever else holds
+  else if (has_key_)
     split_by_key();
-  return !odd;
+  return true;
+}
+
+bool Sweep::meets_person_conditions(const Step &step) {
+  bool bound = false;
+  for (const auto &condition : person_conditions_) {
+    if (step.answers.size() <= condition.number)
+      step.answers.resize(condition.number + 1, Step::Answer::unknown);
+    auto &answer = step.answers[condition.number];
+    if (answer == Step::Answer::unknown) {
+      if (!std::exchange(bound, true))
+        bind(step);
+      const auto value = pg::call([&] { return condition.holds->evaluate(); });
+      answer = !value.is_null && DatumGetBool(value.datum) ? Step::Answer::holds : Step::Answer::fails;
+    }
+    if (answer == Step::Answer::fails)
+      return false;
+  }
+  return true;
 }
 
 void Sweep::split_by_key() {
@@ -430,6 +463,7 @@ void Sweep::set_sequence(const pg::Aggregate &one, Aggregate &aggregate) {
 void Sweep::find_steps(Aggregate &aggregate) {
   std::map<std::string_view, std::uint64_t> bindings;
   aggregate.events.clear();
+  aggregate.bound = !aggregate.value_type->is_by_value();
   for (const auto &entry : aggregate.entries) {
     core::SequenceEvent event{entry.at, 0, 0};
     const auto bytes = entry.value.bytes();
@@ -446,12 +480,14 @@ void Sweep::find_steps(Aggregate &aggregate) {
 }
 
 std::optional<Datum> Sweep::sequence_of(Aggregate &aggregate) {
-  std::vector<core::SequenceEvent> events;
+  static std::vector<core::SequenceEvent> events; // kept for its room
+  events.clear();
   aggregate.tally->each([&](std::size_t i) {
     if (aggregate.events[i].steps)
       events.push_back(aggregate.events[i]);
   });
-  core::sort_events(events);
+  if (aggregate.bound) // else they are in order already
+    core::sort_events(events);
   switch (aggregate.function) {
   case Function::sequence:
     return BoolGetDatum(aggregate.sequence->matches(events));

@@ -20,8 +20,9 @@ struct Stint {
 
 class Sweep {
 public:
-  // Under the owner's rights and settings, as is judge().
-  Sweep(const pg::Decomposition &decomposition, std::vector<std::int32_t> inputs);
+  // Under the owner's rights and settings, as is judge(). `same` tells apart conditions that read the same
+  // but mean something else under other settings.
+  Sweep(const pg::Decomposition &decomposition, std::vector<std::int32_t> inputs, const std::string &same);
   ~Sweep();
 
   const std::vector<std::int32_t> &inputs() const { return inputs_; }
@@ -34,6 +35,10 @@ public:
   // What holds in each stint of one person; in order, each ends before the next begins. False: this person's
   // data is beyond it, and PostgreSQL has to judge.
   bool judge(std::span<const Stint> stints, std::span<std::vector<Range> *> ranges);
+  bool judge(const Stint &stint, std::vector<Range> &ranges) {
+    std::vector<Range> *one = &ranges;
+    return judge({&stint, 1}, {&one, 1});
+  }
 
 private:
   struct Aggregate;
@@ -44,6 +49,11 @@ private:
     std::vector<std::span<const core::Entry>> entries;
     std::vector<std::vector<core::Entry>> owned;
   };
+  struct PersonCondition {
+    std::size_t number;
+    std::unique_ptr<pg::Expression> holds;
+  };
+  bool meets_person_conditions(const Step &step);
   void judge_nobody(const pg::Decomposition &made);
   bool collect(const History &history, Timestamp at);
   void split_by_key();
@@ -78,6 +88,8 @@ private:
   std::vector<std::unique_ptr<Aggregate>> aggregates_;
   std::vector<std::unique_ptr<Turning>> turns_;
   std::vector<std::int32_t> inputs_;
+  std::vector<pg::Decomposition::Need> needs_;
+  std::vector<PersonCondition> person_conditions_;
   std::vector<Group> groups_; // of the person at hand
   bool has_key_ = false, usable_ = true, overflows_ = false;
   bool still_ = false; // without events the answer is always the same: `empty_`

@@ -78,15 +78,15 @@ SELECT format('r%s', lpad((row_number() OVER ())::text, 3, '0')), r.kind, r.rule
                  ('1 -> 2 within 7 days', 'Email Opened', 'Order Completed', 60), ('1 -> 2 after 1 day within 14 days', 'Product Added', 'Order Completed', 30),
                  ('1 -> 1 -> 2', 'Product Viewed', 'Order Completed', 30), ('1 -> 2 within 2 days', 'Checkout Started', 'Order Completed', 14)) AS v (p, a, b, d)
   UNION ALL
-  SELECT 'sequence', format($$cdp.sequence(%L, occurred_at, event = %L, event = %L, event = %L)$$, p, a, b, c), NULL
+  SELECT 'sequence', format($$cdp.sequence(%L, occurred_at, event = %L, event = %L, event = %L) FILTER (WHERE occurred_at >= now() - interval '14 days')$$, p, a, b, c), NULL
     FROM (VALUES ('1 -> 2 -> not 3', 'Product Viewed', 'Product Added', 'Order Completed'), ('1 -> not 3 -> 2 within 7 days', 'Email Delivered', 'Order Completed', 'Email Opened'),
                  ('1 -> 2 within 1 day -> 3 within 1 day', 'Product Viewed', 'Product Added', 'Order Completed'), ('1 -> 2 -> 3; all within 3 days', 'Products Searched', 'Product Viewed', 'Product Added'),
                  ('not 1 -> 2 -> 3', 'Email Delivered', 'Product Added', 'Order Completed')) AS v (p, a, b, c)
   UNION ALL
-  SELECT 'sequence', format($$cdp.sequence_by('1 -> 2 within %s days', occurred_at, properties->>'product_id', event = 'Product Viewed', event = 'Product Added')$$, d), NULL
+  SELECT 'sequence', format($$cdp.sequence_by('1 -> 2 within %s days', occurred_at, properties->>'product_id', event = 'Product Viewed', event = 'Product Added') FILTER (WHERE occurred_at >= now() - interval '30 days')$$, d), NULL
     FROM (VALUES (1), (3), (7), (14), (30)) AS v (d)
   UNION ALL
-  SELECT 'sequence', format($$cdp.funnel('%s days', occurred_at, event = 'Product Viewed', event = 'Product Added', event = 'Checkout Started', event = 'Order Completed') = %s$$, d, n), NULL
+  SELECT 'sequence', format($$cdp.funnel('%s days', occurred_at, event = 'Product Viewed', event = 'Product Added', event = 'Checkout Started', event = 'Order Completed') FILTER (WHERE occurred_at >= now() - interval '30 days') = %s$$, d, n), NULL
     FROM (VALUES (7, 3), (1, 2), (14, 4)) AS v (d, n)
   UNION ALL
   SELECT 'gap', format($$cdp.last_sequence(%L, occurred_at, event = %L, event = %L) < now() - interval '%s days'$$, p, a, b, d), NULL
