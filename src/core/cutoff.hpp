@@ -21,6 +21,7 @@ public:
   explicit Cutoff(Timestamp distance) : distance_(distance) {}
   Cutoff(Ask ask, Jumps jumps) : ask_(std::move(ask)), jumps_(std::move(jumps)) {}
 
+  bool is_fixed() const { return !ask_; }
   Timestamp at(Timestamp instant);
 
   // Never does it stand before this at an instant or later.

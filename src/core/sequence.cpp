@@ -174,25 +174,45 @@ std::optional<Timestamp> Sequence::last(std::span<const SequenceEvent> events) c
   return latest;
 }
 
+std::optional<Timestamp> Sequence::latest_start(std::span<const SequenceEvent> events) const {
+  std::optional<Timestamp> latest;
+  each_binding(events, [&](const Instants &instants) {
+    if (!has_all_steps(*this, instants))
+      return;
+    for (auto start : match_starts(*this, instants))
+      if (start != kNever)
+        latest = std::max(latest, std::optional(start));
+  });
+  return latest;
+}
+
 int funnel_depth(std::span<const SequenceEvent> events, unsigned step_count, Timestamp within) {
-  unsigned depth = 0;
+  return funnel_reach(events, step_count, within).depth;
+}
+
+FunnelReach funnel_reach(std::span<const SequenceEvent> events, unsigned step_count, Timestamp within) {
+  FunnelReach reach;
   each_binding(events, [&](const Instants &instants) {
     Starts starts;
     for (unsigned n = 0; n < step_count; ++n) {
       const Sequence::Step step{std::uint64_t{1} << n, within, 0, 0};
       starts = n == 0 ? first_starts(instants, step.step) : next_starts(instants, starts, step);
-      bool reached = false;
+      Timestamp latest = kNever;
       for (std::size_t i = 0; i < instants.size(); ++i) {
         if (starts[i] < earlier(instants[i].at, within))
           starts[i] = kNever;
-        reached |= starts[i] != kNever;
+        latest = std::max(latest, starts[i]);
       }
-      if (!reached)
+      if (latest == kNever)
         return;
-      depth = std::max(depth, n + 1);
+      const auto depth = static_cast<int>(n + 1);
+      if (depth > reach.depth)
+        reach = {depth, latest};
+      else if (depth == reach.depth)
+        reach.start = std::max(reach.start, latest);
     }
   });
-  return static_cast<int>(depth);
+  return reach;
 }
 
 } // namespace cdp::core

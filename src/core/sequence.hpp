@@ -58,7 +58,17 @@ struct Sequence {
   std::int64_t count(std::span<const SequenceEvent> events) const;
   /// The latest instant at which a match ends.
   std::optional<Timestamp> last(std::span<const SequenceEvent> events) const;
+  /// The latest instant at which a match begins: it happened since an instant if this is not before it,
+  /// unless the pattern asks what came before it.
+  std::optional<Timestamp> latest_start(std::span<const SequenceEvent> events) const;
 };
+
+/// How far a funnel went, and the latest instant at which that began.
+struct FunnelReach {
+  int depth = 0;
+  Timestamp start = kMinusInfinity;
+};
+FunnelReach funnel_reach(std::span<const SequenceEvent> events, unsigned step_count, Timestamp within);
 
 /// The largest n such that steps 1 to n happened in that order, the last at most `within` after the first.
 /// Events as sort_events() puts them.

@@ -161,6 +161,18 @@ Timestamp Tally::next(Timestamp until) {
   return until;
 }
 
+bool Tally::only_sheds() const {
+  return only_falls() && std::all_of(bounds_.begin(), bounds_.end(), [](const Bound &bound) {
+           return bound.lower && bound.cutoff->is_fixed();
+         });
+}
+
+Timestamp Tally::leaves(Timestamp occurred_at, Timestamp until) {
+  for (const auto &bound : bounds_)
+    until = std::min(until, bound.cutoff->passes(at_, occurred_at - bound.shift + 1, until));
+  return until;
+}
+
 int Tally::scale() const {
   for (int scale = kScale; scale > 0; --scale)
     if (scales_[static_cast<std::size_t>(scale)] > 0)

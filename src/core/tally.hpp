@@ -64,6 +64,11 @@ public:
   // Nothing is to come: from now on entries only go.
   bool only_falls() const { return now_ == entries_.size() && unknown_.empty(); }
 
+  // Nor does anything ever come back.
+  bool only_sheds() const;
+  // When, before `until`, what occurred at an instant no longer counts; then `until` when it stays.
+  Timestamp leaves(Timestamp occurred_at, Timestamp until);
+
   std::int64_t count() const { return count_; } // of events; of values that are not null
   std::int64_t distinct() const { return distinct_; }
   __int128 sum() const { return sum_; } // in units of 10^-15

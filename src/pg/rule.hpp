@@ -95,6 +95,7 @@ struct Decomposition {
   std::vector<std::string> person_conditions; // those of its AND that look at the person alone
   std::vector<std::string> conditions;        // those of its AND that look at aggregates alone
   std::vector<std::string> falling; // of these, those that never come true again while events only go
+  bool only_falls = false;          // all of it never comes true again then
   bool uses_person = false, uses_clock = false; // outside of aggregates
   std::vector<Aggregate> aggregates;
   std::vector<Turn> turns;

@@ -400,25 +400,42 @@ void find_aggregates(Node *node, std::vector<Aggref *> &found) {
     find_aggregates(child, found);
 }
 
-// `count(…) > 1`, `max(…) >= 10`, where no bound lets events in as time goes on.
+bool lets_nobody_in_later(const Aggregate &aggregate) {
+  return std::all_of(aggregate.windows.begin(), aggregate.windows.end(),
+                     [](const Window &window) { return window.fixed && window.op[0] == '>'; });
+}
+
+bool has_absence(const Aggregate &aggregate) {
+  const auto parsed = core::Sequence::parse(aggregate.pattern, static_cast<unsigned>(aggregate.steps));
+  const auto *sequence = std::get_if<core::Sequence>(&parsed);
+  return !sequence || !sequence->before.empty() || !sequence->behind.empty() ||
+         std::any_of(sequence->steps.begin(), sequence->steps.end(),
+                     [](const auto &step) { return step.absent != 0; });
+}
+
+// `count(…) > 1`, `max(…) >= 10`, a sequence without `not`, where no bound lets events in as time goes on.
 bool only_falls(Node *condition, const std::vector<Aggregate> &aggregates) {
+  static const std::vector<std::string> kFalling = {"count",   "count_value", "count_distinct",
+                                                    "maximum", "last_time",   "funnel"};
+  const auto place_of = [](Node *node) {
+    return IsA(node, Param) ? reinterpret_cast<Param *>(node)->paramid - kFirstInput : -1;
+  };
+  if (const auto place = place_of(condition); place >= 0) {
+    const auto &aggregate = aggregates[static_cast<std::size_t>(place)];
+    return aggregate.function == "sequence" && lets_nobody_in_later(aggregate) && !has_absence(aggregate);
+  }
   if (!IsA(condition, OpExpr) || list_length(reinterpret_cast<OpExpr *>(condition)->args) != 2)
     return false;
   auto *operation = reinterpret_cast<OpExpr *>(condition);
-  auto *left = static_cast<Node *>(linitial(operation->args));
-  if (builtin_name(call([&] { return get_opcode(operation->opno); })).empty() || !IsA(left, Param) ||
-      !is_constant(static_cast<Node *>(lsecond(operation->args))))
-    return false;
+  const auto place = place_of(static_cast<Node *>(linitial(operation->args)));
   const std::string op = call([&] { return get_opname(operation->opno); });
-  const auto place = reinterpret_cast<Param *>(left)->paramid - kFirstInput;
-  if ((op != ">" && op != ">=") || place < 0)
+  if (place < 0 || builtin_name(call([&] { return get_opcode(operation->opno); })).empty() ||
+      !is_constant(static_cast<Node *>(lsecond(operation->args))) || (op != ">" && op != ">="))
     return false;
-  static const std::vector<std::string> kFalling = {"count", "count_value", "count_distinct", "maximum",
-                                                    "last_time"};
   const auto &aggregate = aggregates[static_cast<std::size_t>(place)];
-  return std::find(kFalling.begin(), kFalling.end(), aggregate.function) != kFalling.end() &&
-         std::all_of(aggregate.windows.begin(), aggregate.windows.end(),
-                     [](const Window &window) { return window.fixed && window.op[0] == '>'; });
+  return lets_nobody_in_later(aggregate) &&
+         (std::find(kFalling.begin(), kFalling.end(), aggregate.function) != kFalling.end() ||
+          (aggregate.function == "sequence_count" && !has_absence(aggregate)));
 }
 
 std::optional<std::int64_t> number_of(Node *node) {
@@ -510,6 +527,7 @@ std::optional<Decomposition> decompose(const Expression &expression, const Sourc
   made.uses_clock = has_clock(having, true);
   std::vector<Node *> conditions;
   add_conjuncts(having, conditions);
+  made.only_falls = !made.uses_clock;
   for (Node *condition : conditions) {
     if (const auto need = need_of(condition, made.aggregates))
       made.needs.push_back(*need);
@@ -521,6 +539,8 @@ std::optional<Decomposition> decompose(const Expression &expression, const Sourc
       if (only_falls(condition, made.aggregates))
         made.falling.push_back(made.conditions.back());
     }
+    made.only_falls = made.only_falls && (only_falls(condition, made.aggregates) ||
+                                          !has_param(condition, kFirstInput, INT32_MAX, true));
   }
   for (const auto &one : find_comparisons(having, source, time_zone, to_group_text))
     made.turns.push_back(turn_of(one));

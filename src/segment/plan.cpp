@@ -75,7 +75,7 @@ void add(json::Text &out, const pg::Decomposition &made) {
   std::vector<std::int64_t> needs;
   for (const auto &need : made.needs)
     needs.insert(needs.end(), {need.aggregate, need.events});
-  out.add("needs", needs);
+  out.add("needs", needs).add("only_falls", made.only_falls);
   out.add("uses_person", made.uses_person).add("uses_clock", made.uses_clock).key("aggregates").open('[');
   for (const auto &one : made.aggregates)
     add(out, one);
@@ -92,6 +92,7 @@ pg::Decomposition read_decomposition(std::string_view object) {
   made.having = json::text_member(object, "having");
   made.conditions = json::texts_member(object, "conditions");
   made.falling = json::texts_member(object, "falling");
+  made.only_falls = json::true_member(object, "only_falls");
   made.person_conditions = json::texts_member(object, "person_conditions");
   const auto needs = json::numbers_member(object, "needs");
   for (std::size_t i = 0; i + 1 < needs.size(); i += 2)

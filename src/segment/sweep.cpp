@@ -68,6 +68,14 @@ struct Sweep::Aggregate {
   Timestamp within = 0;
   std::vector<core::SequenceEvent> events; // an entry each
   bool bound = false;                      // some have bindings
+  std::optional<Timestamp> start; // of what the value stands on: it changes only when this no longer counts
+  bool stands_on_start = false;
+
+  Timestamp next(Timestamp until) {
+    if (!stands_on_start || !tally->only_sheds())
+      return tally->next(until);
+    return start ? tally->leaves(*start, until) : until;
+  }
 
   bool is_ordered() const { return function == Function::minimum || function == Function::maximum; }
   bool gives_value() const {
@@ -105,7 +113,7 @@ void add_bounds(const pg::Window &window, core::Cutoff *cutoff, std::vector<core
 } // namespace
 
 Sweep::Sweep(const pg::Decomposition &made, std::vector<std::int32_t> inputs, const std::string &same)
-    : inputs_(std::move(inputs)), needs_(made.needs) {
+    : inputs_(std::move(inputs)), needs_(made.needs), only_falls_(made.only_falls && made.turns.empty()) {
   std::vector<Oid> types = {TIMESTAMPTZOID, INT8OID, JSONBOID};
   for (const auto &one : made.aggregates) {
     auto &aggregate = *aggregates_.emplace_back(std::make_unique<Aggregate>());
@@ -300,12 +308,14 @@ void Sweep::judge(const Key &key, const Stint &stint, std::vector<Range> &ranges
       ranges.push_back({key, at, to, std::nullopt});
     at = to;
   };
+  if (holds && only_falls_ && nothing_is_to_come())
+    return go(find_end(at, until));
   while (!overflows_) {
     if (!holds && is_over())
       return;
     auto next = until;
     for (auto &aggregate : aggregates_)
-      next = aggregate->tally->next(next);
+      next = aggregate->next(next);
     turns.clear();
     find_turns(false, at, next, turns);
     std::copy_if(still_turns.begin(), still_turns.end(), std::back_inserter(turns),
@@ -341,10 +351,37 @@ bool Sweep::truth(Timestamp at) {
   return !value.is_null && DatumGetBool(value.datum);
 }
 
+bool Sweep::nothing_is_to_come() const {
+  return std::all_of(aggregates_.begin(), aggregates_.end(),
+                     [](const auto &one) { return one->tally->only_falls(); });
+}
+
+// When a rule ends to hold that never comes true again: the first of the instants at which events go.
+Timestamp Sweep::find_end(Timestamp at, Timestamp until) {
+  std::vector<Timestamp> instants;
+  const auto move = [&](Timestamp to) {
+    for (auto &aggregate : aggregates_)
+      aggregate->tally->move(to);
+  };
+  for (auto next = at;; move(next)) {
+    next = until;
+    for (auto &aggregate : aggregates_)
+      next = aggregate->tally->next(next); // what it stands on is not known there
+    if (next == until)
+      break;
+    instants.push_back(next);
+  }
+  const auto end = std::partition_point(instants.begin(), instants.end(), [&](Timestamp instant) {
+    move(instant);
+    return truth(instant);
+  });
+  move(end == instants.end() ? (instants.empty() ? at : instants.back()) : *end);
+  return end == instants.end() ? until : *end;
+}
+
 // Nothing is to come, and a condition does not hold that only events to come could fulfil.
 bool Sweep::is_over() const {
-  if (falling_.empty() || !std::all_of(aggregates_.begin(), aggregates_.end(),
-                                       [](const auto &one) { return one->tally->only_falls(); }))
+  if (falling_.empty() || !nothing_is_to_come())
     return false;
   return pg::call([&] {
     for (const auto &condition : falling_)
@@ -448,6 +485,7 @@ void Sweep::find_values(Aggregate &aggregate) {
 
 void Sweep::set_sequence(const pg::Aggregate &one, Aggregate &aggregate) {
   aggregate.steps = static_cast<unsigned>(one.steps);
+  aggregate.stands_on_start = aggregate.function == Function::funnel;
   if (aggregate.function == Function::funnel) {
     aggregate.within = std::stoll(one.pattern);
     return;
@@ -455,6 +493,9 @@ void Sweep::set_sequence(const pg::Aggregate &one, Aggregate &aggregate) {
   auto parsed = core::Sequence::parse(one.pattern, aggregate.steps);
   if (auto *sequence = std::get_if<core::Sequence>(&parsed))
     aggregate.sequence = std::move(*sequence);
+  if (aggregate.sequence)
+    aggregate.stands_on_start =
+        aggregate.function == Function::sequence && aggregate.sequence->before.empty();
   else
     usable_ = false;
 }
@@ -490,7 +531,8 @@ std::optional<Datum> Sweep::sequence_of(Aggregate &aggregate) {
     core::sort_events(events);
   switch (aggregate.function) {
   case Function::sequence:
-    return BoolGetDatum(aggregate.sequence->matches(events));
+    aggregate.start = aggregate.sequence->latest_start(events);
+    return BoolGetDatum(aggregate.start.has_value());
   case Function::sequence_count:
     return Int64GetDatum(aggregate.sequence->count(events));
   case Function::last_sequence: {
@@ -498,7 +540,9 @@ std::optional<Datum> Sweep::sequence_of(Aggregate &aggregate) {
     return last ? std::optional(TimestampTzGetDatum(*last)) : std::nullopt;
   }
   default:
-    return Int32GetDatum(core::funnel_depth(events, aggregate.steps, aggregate.within));
+    const auto reach = core::funnel_reach(events, aggregate.steps, aggregate.within);
+    aggregate.start = reach.depth ? std::optional(reach.start) : std::nullopt;
+    return Int32GetDatum(reach.depth);
   }
 }
 

@@ -64,6 +64,8 @@ private:
   void bind_values();
   bool truth(Timestamp at);
   bool is_over() const;
+  bool nothing_is_to_come() const;
+  Timestamp find_end(Timestamp at, Timestamp until);
   void find_turns(bool still, Timestamp from, Timestamp until, std::vector<Timestamp> &turns);
   void find_values(Aggregate &aggregate);
   void set_sequence(const pg::Aggregate &one, Aggregate &aggregate);
@@ -91,6 +93,7 @@ private:
   std::vector<pg::Decomposition::Need> needs_;
   std::vector<PersonCondition> person_conditions_;
   std::vector<Group> groups_; // of the person at hand
+  bool only_falls_ = false;
   bool has_key_ = false, usable_ = true, overflows_ = false;
   bool still_ = false; // without events the answer is always the same: `empty_`
   bool empty_ = false;
