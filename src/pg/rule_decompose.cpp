@@ -509,8 +509,8 @@ Turn turn_of(const Comparison &one) {
 
 std::optional<Decomposition> decompose(const Expression &expression, const Source &source,
                                        const std::string &time_zone) {
-  if (expression.per && has_clock(expression.per, true))
-    return std::nullopt;
+  if (expression.per && call([&] { return expression_returns_set(expression.per); }))
+    return std::nullopt; // an event of several keys
   Replaced replaced{NIL};
   Node *having = call([&] { return replace_aggregates(expression.having, &replaced); });
   if (has_param(having, 1, kEventColumns, true)) // such as the key, outside of aggregates

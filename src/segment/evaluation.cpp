@@ -91,9 +91,8 @@ void Evaluation::evaluate(std::vector<Step> steps) {
       stints[i].push_back({step, history == histories.end() ? nullptr : &history->second, core::kInfinity});
     }
   for (auto &of_segment : stints)
-    std::stable_sort(of_segment.begin(), of_segment.end(), [](const Stint &a, const Stint &b) {
-      return a.step->profile_id < b.step->profile_id;
-    });
+    std::stable_sort(of_segment.begin(), of_segment.end(),
+                     [](const Stint &a, const Stint &b) { return a.step->profile_id < b.step->profile_id; });
   Progress::evaluate(state_->segments, stints);
 }
 
