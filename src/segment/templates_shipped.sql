@@ -366,7 +366,7 @@ INSERT INTO cdp.segment_templates (template, title, description, parameters, per
 
 INSERT INTO cdp.segment_templates (template, title, description, parameters, per, example, rule) VALUES
   ('anniversary_soon', 'Anniversary soon',
-   'One to ten years ago, within the next days, something happened for the first time: the first order, the sign-up. Days begin in the segments time zone.', $$[
+   'One to five years ago, within the next days, something happened for the first time: the first order, the sign-up. Days begin in the segments time zone.', $$[
      {"name": "from_days", "type": "integer", "unit": "days", "default": 0, "minimum": 0, "maximum": 300, "description": "from so many days ahead; 0: today"},
      {"name": "to_days", "type": "integer", "unit": "days", "default": 7, "minimum": 0, "maximum": 300, "description": "to so many days ahead"},
      {"name": "anniversary_event", "type": "text", "default": "Order Completed", "description": "the event whose first time is remembered"}]$$,
@@ -375,12 +375,7 @@ INSERT INTO cdp.segment_templates (template, title, description, parameters, per
   OR (min(occurred_at) FILTER (WHERE event = {anniversary_event}) + interval '2 years')::date - CURRENT_DATE BETWEEN {from_days} AND {to_days}
   OR (min(occurred_at) FILTER (WHERE event = {anniversary_event}) + interval '3 years')::date - CURRENT_DATE BETWEEN {from_days} AND {to_days}
   OR (min(occurred_at) FILTER (WHERE event = {anniversary_event}) + interval '4 years')::date - CURRENT_DATE BETWEEN {from_days} AND {to_days}
-  OR (min(occurred_at) FILTER (WHERE event = {anniversary_event}) + interval '5 years')::date - CURRENT_DATE BETWEEN {from_days} AND {to_days}
-  OR (min(occurred_at) FILTER (WHERE event = {anniversary_event}) + interval '6 years')::date - CURRENT_DATE BETWEEN {from_days} AND {to_days}
-  OR (min(occurred_at) FILTER (WHERE event = {anniversary_event}) + interval '7 years')::date - CURRENT_DATE BETWEEN {from_days} AND {to_days}
-  OR (min(occurred_at) FILTER (WHERE event = {anniversary_event}) + interval '8 years')::date - CURRENT_DATE BETWEEN {from_days} AND {to_days}
-  OR (min(occurred_at) FILTER (WHERE event = {anniversary_event}) + interval '9 years')::date - CURRENT_DATE BETWEEN {from_days} AND {to_days}
-  OR (min(occurred_at) FILTER (WHERE event = {anniversary_event}) + interval '10 years')::date - CURRENT_DATE BETWEEN {from_days} AND {to_days}$$);
+  OR (min(occurred_at) FILTER (WHERE event = {anniversary_event}) + interval '5 years')::date - CURRENT_DATE BETWEEN {from_days} AND {to_days}$$);
 
 INSERT INTO cdp.segment_templates (template, title, description, parameters, per, example, rule) VALUES
   ('random_holdout', 'Random holdout',
