@@ -10,7 +10,7 @@ PG_MAJOR   := $(shell $(PG_CONFIG) --version | sed 's/^[^0-9]*\([0-9]*\).*/\1/')
 SQL_PARTS = src/schema.sql \
   src/collect/collect.sql src/identity/normalizers.sql src/identity/identity.sql src/identity/rules.sql src/identity/owners.sql src/profile/profile.sql \
   src/segment/sequence.sql src/segment/aggregates.sql src/segment/segment.sql src/segment/timeline.sql src/segment/membership.sql \
-  src/segment/feed.sql src/segment/sets.sql src/segment/statistics.sql \
+  src/segment/templates.sql src/segment/templates_shipped.sql src/segment/feed.sql src/segment/sets.sql src/segment/statistics.sql \
   src/pipeline/pipeline.sql src/identity/decisions.sql src/identity/explain.sql src/identity/health.sql \
   src/identity/profiles_sync.sql src/identity/check.sql src/profile/document.sql \
   src/worker/worker.sql src/pipeline/mend.sql src/govern/verify_identity.sql src/govern/verify.sql src/govern/health.sql src/govern/access.sql

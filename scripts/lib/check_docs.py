@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 """Every ```sql block of README.md and docs/ stands in a regression test, and every ```text block in an expected output.
 
-A word after sql (```sql meaning) marks a block that is not a statement, or whose output depends on the server."""
+A word after sql (```sql meaning) marks a block that is not a statement, or whose output depends on the server.
+Every shipped template has a line in docs/templates.md that names its parameters, and no other has."""
 import glob
 import os
 import re
@@ -18,6 +19,16 @@ def read(pattern):
     return [squeeze(open(path, encoding="utf-8").read()) for path in sorted(glob.glob(os.path.join(ROOT, pattern)))]
 
 
+def templates_not_told():
+    shipped = open(os.path.join(ROOT, "src/segment/templates_shipped.sql"), encoding="utf-8").read()
+    page = open(os.path.join(ROOT, "docs/templates.md"), encoding="utf-8").read()
+    made = {entry[0]: set(re.findall(r'{"name": "(\w+)"', entry[1]))
+            for entry in re.findall(r"^  \('(\w+)'(.*?)\]\$\$", shipped, re.M | re.S)}
+    told = {row[0]: set(re.findall(r"`(\w+)`", row[1]))
+            for row in re.findall(r"^\| `(\w+)` \|.*\|([^|]*)\|$", page.split("## What there is")[1], re.M)}
+    return sorted(name for name in made.keys() | told.keys() if made.get(name) != told.get(name))
+
+
 def main():
     tests = {"sql": read("sql/*.sql"), "text": read("expected/*.out")}
     bad = 0
@@ -28,6 +39,9 @@ def main():
             if not any(squeeze(block) in test for test in tests[kind]):
                 bad += 1
                 print(f"{os.path.relpath(path, ROOT)}: no test has this {kind} block:\n{block}")
+    for name in templates_not_told():
+        bad += 1
+        print(f"docs/templates.md: template {name} is not told as it is shipped")
     return bad > 0
 
 

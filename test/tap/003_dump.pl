@@ -71,6 +71,7 @@ $node->safe_psql('shop', q{
 	SET ROLE marketer;
 	SELECT cdp.create_segment('recent_cart', $$count(*) FILTER (WHERE event = 'Bought' AND occurred_at > now() - interval '7 days') > 0
 		AND traits->>'country' = 'NL'$$, per => $$properties->>'product'$$, time_zone => 'Europe/Amsterdam');
+	SELECT cdp.create_segment_template('at_least', 'At least', 'Did so much.', 'count(*) >= {times}', '[{"name": "times", "type": "integer", "description": "how often"}]');
 	RESET ROLE;
 	INSERT INTO cdp.identifier_types (type, normalizer, default_region) VALUES ('mobile', 'phone', 'NL');
 	SELECT cdp.identify(user_id => 'anna', identifiers => '{"mobile": "06 12345678"}', traits => '{"country": "NL", "note": "a\\\\b \"c\" \u00e9"}');
@@ -103,6 +104,7 @@ sub restored
 	is($node->safe_psql($database, q{SELECT cdp.identify(user_id => 'newcomer', traits => '{"country": "NL"}') IS NOT NULL,
 		(SELECT count(*) FROM cdp.segments)}), 't|5', "$how: what is known goes on");
 	is($node->safe_psql($database, "SELECT string_agg(key, ',' ORDER BY key) FROM cdp.members('recent_cart')"), 'p1,p2', "$how: segments go on, too");
+	is($node->safe_psql($database, "SELECT rule FROM cdp.render_segment_template('at_least', '{\"times\": 3}')"), 'count(*) >= 3', "$how: a template of one's own is there");
 	is($node->safe_psql($database, "SELECT cdp.lookup('mobile', '+31612345678') = cdp.lookup('user_id', 'anna')"), 't', "$how: a type of one's own is known");
 	is($node->safe_psql($database, q{SET ROLE sender; SELECT cdp.track('Sent', user_id => 'anna') IS NOT NULL}), 't', "$how: who may send sends");
 	($rc, $out, $err) = $node->psql($database, 'SET ROLE sender; SELECT * FROM cdp.profiles');
