@@ -11,6 +11,7 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
+delete $ENV{PGAPPNAME}; # pg_restore says who it is
 my ($rc, $out, $err);
 my $node = new_server('server', conf => "cdp.worker_naptime = 10\nautovacuum = off\n");
 $node->start;
@@ -31,7 +32,7 @@ sub contents
 				c.oid::regclass) END, false, true, '')) AS q (x)
 		WHERE c.relnamespace IN ('cdp'::regnamespace, 'cdp_internal'::regnamespace) AND c.relkind IN ('r', 'S')
 			AND c.oid::regclass::text NOT IN ('cdp.worker_status', 'cdp_internal.progress', 'cdp_internal.membership_touches',
-				'cdp_internal.segment_sets', 'cdp_internal.segment_bitmaps')
+				'cdp_internal.segment_sets', 'cdp_internal.segment_bitmaps', 'cdp_internal.timelines', 'cdp_internal.timelines_complete')
 		ORDER BY c.oid::regclass::text COLLATE "C"});
 }
 
@@ -274,7 +275,7 @@ note 'DROP EXTENSION';
 note 'rights';
 {
 	is($node->safe_psql('shop', q{SELECT count(*) FROM pg_proc AS p WHERE p.pronamespace::regnamespace::text LIKE 'cdp%'
-		AND has_function_privilege('public', p.oid, 'execute') AND p.proname !~ '^(normaliz|hash_email|is_junk|junk_)'}), 0, 'PUBLIC may call nothing but pure functions');
+		AND has_function_privilege('public', p.oid, 'execute') AND p.proname !~ '^(normaliz|hash_email|is_junk|junk_|(last_)?sequence|funnel|(first|last|longest_gap|most_frequent|bucket)$)'}), 0, 'PUBLIC may call nothing but pure functions');
 	is($node->safe_psql('shop', q{SELECT count(*) FROM pg_class AS c WHERE c.relnamespace::regnamespace::text LIKE 'cdp%' AND c.relkind IN ('r', 'v', 'S')
 		AND (has_table_privilege('public', c.oid, 'SELECT, INSERT, UPDATE, DELETE, TRUNCATE'))}), 0, 'and read and write no table');
 	$node->safe_psql('shop', q{
