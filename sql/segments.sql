@@ -122,4 +122,13 @@ ROLLBACK;
 SELECT cdp.drop_segment('silent');
 SELECT to_regclass('cdp_segments.silent') IS NULL AS view_is_gone;
 SELECT cdp.drop_segment('silnt');
+
+-- A message that comes late corrects the past as it is known now, and leaves alone what was known then.
+SELECT cdp.create_segment('buyers', $$count(*) FILTER (WHERE event = 'Order Completed') > 0$$) > 0 AS created;
+SELECT happened('cleo', 'Order Completed', '3 days');
+SELECT count(*) FROM cdp.members('buyers', at => now() - interval '1 day');
+SELECT profile_id = :cleo AS is_cleo FROM cdp.members('buyers', at => now() - interval '1 day', as_known => 'now');
+SELECT count(*) FROM cdp.members('buyers', at => now() - interval '4 days', as_known => 'now');
+SELECT cdp.drop_segment('buyers');
+SELECT * FROM cdp.members('abandoned_cart', as_known => 'soon');
 DROP FUNCTION happened, cents;

@@ -179,6 +179,56 @@ CDP_FUNCTION(cdp_explain_segment) {
   return 0;
 }
 
+namespace {
+
+// Everybody about whom something had happened or been said by then, with their traits of then.
+const char kPeopleAt[] =
+    "SELECT p.profile_id, coalesce(t.traits, '{}')::text FROM cdp.profiles AS p LEFT JOIN ("
+    "SELECT n.profile_id, jsonb_object_agg(n.key, n.value) FILTER (WHERE n.value <> 'null') AS traits FROM ("
+    "SELECT DISTINCT ON (i.profile_id, v.key) i.profile_id, v.key, v.value FROM cdp.assertions AS a "
+    "JOIN cdp.identifiers AS i USING (identifier_id) CROSS JOIN LATERAL jsonb_each(a.traits) AS v "
+    "WHERE a.type = 'identify' AND a.asserted_at <= $1 "
+    "ORDER BY i.profile_id, v.key, a.asserted_at DESC, a.decision_seq DESC) AS n GROUP BY n.profile_id) AS t "
+    "USING (profile_id) WHERE EXISTS (SELECT FROM cdp.identifiers AS i WHERE i.profile_id = p.profile_id AND "
+    "("
+    "EXISTS (SELECT FROM cdp.event_records AS r WHERE r.identifier_id = i.identifier_id AND r.occurred_at <= "
+    "$1) "
+    "OR EXISTS (SELECT FROM cdp.assertions AS a WHERE a.identifier_id = i.identifier_id AND a.asserted_at <= "
+    "$1)))";
+
+} // namespace
+
+// Who a segment would have had at an instant, by all that is known today. Writes nothing.
+CDP_FUNCTION(cdp_judge_segment_at) {
+  static pg::Statement read(kPeopleAt);
+  const core::Timestamp at = PG_GETARG_TIMESTAMPTZ(1);
+  pg::call([&] { InitMaterializedSRF(fcinfo, 0); });
+  auto *result = reinterpret_cast<ReturnSetInfo *>(fcinfo->resultinfo);
+  pg::Session session;
+  auto &judge = segment::judge_of(PG_GETARG_INT32(0));
+  read.each(pg::Params().timestamp(at), [&](const pg::Rows &rows) {
+    pg::check_for_interrupts();
+    std::vector<segment::Step> steps;
+    for (std::size_t i = 0; i < rows.size(); ++i)
+      steps.push_back({rows.bigint(i, 1), segment::kAllEvents, at, rows.text(i, 2)});
+    std::vector<segment::Stint> stints;
+    for (const auto &step : steps)
+      stints.push_back({&step, nullptr, at + 1});
+    const auto ranges = judge.judge_by_sql(stints);
+    for (std::size_t i = 0; i < steps.size(); ++i)
+      for (const auto &range : ranges[i]) {
+        Datum values[2] = {Int64GetDatum(steps[i].profile_id), 0};
+        bool nulls[2] = {false, !range.key};
+        pg::call([&] {
+          if (range.key)
+            values[1] = CStringGetTextDatum(range.key->c_str());
+          tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+        });
+      }
+  });
+  return 0;
+}
+
 // A query as a segment's owner would run it, one jsonb a row.
 CDP_FUNCTION(cdp_query_as_owner) {
   pg::RuleSettings settings;

@@ -33,6 +33,9 @@ public:
   // What holds in each stint; those of a person in order. Runs as the owner; may throw what the rule throws.
   std::vector<std::vector<Range>> judge(const std::vector<Stint> &stints);
 
+  // The same by PostgreSQL as a whole, from the events themselves; writes nothing.
+  std::vector<std::vector<Range>> judge_by_sql(const std::vector<Stint> &stints);
+
   // The same for one stint, when the caller runs as the owner already and it uses timelines; false:
   // PostgreSQL has to judge.
   bool sweep(const Stint &stint, std::vector<Range> &ranges) { return sweep_->judge(stint, ranges); }
@@ -45,7 +48,6 @@ private:
     SearchPlan plan;
     std::vector<std::unique_ptr<pg::Search>> tests;
   };
-  std::vector<std::vector<Range>> judge_by_sql(const std::vector<Stint> &stints);
   std::vector<std::size_t> sweep_all(const std::vector<Stint> &stints,
                                      std::vector<std::vector<Range>> &result);
   void make_sweep(const Plan &plan);

@@ -49,7 +49,13 @@ END $$;
 REVOKE ALL ON FUNCTION cdp_internal.refuse_segment(text) FROM PUBLIC;
 COMMENT ON FUNCTION cdp_internal.refuse_segment(text) IS 'Raises the error of an unknown segment';
 
-CREATE FUNCTION cdp.members(name text, at timestamptz DEFAULT pg_catalog.now())
+CREATE FUNCTION cdp_internal.judge_at(segment_id integer, at timestamptz)
+  RETURNS TABLE (profile_id bigint, key text) LANGUAGE c STRICT STABLE SECURITY DEFINER
+  SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'cdp_judge_segment_at';
+REVOKE ALL ON FUNCTION cdp_internal.judge_at(integer, timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION cdp_internal.judge_at(integer, timestamptz) IS 'Part of cdp.members(): by the rule and all that is known today';
+
+CREATE FUNCTION cdp.members(name text, at timestamptz DEFAULT pg_catalog.now(), as_known text DEFAULT 'then')
   RETURNS TABLE (profile_id bigint, key text, since timestamptz, until timestamptz) LANGUAGE plpgsql STABLE
   SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
@@ -59,12 +65,19 @@ BEGIN
   IF chosen IS NULL THEN
     PERFORM cdp_internal.refuse_segment($1);
   END IF;
-  RETURN QUERY SELECT m.profile_id, m.key, m.entered_at, m.left_at FROM cdp.memberships AS m
-    WHERE m.segment_id = chosen AND m.entered_at <= $2 AND m.left_at > $2;
+  IF as_known = 'then' THEN
+    RETURN QUERY SELECT m.profile_id, m.key, m.entered_at, m.left_at FROM cdp.memberships AS m
+      WHERE m.segment_id = chosen AND m.entered_at <= $2 AND m.left_at > $2;
+  ELSIF as_known = 'now' THEN
+    RETURN QUERY SELECT j.profile_id, j.key, NULL::timestamptz, NULL::timestamptz FROM cdp_internal.judge_at(chosen, $2) AS j;
+  ELSE
+    RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('as_known cannot be "%s"', as_known),
+      HINT = 'then: what was stored at that instant; now: the rule of today over all that is known today, as of that instant.';
+  END IF;
 END $$;
-REVOKE ALL ON FUNCTION cdp.members(text, timestamptz) FROM PUBLIC;
-COMMENT ON FUNCTION cdp.members(text, timestamptz) IS
-  'Who is in a segment, now or at another instant: the past as it was known, the future if nothing new happens';
+REVOKE ALL ON FUNCTION cdp.members(text, timestamptz, text) FROM PUBLIC;
+COMMENT ON FUNCTION cdp.members(text, timestamptz, text) IS
+  'Who is in a segment, now or at another instant. as_known: then (the past as it was stored, the future if nothing new happens) or now (today''s rule over all that is known today, late messages too, as of that instant; judges everybody, seconds for 100,000 people; since and until are null). Errors: 42704 no such segment, 22023 another as_known';
 
 -- A view a segment. Whoever may read cdp.segment_members may read it; being security_invoker it shows nobody more.
 -- Who may read members may read the views made of them.
