@@ -95,7 +95,7 @@ SELECT cdp.create_segment('x', 'count(*)');
 SELECT cdp.create_segment('x', $$event = 'Product Added'$$);
 SELECT cdp.create_segment('x', 'count(*) FILTER (WHERE evnt = ''é'') > 0');
 SELECT cdp.create_segment('x', 'public_id IS NOT NULL');
-SELECT cdp.create_segment('x', 'count(*) > (SELECT 1)');
+SELECT cdp.create_segment('x', 'count(*) > (SELECT random())');
 SELECT cdp.create_segment('x', 'count(*) > random()');
 SELECT cdp.create_segment('x', 'max(occurred_at) > clock_timestamp()');
 SELECT cdp.create_segment('x', $$max(occurred_at) > 'yesterday'$$);

@@ -9,12 +9,13 @@ DECLARE
     'GRANT INSERT (source, import, received_at, message) ON cdp.inbox TO %1$I'];
   reading constant text[] := ARRAY[
     'GRANT SELECT ON cdp.sources, cdp.identifier_types, cdp.identifiers, cdp.links, cdp.evidence, cdp.evidence_members, cdp.identity_log, cdp.identity_decisions, cdp.identity_changes, cdp.pending_identifier_types, cdp.refusals, cdp.event_records, '
-    'cdp.events, cdp.assertions, cdp.profiles, cdp.segments, cdp.segment_templates, cdp.memberships, cdp.segment_errors, cdp.segment_members, '
+    'cdp.events, cdp.assertions, cdp.profiles, cdp.segments, cdp.segment_templates, cdp.memberships, cdp.segment_errors, cdp.segment_members, cdp.segment_versions, cdp.segment_dependencies, cdp.segment_refreshes, cdp.list_members, '
     'cdp.membership_history, cdp.membership_changes, cdp.change_consumers, '
     'cdp_internal.membership_touches, cdp_internal.feed, cdp_internal.segment_sets, cdp_internal.segment_bitmaps, cdp.segment_days, cdp.segment_overlaps, cdp.user_identifiers, cdp.user_traits, cdp.id_graph_updates, cdp.profile_merges TO %1$I',
-    'GRANT EXECUTE ON FUNCTION cdp.lookup, cdp.current_profile, cdp.find_profiles, cdp.profile, cdp.members, '
+    'GRANT EXECUTE ON FUNCTION cdp.lookup, cdp.current_profile, cdp.find_profiles, cdp.profile, cdp.members, cdp.export_definitions, cdp_internal.as_lines, '
     'cdp.why_member, cdp_internal.judge_at, cdp.render_segment_template, cdp.read_changes, cdp.ack_changes, cdp.drop_consumer, cdp.segment_size, cdp.segment_set, cdp.segment_overlap, cdp_internal.overlap, '
     'cdp.why_same, cdp.identity_health, cdp.check_identifier_type, cdp.health, cdp_internal.refuse_segment TO %1$I',
+    'GRANT EXECUTE ON FUNCTION cdp.percentile(text), cdp.percentile(text, bigint), cdp.rank(text), cdp.rank(text, bigint) TO %1$I',
     'GRANT EXECUTE ON FUNCTION cdp_internal.known_person, cdp_internal.person_at, cdp_internal.identifiers_of, cdp_internal.one_identifier, '
     'cdp_internal.chain, cdp_internal.name_identifier, cdp_internal.say_rule, cdp_internal.why_one, cdp_internal.why_decided, '
     'cdp_internal.why_refused, cdp_internal.find_bridges, cdp_internal.find_hubs, cdp_internal.count_types, cdp_internal.say_split, '
@@ -22,7 +23,12 @@ DECLARE
     'cdp_internal.share TO %1$I',
     'GRANT USAGE ON SCHEMA cdp_segments TO %1$I', 'GRANT SELECT ON ALL TABLES IN SCHEMA cdp_segments TO %1$I'];
   segmenting constant text[] := ARRAY[
-    'GRANT EXECUTE ON FUNCTION cdp.create_segment, cdp.create_segment_from, cdp.create_segment_template, cdp.drop_segment_template, cdp.drop_segment, cdp.refresh_segment TO %1$I'];
+    'GRANT EXECUTE ON FUNCTION cdp.create_segment, cdp.create_segment_from, cdp.create_segment_template, cdp.drop_segment_template, cdp.create_list, cdp.alter_segment, cdp.rename_segment, cdp.disable_segment, cdp.enable_segment, '
+    'cdp.drop_segment, cdp.refresh_segment, cdp.import_definitions TO %1$I',
+    'GRANT EXECUTE ON FUNCTION cdp.add_members(text, bigint[], timestamptz, text), cdp.add_members(text, text, timestamptz, text), '
+    'cdp.add_members(text, text, text[], timestamptz, text), cdp.remove_members(text, bigint[]), cdp.remove_members(text, text), '
+    'cdp.remove_members(text, text, text[]) TO %1$I',
+    'GRANT SELECT, DELETE, INSERT (segment, type, value, expires_at, reason) ON cdp.list_imports TO %1$I', 'GRANT SELECT ON cdp.progress TO %1$I'];
   mending constant text[] := ARRAY[
     'GRANT SELECT, UPDATE (message, resolved_at, resolution) ON cdp.quarantine TO %1$I',
     'GRANT EXECUTE ON FUNCTION cdp.retry_quarantined, cdp.allow_link, cdp.forbid_link, cdp.remove_link, cdp.remove_identifier, '
@@ -39,7 +45,7 @@ DECLARE
     'GRANT EXECUTE ON FUNCTION cdp_internal.begin_rebuild, cdp_internal.rebuild_batch TO %1$I',
     'GRANT EXECUTE ON FUNCTION cdp.verify, cdp.prune_changes, cdp.rebuild_sets, cdp.refresh_statistics, cdp.grant_access, cdp.start_worker, cdp.stop_worker TO %1$I',
     'GRANT EXECUTE ON PROCEDURE cdp.run TO %1$I',
-    'GRANT EXECUTE ON FUNCTION cdp_internal.begin_run, cdp_internal.run_batch, cdp_internal.mend_batch, cdp_internal.tell_changes, cdp_internal.fold_sets, cdp_internal.close_days, cdp_internal.end_progress TO %1$I'];
+    'GRANT EXECUTE ON FUNCTION cdp_internal.begin_run, cdp_internal.run_batch, cdp_internal.mend_batch, cdp_internal.maintain_segments, cdp_internal.tell_changes, cdp_internal.fold_sets, cdp_internal.close_days, cdp_internal.end_progress TO %1$I'];
   statement text;
 BEGIN
   IF NOT EXISTS (SELECT FROM pg_roles AS r WHERE r.rolname = grant_access.role) THEN

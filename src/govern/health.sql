@@ -57,10 +57,29 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
   FROM (SELECT (SELECT n.version FROM cdp.normalizer_versions AS n ORDER BY n.accepted_at DESC, n.version LIMIT 1) AS version) AS v
   UNION ALL
   SELECT 'segments', CASE WHEN count(*) = 0 THEN 'ok' ELSE 'error' END,
-         CASE WHEN count(*) = 0 THEN (SELECT format('%s kept, none with errors', count(*)) FROM cdp.segments)
+         CASE WHEN count(*) = 0 THEN (SELECT format('%s kept, none with errors', count(*)) FROM cdp.segments AS k WHERE k.replaces IS NULL)
               ELSE string_agg(DISTINCT format('%s: %s', s.name, e.message), '; ') END,
          CASE WHEN count(*) > 0 THEN 'SELECT * FROM cdp.segment_errors; these memberships stay as they were until the rule works again.' END
   FROM cdp.segment_errors AS e JOIN cdp.segments AS s USING (segment_id)
+  UNION ALL
+  SELECT 'segment refreshes', CASE WHEN count(*) FILTER (WHERE d.late) = 0 THEN 'ok' ELSE 'warning' END,
+         CASE WHEN count(*) FILTER (WHERE d.late) = 0 THEN format('%s of class interval, none late', count(*))
+              ELSE string_agg(format('%s: last %s', d.name, coalesce(to_char(d.refreshed_at, 'YYYY-MM-DD HH24:MI:SS'), 'never')), '; ' ORDER BY d.name) FILTER (WHERE d.late) END,
+         CASE WHEN count(*) FILTER (WHERE d.late) > 0 THEN 'The worker, or CALL cdp.run(), refreshes what is due: is one running? cdp.segment_refreshes says how long each takes.' END
+  FROM (SELECT s.name, r.refreshed_at, coalesce(r.refreshed_at + 2 * s.refresh + interval '1 minute', s.created_at + interval '1 minute') < clock_timestamp() AS late
+        FROM cdp.segments AS s LEFT JOIN cdp.segment_refreshes AS r USING (segment_id)
+        WHERE s.class = 'interval' AND s.state = 'active' AND s.replaces IS NULL) AS d
+  UNION ALL
+  SELECT 'segment builds', CASE WHEN count(*) FILTER (WHERE b.late) = 0 THEN 'ok' ELSE 'warning' END,
+         coalesce(string_agg(format('%s: %s of about %s people', b.name, b.done, b.total), '; ' ORDER BY b.name), 'none'),
+         CASE WHEN count(*) FILTER (WHERE b.late) > 0 THEN 'The worker, or CALL cdp.run(), builds them: is one running? What failed is tried again every minute, see cdp.segment_errors.' END
+  FROM (SELECT s.name, o.done, o.total, o.updated_at < clock_timestamp() - interval '1 minute' AS late
+        FROM cdp_internal.segment_builds AS o JOIN cdp.segments AS s USING (segment_id)) AS b
+  UNION ALL
+  SELECT 'list imports', CASE WHEN count(*) = 0 THEN 'ok' ELSE 'warning' END,
+         CASE WHEN count(*) = 0 THEN 'nothing left over' ELSE format('%s left over', count(*)) END,
+         CASE WHEN count(*) > 0 THEN 'SELECT * FROM cdp.list_imports; COPY the corrected ones again, and DELETE these.' END
+  FROM cdp.list_imports
   UNION ALL
   SELECT * FROM cdp_internal.feed_health()
 $$;

@@ -79,7 +79,7 @@ DECLARE
   s cdp.segments;
   oracle text;
 BEGIN
-  FOR s IN SELECT * FROM cdp.segments ORDER BY name LOOP
+  FOR s IN SELECT * FROM cdp.segments AS o WHERE o.kind = 'rule' AND o.class = 'exact' AND o.state = 'active' ORDER BY o.name LOOP
     oracle := format(
       'SELECT p.profile_id, h.key FROM cdp.profiles AS p CROSS JOIN LATERAL (SELECT (%s)::text AS key FROM
          (SELECT event_id, type, event, source, occurred_at, received_at, properties, context FROM cdp.events AS x
@@ -116,6 +116,41 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION cdp_internal.verify_segments() IS 'Part of cdp.verify()';
 
+-- Lists, by what is on them. Of what is refreshed, what must be so whatever the query found: its inputs are gone.
+CREATE FUNCTION cdp_internal.verify_kept_segments()
+  RETURNS TABLE (room text, problem text, subject text, stored text, expected text)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  WITH on_list AS (
+    SELECT l.segment_id, i.profile_id, max(coalesce(l.expires_at, 'infinity')) AS until
+    FROM cdp.list_members AS l JOIN cdp.segments AS s USING (segment_id) JOIN cdp.identifiers AS i USING (identifier_id)
+    JOIN cdp.profiles AS p USING (profile_id)
+    WHERE s.state = 'active' AND l.added_at <= now() AND coalesce(l.expires_at, 'infinity') > now()
+    GROUP BY l.segment_id, i.profile_id
+  ), kept AS (
+    SELECT m.segment_id, m.profile_id, m.left_at FROM cdp.memberships AS m JOIN cdp.segments AS s USING (segment_id)
+    WHERE s.kind = 'list' AND m.entered_at <= now() AND m.left_at > now()
+  )
+  SELECT 'segment', 'membership of a list differs', format('segment %s, profile %s', (SELECT s.name FROM cdp.segments AS s WHERE s.segment_id IN (o.segment_id, k.segment_id)),
+         coalesce(o.profile_id, k.profile_id)), coalesce('until ' || k.left_at, 'out'), coalesce('until ' || o.until, 'out')
+  FROM on_list AS o FULL JOIN kept AS k ON k.segment_id = o.segment_id AND k.profile_id = o.profile_id
+  WHERE k.left_at IS DISTINCT FROM o.until
+  UNION ALL
+  SELECT 'segment', 'a membership is nobody''s', format('segment %s, profile %s', s.name, m.profile_id), format('[%s, %s)', m.entered_at, m.left_at), NULL
+  FROM cdp.memberships AS m JOIN cdp.segments AS s USING (segment_id)
+  WHERE m.left_at > now() AND NOT EXISTS (SELECT FROM cdp.profiles AS p WHERE p.profile_id = m.profile_id)
+  UNION ALL
+  SELECT 'segment', 'a membership is not of the last refresh', format('segment %s, profile %s, key %s', s.name, m.profile_id, coalesce(m.key, '-')),
+         format('[%s, %s)', m.entered_at, m.left_at), 'refreshed at ' || r.refreshed_at
+  FROM cdp.memberships AS m JOIN cdp.segments AS s USING (segment_id) LEFT JOIN cdp.segment_refreshes AS r USING (segment_id)
+  WHERE s.class = 'interval' AND s.state = 'active' AND m.left_at > now()
+    AND (m.left_at < 'infinity' OR m.entered_at > coalesce(r.refreshed_at, '-infinity'))
+  UNION ALL
+  SELECT 'segment', 'a disabled segment has members', 'segment ' || s.name, count(*)::text, '0'
+  FROM cdp.memberships AS m JOIN cdp.segments AS s USING (segment_id)
+  WHERE s.state = 'disabled' AND m.left_at > now() GROUP BY s.name
+$$;
+COMMENT ON FUNCTION cdp_internal.verify_kept_segments() IS 'Part of cdp.verify()';
+
 CREATE FUNCTION cdp.verify()
   RETURNS TABLE (room text, problem text, subject text, stored text, expected text)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -123,6 +158,7 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
   UNION ALL SELECT * FROM cdp_internal.verify_identity()
   UNION ALL SELECT * FROM cdp_internal.verify_profiles()
   UNION ALL SELECT * FROM cdp_internal.verify_segments()
+  UNION ALL SELECT * FROM cdp_internal.verify_kept_segments()
   UNION ALL SELECT * FROM cdp_internal.verify_feed()
   UNION ALL SELECT * FROM cdp_internal.verify_sets()
 $$;

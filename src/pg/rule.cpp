@@ -323,14 +323,18 @@ Rule compile_rule(const std::string &text, const std::optional<std::string> &per
                   const std::string &time_zone) {
   rule::Source source{}, per_source{};
   const auto expression = rule::analyse(text, per, source, per_source);
-  rule::check(expression.having, source);
+  Rule result;
+  rule::check(expression.having, source, &result.reasons);
   if (expression.per) {
     rule::check(expression.per, per_source);
     if (rule::has_clock(expression.per, true))
       rule::refuse(per_source, 0, ERRCODE_FEATURE_NOT_SUPPORTED, "a key cannot depend on now()",
                    "A key names what a membership is for; put times into the rule.");
   }
-  Rule result;
+  if (!result.reasons.empty()) {
+    result.query = rule::meaning(rule::with_person(source), per);
+    return result;
+  }
   result.comparisons = rule::find_comparisons(expression.having, source, time_zone);
   result.conditions = rule::find_conditions(expression, source);
   result.relevance = rule::find_relevance(expression);

@@ -116,6 +116,11 @@ struct Rule {
   std::vector<Condition> conditions;
   Relevance relevance;
   std::optional<Decomposition> decomposition; // none: only PostgreSQL as a whole can judge it
+
+  // Why the rule cannot be kept exact; then nothing above is there, only what it means for everybody: a
+  // query.
+  std::vector<std::string> reasons;
+  std::string query;
 };
 
 // Compiles under the settings in force (see AsOwner). Errors point at the character of the text.

@@ -8,6 +8,7 @@
 
 extern "C" {
 #include "access/transam.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_proc.h"
 #include "nodes/pathnodes.h"
@@ -165,7 +166,19 @@ bool takes_timetz(Oid function) {
   });
 }
 
-void check_function(Oid function, int location, const Source &source) {
+using Reasons = std::vector<std::string>;
+
+void add_reason(Reasons *reasons, std::string reason) {
+  if (std::find(reasons->begin(), reasons->end(), reason) == reasons->end())
+    reasons->push_back(std::move(reason));
+}
+
+bool is_rank(Oid function, const std::string &name) {
+  return (name == "percentile" || name == "rank") &&
+         call([&] { return get_namespace_oid("cdp", true) == get_func_namespace(function); });
+}
+
+void check_function(Oid function, int location, const Source &source, Reasons *reasons) {
   const char volatility = call([&] { return func_volatile(function); });
   if (volatility == PROVOLATILE_IMMUTABLE)
     return;
@@ -180,6 +193,10 @@ void check_function(Oid function, int location, const Source &source) {
            "Its result could change while nothing is known to have changed.");
   if (std::binary_search(kPinned.begin(), kPinned.end(), builtin) && !takes_timetz(function))
     return;
+  if (reasons && builtin.empty())
+    return add_reason(reasons, is_rank(function, name)
+                                   ? "it ranks everybody by a trait"
+                                   : "what " + name + "() returns may depend on other rows");
   refuse(source, location, ERRCODE_FEATURE_NOT_SUPPORTED,
          "a rule cannot use " + name + "(), which is not immutable: it cannot be kept exact",
          builtin == "age" ? "Subtract instead: now() - x."
@@ -255,30 +272,6 @@ private:
       texts_[location] += std::string(" ") + strVal(const_cast<decltype(constant->val) *>(&constant->val));
   }
 
-  static bool collect(Node *child, void *context) {
-    if (child && IsA(child, List)) {
-      ListCell *cell;
-      foreach (cell, reinterpret_cast<List *>(child))
-        collect(static_cast<Node *>(lfirst(cell)), context);
-    } else if (child) {
-      auto *into = static_cast<List **>(context);
-      *into = lappend(*into, child);
-    }
-    return false;
-  }
-
-  static std::vector<Node *> raw_children(Node *node) {
-    List *found = call([&] {
-      List *list = NIL;
-      raw_expression_tree_walker(node, as_walker(collect), &list);
-      return list;
-    });
-    std::vector<Node *> result;
-    for (int i = 0; i < list_length(found); ++i)
-      result.push_back(static_cast<Node *>(list_nth(found, i)));
-    return result;
-  }
-
   std::map<int, std::string> texts_;
 };
 
@@ -328,12 +321,21 @@ void check_text_cast(Node *node, const Source &source) {
     check_cast_constants(reinterpret_cast<Node *>(cast->arg), node, source);
 }
 
-void check_node(Node *node, const Literals &literals, const Source &source) {
+void check_sub_query(Node *node, int location, const Source &source, Reasons *reasons) {
+  if (!reasons)
+    refuse(source, location, ERRCODE_FEATURE_NOT_SUPPORTED, "a key cannot use a sub-query",
+           "A key is an expression over one event.");
+  if (call([&] { return contain_volatile_functions(node); }))
+    refuse(source, location, ERRCODE_FEATURE_NOT_SUPPORTED, "a rule cannot use a volatile function",
+           "Its result could change while nothing is known to have changed.");
+  add_reason(reasons, "it has a sub-query, which looks at other rows");
+}
+
+void check_node(Node *node, const Literals &literals, const Source &source, Reasons *reasons) {
   const int location = call([&] { return exprLocation(node); });
   switch (nodeTag(node)) {
   case T_SubLink:
-    refuse(source, location, ERRCODE_FEATURE_NOT_SUPPORTED, "a rule cannot use a sub-query",
-           "A rule sees one person's events and traits.");
+    return check_sub_query(node, location, source, reasons);
   case T_WindowFunc:
     refuse(source, location, ERRCODE_FEATURE_NOT_SUPPORTED, "a rule cannot use a window function", "");
   case T_GroupingFunc:
@@ -352,12 +354,37 @@ void check_node(Node *node, const Literals &literals, const Source &source) {
     break;
   }
   for (Oid function : functions_in(node))
-    check_function(function, location, source);
+    check_function(function, location, source, reasons);
   for (Node *child : children(node))
-    check_node(child, literals, source);
+    check_node(child, literals, source, reasons);
 }
 
 } // namespace
+
+// In the backend's zone.
+static bool collect_raw(Node *child, void *context) {
+  if (child && IsA(child, List)) {
+    ListCell *cell;
+    foreach (cell, reinterpret_cast<List *>(child))
+      collect_raw(static_cast<Node *>(lfirst(cell)), context);
+  } else if (child) {
+    auto *into = static_cast<List **>(context);
+    *into = lappend(*into, child);
+  }
+  return false;
+}
+
+std::vector<Node *> raw_children(Node *node) {
+  List *found = call([&] {
+    List *list = NIL;
+    raw_expression_tree_walker(node, as_walker(collect_raw), &list);
+    return list;
+  });
+  std::vector<Node *> result;
+  for (int i = 0; i < list_length(found); ++i)
+    result.push_back(static_cast<Node *>(list_nth(found, i)));
+  return result;
+}
 
 bool is_portable(Node *node) {
   if (!node)
@@ -378,8 +405,8 @@ std::string builtin_name(Oid function) {
   return name ? name : "";
 }
 
-void check(Node *node, const Source &source) {
-  check_node(node, Literals(source.raw), source);
+void check(Node *node, const Source &source, std::vector<std::string> *reasons) {
+  check_node(node, Literals(source.raw), source, reasons);
 }
 
 } // namespace cdp::pg::rule

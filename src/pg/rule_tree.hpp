@@ -72,7 +72,13 @@ inline bool is_instant(Node *node) {
   return IsA(node, Param) && reinterpret_cast<Param *>(node)->paramid == kInstant;
 }
 
-void check(Node *node, const Source &source);
+// What makes a rule inexact is added to `reasons`; without them it is refused.
+void check(Node *node, const Source &source, std::vector<std::string> *reasons = nullptr);
+// The rule with the person it is about in each cdp.percentile() and cdp.rank(): rule_interval.cpp.
+std::string with_person(const Source &source);
+// The oracle of docs/design.md.
+std::string meaning(const std::string &having, const std::optional<std::string> &per);
+std::vector<Node *> raw_children(Node *node);
 // Cannot fail on any value: such a condition may be asked before the ones that were written in front of it.
 bool is_safe(Node *node);
 // Made of PostgreSQL's own immutable functions alone.

@@ -101,7 +101,7 @@ struct Decided {
 
 // What a message changes about its person, besides its own event.
 struct Change {
-  bool everything, traits;
+  bool everything, traits, identifiers;
 };
 
 // Decides message by message, in memory, and keeps each person's steps for the segments.
@@ -119,7 +119,7 @@ public:
       people_.at(identities_.profile_id(joined.joined)).touched = true;
     }
     auto &person = people_.at(profile_id);
-    Change change{!person.stored && !person.touched, false};
+    Change change{!person.stored && !person.touched, false, false};
     person.touched = true;
     person.last_seen_at = std::max(person.last_seen_at, candidate.received_at);
     if (candidate.message.type == core::MessageType::identify && candidate.traits)
@@ -129,7 +129,10 @@ public:
     wave.moves.insert(wave.moves.end(), joined.moves.begin(), joined.moves.end());
     if (evaluation_.any()) {
       end_merged(joined, decision);
+      if (joined.merged.empty() && !joined.moves.empty() && joined.joined != joined.person)
+        follow_lists(joined, candidate.received_at);
       change.everything = change.everything || !joined.merged.empty();
+      change.identifiers = !joined.moves.empty();
       add_step(wave, joined.person, person, decision, change);
     }
     return {profile_id, joined.owner};
@@ -157,7 +160,7 @@ private:
     auto number = std::max(wave_of_[joined.person], wave_of_[joined.joined]);
     for (auto node : joined.merged)
       number = std::max(number, wave_of_[node]);
-    if (!joined.merged.empty())
+    if (!joined.moves.empty()) // who is nobody yet may be on a list
       ++number;
     wave_of_[joined.person] = wave_of_[joined.joined] = number;
     if (waves_.size() <= number)
@@ -173,12 +176,22 @@ private:
     for (auto node : joined.merged)
       evaluation_.end(identities_.profile_id(node), into.last_seen_at, decision);
     if (joined.joined != joined.person)
-      add_step(waves_[wave_of_[joined.joined]], joined.joined, into, decision, {true, true});
+      add_step(waves_[wave_of_[joined.joined]], joined.joined, into, decision, {true, true, true});
+  }
+
+  // Identifiers that were nobody's join one person, and what the message says is another's: only lists
+  // notice.
+  void follow_lists(const identity::Joined &joined, Timestamp at) {
+    auto &into = people_.at(identities_.profile_id(joined.joined));
+    if (into.stored || into.touched)
+      waves_[wave_of_[joined.joined]].steps.push_back({identities_.profile_id(joined.joined),
+                                                       segment::kNoDecision, std::max(into.last_seen_at, at),
+                                                       into.traits(), false, false, nullptr, true});
   }
 
   void add_step(Wave &wave, std::size_t node, profile::Person &person, std::int64_t decision, Change change) {
     wave.steps.push_back({identities_.profile_id(node), decision, person.last_seen_at, person.traits(),
-                          change.everything, change.traits});
+                          change.everything, change.traits, nullptr, change.identifiers});
   }
 
   identity::Identities &identities_;

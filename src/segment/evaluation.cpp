@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "segment/lists.hpp"
 #include "segment/progress.hpp"
 
 #include "pg/jsonb.hpp"
@@ -21,6 +22,7 @@ struct Evaluation::State {
   };
   std::vector<Progress> segments;
   std::unordered_map<std::int64_t, Event> events;
+  ListMembers lists;
 
   // The steps at which something is new that a segment looks at, a segment each.
   std::vector<std::vector<const Step *>> choose(const std::vector<Step> &steps) const;
@@ -34,11 +36,11 @@ Evaluation::Evaluation() : state_(std::make_unique<State>()) {
 Evaluation::~Evaluation() = default;
 
 bool Evaluation::any() const {
-  return !state_->segments.empty();
+  return !state_->segments.empty() || state_->lists.any();
 }
 
 void Evaluation::add_events(std::vector<NewEvent> events, std::int64_t first) {
-  if (!any())
+  if (state_->segments.empty())
     return;
   static pg::Statement read("SELECT source_id, source FROM cdp.sources");
   std::unordered_map<std::int32_t, std::string> sources;
@@ -72,6 +74,7 @@ std::vector<std::vector<const Step *>> Evaluation::State::choose(const std::vect
 void Evaluation::evaluate(std::vector<Step> steps) {
   if (!any() || steps.empty())
     return;
+  state_->lists.evaluate(steps);
   pg::Session session;
   const auto chosen = state_->choose(steps);
   std::vector<std::int64_t> people;
@@ -99,13 +102,38 @@ void Evaluation::evaluate(std::vector<Step> steps) {
 void Evaluation::end(std::int64_t profile_id, core::Timestamp at, std::int64_t) {
   for (auto &segment : state_->segments)
     segment.end(profile_id, at);
+  state_->lists.end(profile_id, at);
 }
 
 void Evaluation::store() {
-  std::vector<Found> found;
+  auto found = state_->lists.take();
   for (auto &segment : state_->segments)
     found.push_back(segment.take());
   store_found(found);
+}
+
+void evaluate_people(std::int32_t segment_id, const std::vector<std::int64_t> &people, Timestamp at) {
+  static pg::Statement read("SELECT profile_id, traits::text FROM cdp.profiles WHERE profile_id = ANY ($1)",
+                            pg::few_keys);
+  pg::Session session;
+  auto rows = read.run(pg::Params().bigints(people));
+  std::vector<Step> steps;
+  for (std::size_t i = 0; i < rows.size(); ++i)
+    steps.push_back({rows.bigint(i, 1), kAllEvents, at, rows.text(i, 2)});
+  Judge &judge = judge_of(segment_id);
+  const auto histories = judge.uses_timelines() ? read_histories(people) : Histories();
+  std::vector<Stint> stints;
+  for (auto &step : steps) {
+    step.traits_jsonb = pg::parse_jsonb(step.traits);
+    const auto history = histories.find(step.profile_id);
+    stints.push_back({&step, history == histories.end() ? nullptr : &history->second, core::kInfinity});
+  }
+  Progress progress(judge);
+  progress.evaluate(stints);
+  auto found = progress.take();
+  if (found.broken)
+    throw Error(found.broken->sqlstate, found.broken->message, found.broken->detail);
+  store_found({std::move(found)});
 }
 
 } // namespace cdp::segment

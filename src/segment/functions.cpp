@@ -1,38 +1,29 @@
-// What SQL calls: creating, dropping, refreshing and explaining segments.
+// What SQL calls: compiling, judging and explaining segments. What decides about definitions is SQL itself.
+#include "core/json_text.hpp"
 #include "segment/everybody.hpp"
 #include "segment/judge.hpp"
+#include "segment/lists.hpp"
 #include "segment/plan.hpp"
-#include "segment/store.hpp"
 
 #include "pg/function.hpp"
-#include "pg/spi.hpp"
+#include "pg/query.hpp"
 
 namespace {
 
 using namespace cdp;
 
-std::string required(FunctionCallInfo fcinfo, int number, const char *what) {
-  if (PG_ARGISNULL(number))
-    throw Error(ERRCODE_NULL_VALUE_NOT_ALLOWED, std::string(what) + " must not be null");
-  return pg::text_argument(fcinfo, number);
-}
-
-void check_name(const std::string &name) {
-  static pg::Statement good("SELECT $1 ~ '^[a-z][a-z0-9_]{0,62}$' AND $1 <> 'all_segments'");
-  if (!good.run(pg::Params().text(name)).boolean(0, 1))
-    throw Error(
-        ERRCODE_INVALID_NAME, "\"" + name + "\" cannot be the name of a segment", {},
-        "Use lower-case letters, digits and underscores, at most 63, a letter first; all_segments is taken.");
-  static pg::Statement taken("SELECT EXISTS (SELECT FROM cdp.segments WHERE name = $1)");
-  if (taken.run(pg::Params().text(name)).boolean(0, 1))
-    throw Error(ERRCODE_DUPLICATE_OBJECT, "segment \"" + name + "\" already exists", {},
-                "Drop it first: SELECT cdp.drop_segment('" + name + "').");
-}
-
-void check_time_zone(const std::string &zone) {
-  if (!pg::time_zone_exists(zone))
-    throw Error(ERRCODE_INVALID_PARAMETER_VALUE, "time zone \"" + zone + "\" not recognized", {},
-                "Use a full name, such as Europe/Amsterdam; see pg_timezone_names.");
+// Arguments from `first` on: owner, time_zone, search_path, datestyle, intervalstyle.
+pg::RuleSettings settings_argument(FunctionCallInfo fcinfo, int first) {
+  pg::RuleSettings settings;
+  settings.owner = pg::call([&] { return NameStr(*PG_GETARG_NAME(first)); });
+  settings.time_zone = pg::text_argument(fcinfo, first + 1);
+  settings.search_path = pg::text_argument(fcinfo, first + 2);
+  settings.datestyle = pg::text_argument(fcinfo, first + 3);
+  settings.intervalstyle = pg::text_argument(fcinfo, first + 4);
+  if (!pg::time_zone_exists(settings.time_zone))
+    throw Error(ERRCODE_INVALID_PARAMETER_VALUE, "time zone \"" + settings.time_zone + "\" not recognized",
+                {}, "Use a full name, such as Europe/Amsterdam; see pg_timezone_names.");
+  return settings;
 }
 
 void lock_segments() {
@@ -40,119 +31,128 @@ void lock_segments() {
   pg::run_once("LOCK TABLE cdp.segments IN EXCLUSIVE MODE"); // ingestion holds ROW SHARE until it commits
 }
 
-struct Known {
-  std::int32_t segment_id;
-  std::string owner;
-};
-
-Known find_segment(const std::string &name) {
-  static pg::Statement read("SELECT segment_id, owner::text FROM cdp.segments WHERE name = $1");
-  auto rows = read.run(pg::Params().text(name));
-  if (rows.size() == 1)
-    return {rows.integer(0, 1), rows.text(0, 2)};
-  static pg::Statement refuse("SELECT cdp_internal.refuse_segment($1)");
-  refuse.run(pg::Params().text(name));
-  throw Error(ERRCODE_UNDEFINED_OBJECT, "segment \"" + name + "\" does not exist");
+std::vector<std::int64_t> ids_argument(FunctionCallInfo fcinfo, int number) {
+  static pg::Statement list("SELECT $1");
+  pg::Params params;
+  params.datum(INT8ARRAYOID, PG_GETARG_DATUM(number));
+  return list.run(params).bigints(0, 1);
 }
 
-// Its owner's members may change a segment, and whoever administers cdp.
-void check_owner(const std::string &name, const std::string &owner, Oid caller) {
-  const bool may = pg::call([&] {
-    const Oid role = get_role_oid(owner.c_str(), true);
-    return has_privs_of_role(caller, GetUserId()) || (OidIsValid(role) && has_privs_of_role(caller, role));
-  });
-  if (!may)
-    throw Error(ERRCODE_INSUFFICIENT_PRIVILEGE, "must be owner of segment " + name);
+// What cdp.segments.compiled keeps of an exact rule, with what it asks of events declared.
+std::string keep_exact(const pg::Rule &rule, const pg::RuleSettings &settings) {
+  const auto plan = segment::make_plan(rule);
+  if (plan.decomposition)
+    for (const auto &definition : segment::definitions_of(*plan.decomposition, settings))
+      segment::Inputs::declare(definition);
+  return segment::to_json(plan);
 }
 
-std::int32_t insert_segment(const std::string &name, const std::string &rule,
-                            const std::optional<std::string> &per, const pg::RuleSettings &settings,
-                            const std::string &compiled) {
-  static pg::Statement insert(
-      "INSERT INTO cdp.segments (name, rule, per, owner, time_zone, search_path, datestyle, intervalstyle, "
-      "compiled) "
-      "VALUES ($1, $2, $3, $4::name, $5, $6, $7, $8, $9::jsonb) RETURNING segment_id");
-  auto rows = insert.run(pg::Params()
-                             .text(name)
-                             .text(rule)
-                             .optional_text(per)
-                             .text(settings.owner)
-                             .text(settings.time_zone)
-                             .text(settings.search_path)
-                             .text(settings.datestyle)
-                             .text(settings.intervalstyle)
-                             .text(compiled));
-  return rows.integer(0, 1);
+// And of one that is not.
+std::string keep_query(const pg::Rule &rule) {
+  core::json::Text out;
+  out.open('{').add("query", rule.query).add("reasons", rule.reasons);
+  return out.close().str();
 }
 
 } // namespace
 
-// Runs with its caller's rights, so that GetUserId() is the role that calls: nobody can pass for another
-// owner, as they could with an SQL function that is told the owner. It takes the extension's rights itself,
-// for our tables.
-CDP_FUNCTION(cdp_create_segment) {
-  const auto name = required(fcinfo, 0, "name"), rule = required(fcinfo, 1, "rule");
-  const auto per = PG_ARGISNULL(2) ? std::nullopt : std::optional(pg::text_argument(fcinfo, 2));
-  auto settings = pg::current_settings();
-  settings.time_zone = PG_ARGISNULL(3) ? "UTC" : pg::text_argument(fcinfo, 3);
+// Every public function that changes a definition: see pg::forward. They run with their caller's rights until
+// here, so that nobody can pass for another owner, as they could with an SQL function that is told who calls.
+CDP_FUNCTION(cdp_forward) {
+  return pg::forward(fcinfo);
+}
 
+CDP_FUNCTION(cdp_lock_segments) {
   pg::Session session;
-  pg::AsExtension extension(fcinfo->flinfo->fn_oid);
   lock_segments();
-  check_name(name);
-  check_time_zone(settings.time_zone);
-  pg::Rule compiled;
+  PG_RETURN_VOID();
+}
+
+CDP_FUNCTION(cdp_need_read_committed) {
+  pg::need_read_committed();
+  PG_RETURN_VOID();
+}
+
+// cdp_internal.compile_rule(owner, time_zone, search_path, datestyle, intervalstyle, rule, per): what
+// cdp.segments.compiled keeps.
+CDP_FUNCTION(cdp_compile_rule) {
+  const auto settings = settings_argument(fcinfo, 0);
+  const auto rule = pg::text_argument(fcinfo, 5);
+  const auto per = PG_ARGISNULL(6) ? std::nullopt : std::optional(pg::text_argument(fcinfo, 6));
+  pg::WithoutContext context;
+  std::string result;
+  {
+    pg::Session session;
+    pg::Rule compiled;
+    {
+      pg::AsOwner owner(settings, pg::Names::as_written);
+      compiled = pg::compile_rule(rule, per, settings.time_zone);
+    }
+    result = compiled.reasons.empty() ? keep_exact(compiled, settings) : keep_query(compiled);
+  }
+  return pg::text_result(result);
+}
+
+// cdp_internal.check_query(owner, time_zone, search_path, datestyle, intervalstyle, query): the query alone.
+CDP_FUNCTION(cdp_check_query) {
+  const auto settings = settings_argument(fcinfo, 0);
+  const auto query = pg::text_argument(fcinfo, 5);
+  pg::WithoutContext context;
+  std::string result;
   {
     pg::AsOwner owner(settings, pg::Names::as_written);
-    compiled = pg::compile_rule(rule, per, settings.time_zone);
+    result = pg::check_query(query);
   }
-  const auto plan = segment::make_plan(compiled);
-  if (plan.decomposition)
-    for (const auto &definition : segment::definitions_of(*plan.decomposition, settings))
-      segment::Inputs::declare(definition);
-  const auto segment_id = insert_segment(name, rule, per, settings, segment::to_json(plan));
-  segment::evaluate_everybody({&segment::judge_of(segment_id)}, GetCurrentTransactionStartTimestamp(),
-                              segment::Broken::is_error);
-  static pg::Statement view("SELECT cdp_internal.create_segment_view($1)");
-  view.run(pg::Params().integer(segment_id));
-  PG_RETURN_INT32(segment_id);
+  return pg::text_result(result);
 }
 
-CDP_FUNCTION(cdp_drop_segment) {
-  const auto name = required(fcinfo, 0, "name");
-  const Oid caller = GetUserId();
+// cdp_internal.members_of_query(owner, time_zone, search_path, datestyle, intervalstyle, query)
+CDP_FUNCTION(cdp_members_of_query) {
+  const auto settings = settings_argument(fcinfo, 0);
+  const auto query = pg::text_argument(fcinfo, 5);
+  pg::call([&] { InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC); });
   pg::Session session;
-  pg::AsExtension extension(fcinfo->flinfo->fn_oid);
-  lock_segments();
-  const auto known = find_segment(name);
-  check_owner(name, known.owner, caller);
-  static pg::Statement drop("SELECT cdp_internal.drop_segment_rows($1)");
-  drop.run(pg::Params().integer(known.segment_id));
-  PG_RETURN_VOID();
+  pg::AsOwner owner(settings, pg::Names::as_written);
+  pg::run_members(query, reinterpret_cast<ReturnSetInfo *>(fcinfo->resultinfo));
+  return 0;
 }
 
-CDP_FUNCTION(cdp_refresh_segment) {
-  const auto name = required(fcinfo, 0, "name");
-  const Oid caller = GetUserId();
+CDP_FUNCTION(cdp_judge_everybody) {
   pg::Session session;
-  pg::AsExtension extension(fcinfo->flinfo->fn_oid);
-  lock_segments();
-  const auto known = find_segment(name);
-  check_owner(name, known.owner, caller);
-  static pg::Statement clear("DELETE FROM cdp.segment_errors WHERE segment_id = $1 AND profile_id IS NULL");
-  clear.run(pg::Params().integer(known.segment_id));
-  segment::evaluate_everybody({&segment::judge_of(known.segment_id)}, GetCurrentTransactionStartTimestamp(),
+  segment::evaluate_everybody({&segment::judge_of(PG_GETARG_INT32(0))}, GetCurrentTransactionStartTimestamp(),
                               segment::Broken::is_error);
   PG_RETURN_VOID();
 }
 
-// All of them at once, reading everybody's timeline once.
+// All exact rules at once, reading everybody's timeline once.
 CDP_FUNCTION(cdp_refresh_segments) {
   pg::Session session;
   lock_segments();
-  pg::run_once("DELETE FROM cdp.segment_errors WHERE profile_id IS NULL");
+  pg::run_once(
+      "DELETE FROM cdp.segment_errors AS e USING cdp.segments AS s WHERE e.segment_id = s.segment_id "
+      "AND e.profile_id IS NULL AND s.class = 'exact'");
   segment::evaluate_everybody(segment::judges(), GetCurrentTransactionStartTimestamp(),
                               segment::Broken::is_noted);
+  PG_RETURN_VOID();
+}
+
+// cdp_internal.judge_people(segment_id, profile_ids): their profiles are locked.
+CDP_FUNCTION(cdp_judge_people) {
+  pg::Session session;
+  segment::evaluate_people(PG_GETARG_INT32(0), ids_argument(fcinfo, 1),
+                           GetCurrentTransactionStartTimestamp());
+  PG_RETURN_VOID();
+}
+
+// cdp_internal.judge_lists(profile_ids): what lists say of these people, whose profiles are locked.
+CDP_FUNCTION(cdp_judge_lists) {
+  pg::Session session;
+  std::vector<segment::Step> steps;
+  for (auto id : ids_argument(fcinfo, 0))
+    steps.push_back({id, segment::kAllEvents, GetCurrentTransactionStartTimestamp(), {}});
+  segment::ListMembers lists;
+  lists.evaluate(steps);
+  segment::store_found(lists.take());
   PG_RETURN_VOID();
 }
 
@@ -165,8 +165,14 @@ CDP_FUNCTION(cdp_explain_segment) {
   auto *result = reinterpret_cast<ReturnSetInfo *>(fcinfo->resultinfo);
   pg::Session session;
   const auto traits = pg::text_argument(fcinfo, 2);
-  auto rows = segment::judge_of(segment_id)
-                  .explain(profile_id, traits, GetCurrentTransactionStartTimestamp(), session);
+  static pg::Statement exact(
+      "SELECT kind = 'rule' AND class = 'exact' AND state <> 'disabled' FROM cdp.segments "
+      "WHERE segment_id = $1");
+  static pg::Statement other("SELECT * FROM cdp_internal.explain_kept($1, $2)");
+  auto rows = exact.run(pg::Params().integer(segment_id)).boolean(0, 1)
+                  ? segment::judge_of(segment_id)
+                        .explain(profile_id, traits, GetCurrentTransactionStartTimestamp(), session)
+                  : other.run(pg::Params().integer(segment_id).bigint(profile_id));
   for (std::size_t row = 0; row < rows.size(); ++row) {
     Datum values[5];
     bool nulls[5];
@@ -231,12 +237,7 @@ CDP_FUNCTION(cdp_judge_segment_at) {
 
 // A query as a segment's owner would run it, one jsonb a row.
 CDP_FUNCTION(cdp_query_as_owner) {
-  pg::RuleSettings settings;
-  settings.owner = pg::call([&] { return NameStr(*PG_GETARG_NAME(0)); });
-  settings.time_zone = pg::text_argument(fcinfo, 1);
-  settings.search_path = pg::text_argument(fcinfo, 2);
-  settings.datestyle = pg::text_argument(fcinfo, 3);
-  settings.intervalstyle = pg::text_argument(fcinfo, 4);
+  const auto settings = settings_argument(fcinfo, 0);
   const auto query = pg::text_argument(fcinfo, 5);
   pg::call([&] { InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC); });
   auto *result = reinterpret_cast<ReturnSetInfo *>(fcinfo->resultinfo);

@@ -245,8 +245,9 @@ auto &kept = *new std::map<Identity, std::unique_ptr<Judge>>;
 std::vector<Judge *> judges() {
   if (pg::inside_rule()) // it would free the judge that is at work
     throw Error(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, "a rule cannot ask about segments");
-  static pg::Statement read("SELECT tableoid::int8, segment_id, version, created_at FROM cdp.segments "
-                            "ORDER BY segment_id");
+  static pg::Statement read(
+      "SELECT tableoid::int8, segment_id, version, created_at FROM cdp.segments "
+      "WHERE kind = 'rule' AND class = 'exact' AND state <> 'disabled' ORDER BY segment_id");
   auto rows = read.run();
   std::vector<Identity> identities;
   for (std::size_t i = 0; i < rows.size(); ++i)

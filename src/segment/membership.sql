@@ -23,13 +23,13 @@ SELECT pg_catalog.pg_extension_config_dump('cdp.memberships', '');
 CREATE VIEW cdp.segment_members WITH (security_invoker) AS
   SELECT s.name AS segment, m.profile_id, m.key, m.entered_at AS since, m.left_at AS until
   FROM cdp.memberships AS m JOIN cdp.segments AS s USING (segment_id)
-  WHERE m.entered_at <= pg_catalog.now() AND m.left_at > pg_catalog.now();
+  WHERE m.entered_at <= pg_catalog.now() AND m.left_at > pg_catalog.now() AND s.replaces IS NULL;
 COMMENT ON VIEW cdp.segment_members IS 'Who is in which segment now; until: when they leave if nothing new happens';
 
 CREATE VIEW cdp.membership_history WITH (security_invoker) AS
   SELECT s.name AS segment, m.profile_id, m.key, m.entered_at, m.left_at, m.decision_seq
   FROM cdp.memberships AS m JOIN cdp.segments AS s USING (segment_id)
-  WHERE m.entered_at <= pg_catalog.now();
+  WHERE m.entered_at <= pg_catalog.now() AND s.replaces IS NULL;
 COMMENT ON VIEW cdp.membership_history IS 'Every membership that has begun, with its end, as it was known';
 
 CREATE FUNCTION cdp_internal.refuse_segment(name text) RETURNS void LANGUAGE plpgsql STABLE
@@ -42,7 +42,7 @@ BEGIN
   FROM (SELECT s.name, (SELECT count(*) FROM generate_series(1, length($1)) AS i
                         WHERE strpos(substr(s.name, greatest(i - 1, 1), 3), substr($1, i, 1)) > 0)::numeric
                        / greatest(length(s.name), length($1), 1) AS score
-        FROM cdp.segments AS s ORDER BY 2 DESC, 1 LIMIT 3) AS c;
+        FROM cdp.segments AS s WHERE s.replaces IS NULL ORDER BY 2 DESC, 1 LIMIT 3) AS c;
   RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('segment "%s" does not exist', $1),
     HINT = coalesce('Nearest: ' || near || '.', 'There are no segments yet: cdp.create_segment(name, rule) makes one.');
 END $$;
@@ -95,57 +95,6 @@ BEGIN
   END LOOP;
 END $$;
 COMMENT ON FUNCTION cdp_internal.grant_readers(name) IS 'Gives a view in cdp_segments the readers of cdp.segment_members';
-
-CREATE FUNCTION cdp_internal.create_segment_view(segment_id integer) RETURNS void LANGUAGE plpgsql
-  SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-  chosen cdp.segments := (SELECT s FROM cdp.segments AS s WHERE s.segment_id = $1);
-BEGIN
-  EXECUTE format('CREATE VIEW cdp_segments.%I WITH (security_invoker) AS '
-    'SELECT m.profile_id, m.key, m.entered_at AS since, p.traits FROM cdp.memberships AS m '
-    'JOIN cdp.profiles AS p USING (profile_id) WHERE m.segment_id = %s '
-    'AND m.entered_at <= pg_catalog.now() AND m.left_at > pg_catalog.now()', chosen.name, chosen.segment_id);
-  EXECUTE format('COMMENT ON VIEW cdp_segments.%I IS %L', chosen.name,
-    chosen.rule || coalesce(E'\nper ' || chosen.per, ''));
-  PERFORM cdp_internal.grant_readers(chosen.name);
-END $$;
-REVOKE ALL ON FUNCTION cdp_internal.create_segment_view(integer) FROM PUBLIC;
-COMMENT ON FUNCTION cdp_internal.create_segment_view(integer) IS 'Makes the view of a segment';
-
-CREATE FUNCTION cdp_internal.drop_segment_rows(segment_id integer) RETURNS void LANGUAGE plpgsql
-  SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-  EXECUTE format('DROP VIEW IF EXISTS cdp_segments.%I', (SELECT s.name FROM cdp.segments AS s WHERE s.segment_id = $1));
-  DELETE FROM cdp.memberships AS m WHERE m.segment_id = $1;
-  DELETE FROM cdp.segments AS s WHERE s.segment_id = $1;
-END $$;
-REVOKE ALL ON FUNCTION cdp_internal.drop_segment_rows(integer) FROM PUBLIC;
-COMMENT ON FUNCTION cdp_internal.drop_segment_rows(integer) IS 'Deletes a segment with its view and memberships';
-
--- These take the extension's rights in C, after they have seen who calls. create_segment keeps the search_path of its
--- caller, which is what the rule is read with, and pins its own in C.
-CREATE FUNCTION cdp.create_segment(name text, rule text, per text DEFAULT NULL, time_zone text DEFAULT 'UTC')
-  RETURNS integer LANGUAGE c AS 'MODULE_PATHNAME', 'cdp_create_segment';
-REVOKE ALL ON FUNCTION cdp.create_segment(text, text, text, text) FROM PUBLIC;
-COMMENT ON FUNCTION cdp.create_segment(text, text, text, text) IS
-  'Creates a segment from a rule, a SQL HAVING clause over one person''s events and traits, and finds its members';
-
-CREATE FUNCTION cdp.drop_segment(name text) RETURNS void LANGUAGE c
-  SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'cdp_drop_segment';
-REVOKE ALL ON FUNCTION cdp.drop_segment(text) FROM PUBLIC;
-COMMENT ON FUNCTION cdp.drop_segment(text) IS 'Drops a segment with its view and its memberships';
-
-CREATE FUNCTION cdp.refresh_segment(name text) RETURNS void LANGUAGE c
-  SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'cdp_refresh_segment';
-REVOKE ALL ON FUNCTION cdp.refresh_segment(text) FROM PUBLIC;
-COMMENT ON FUNCTION cdp.refresh_segment(text) IS
-  'Judges everybody anew, after what broke the rule (see cdp.segment_errors) was repaired';
-
-CREATE FUNCTION cdp.refresh_segments() RETURNS void LANGUAGE c SECURITY DEFINER
-  SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'cdp_refresh_segments';
-REVOKE ALL ON FUNCTION cdp.refresh_segments() FROM PUBLIC;
-COMMENT ON FUNCTION cdp.refresh_segments() IS
-  'Judges everybody anew in all segments, reading each person''s events once; what cannot run is in cdp.segment_errors';
 
 CREATE FUNCTION cdp_internal.explain_segment(segment_id integer, profile_id bigint, traits text)
   RETURNS TABLE (condition text, holds boolean, "values" jsonb, evidence jsonb, key text) LANGUAGE c STRICT

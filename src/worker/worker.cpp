@@ -56,6 +56,12 @@ std::int64_t close_days() {
   return batch.run().bigint(0, 1);
 }
 
+// A batch of a build, or a refresh that is due; 0: neither.
+std::int64_t maintain_segments() {
+  static pg::Statement step("SELECT cdp_internal.maintain_segments(pg_catalog.clock_timestamp())");
+  return step.run().bigint(0, 1);
+}
+
 class Worker {
 public:
   [[noreturn]] void run() {
@@ -115,10 +121,11 @@ bool Worker::turn(bool after_nap) {
   if (restoring)
     return more;
   const bool mended = also("applying identity rules", mend_identities);
+  const bool maintained = also("maintaining segments", maintain_segments);
   const bool told = also("telling changes of memberships", tell_changes);
   const bool folded = also("folding sets of people", fold_sets);
   const bool closed = also("counting the days of segments", close_days);
-  return mended || told || folded || closed || more;
+  return maintained || mended || told || folded || closed || more;
 }
 
 // Work beside the inbox, in a transaction of its own. True: there may be more of it.
@@ -129,14 +136,15 @@ bool Worker::also(const char *what, std::int64_t (*work)()) {
       what,
       [&] {
         pg::Session session;
-        worked = work();
+        if (!restore_is_running()) // it may have begun since this turn did
+          worked = work();
       },
       failure);
   if (!done) {
     ++failures_;
     note(failure.message + " (SQLSTATE " + unpack_sql_state(failure.sqlstate) + ")");
   }
-  return worked > 0;
+  return done && worked > 0;
 }
 
 bool Worker::succeeded(std::int64_t taken) {

@@ -32,8 +32,12 @@ CREATE TABLE cdp_internal.progress (
 CREATE VIEW cdp.progress AS
   SELECT p.task, p.pid, p.started_at, p.updated_at, p.done, p.total
   FROM cdp_internal.progress AS p JOIN pg_catalog.pg_stat_activity AS a ON a.pid = p.pid
-  WHERE (a.query_start IS NULL OR a.query_start = p.started_at) AND (a.state IS NULL OR a.state <> 'idle');
+  WHERE (a.query_start IS NULL OR a.query_start = p.started_at) AND (a.state IS NULL OR a.state <> 'idle')
+  UNION ALL
+  SELECT 'build segment ' || s.name, NULL, b.started_at, b.updated_at, b.done, b.total
+  FROM cdp_internal.segment_builds AS b JOIN cdp.segments AS s USING (segment_id);
 COMMENT ON VIEW cdp.progress IS 'Long work that is running now, one row each: what, since when, how far';
+COMMENT ON COLUMN cdp.progress.pid IS 'The process; null: the worker, or CALL cdp.run(), does it batch by batch';
 COMMENT ON COLUMN cdp.progress.total IS 'Estimated when the work began';
 
 CREATE FUNCTION cdp_internal.report_progress(task text, done bigint, total bigint) RETURNS void
@@ -176,6 +180,8 @@ DECLARE
   told   pg_catalog.int8;
   folded pg_catalog.int8;
   closed pg_catalog.int8;
+  maintained pg_catalog.int8;
+  start pg_catalog.timestamptz := pg_catalog.clock_timestamp();
 BEGIN
   COMMIT;
   FOR batch IN 1 .. coalesce(max_batches, 2147483647) LOOP
@@ -183,13 +189,15 @@ BEGIN
     COMMIT; -- before people are locked in another order, and so that what fails there does not take lines back
     mended := cdp_internal.mend_batch();
     COMMIT;
+    maintained := cdp_internal.maintain_segments(start);
+    COMMIT;
     told := cdp_internal.tell_changes();
     COMMIT;
     folded := cdp_internal.fold_sets();
     COMMIT;
     closed := cdp_internal.close_days();
     COMMIT;
-    EXIT WHEN state.finished AND GREATEST(mended, told, folded, closed) OPERATOR(pg_catalog.=) 0;
+    EXIT WHEN state.finished AND GREATEST(mended, maintained, told, folded, closed) OPERATOR(pg_catalog.=) 0;
     size := state.size;
     good := state.in_a_row;
     done := state.done;
@@ -198,7 +206,7 @@ BEGIN
 END
 $$;
 COMMENT ON PROCEDURE cdp.run(integer) IS
-  'Does what waits now - lines of the inbox, people whom a change of rules touches, the change feed - a transaction a batch; with or without a worker. max_batches: stop after so many';
+  'Does what waits now - lines of the inbox, people whom a change of rules touches, segments that are being built or due, the change feed - a transaction a batch; with or without a worker. max_batches: stop after so many';
 
 CREATE FUNCTION cdp_internal.wake_launcher() RETURNS void
 LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'cdp_wake_launcher';

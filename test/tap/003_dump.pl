@@ -77,8 +77,15 @@ $node->safe_psql('shop', q{
 	INSERT INTO cdp.identifier_types (type, normalizer, default_region) VALUES ('mobile', 'phone', 'NL');
 	SELECT cdp.identify(user_id => 'anna', identifiers => '{"mobile": "06 12345678"}', traits => '{"country": "NL", "note": "a\\\\b \"c\" \u00e9"}');
 	SELECT cdp.track('Bought', user_id => 'anna', properties => '{"product": "p1", "price": 10.50}', message_id => 'once')});
+# A list with somebody who is not there yet, and a line of a COPY that could not be put on one; a query; a version that waits.
+$node->safe_psql('shop', q{
+	SELECT cdp.create_list('vips');
+	SELECT cdp.add_members('vips', 'user_id', ARRAY['anna', 'not yet']);
+	INSERT INTO cdp.list_imports (segment, type, value) VALUES ('vip', 'user_id', 'anna');
+	SELECT cdp.create_segment('rich', query => $$SELECT profile_id, 'k' AS key FROM cdp.profiles WHERE traits ? 't1'$$);});
 # Lines that wait: nobody takes them before they are dumped.
-$node->safe_psql('shop', 'SELECT cdp.stop_worker();' . inbox_of_people(2001, 2100));
+$node->safe_psql('shop', 'SELECT cdp.stop_worker();' . inbox_of_people(2001, 2100) . q{;
+	SELECT cdp.alter_segment('lately', rule => $$max(occurred_at) > now() - interval '2 months'$$)});
 my ($contents, $surroundings, $members, $state) = (contents('shop'), surroundings('shop'), members('shop'), cdp_state($node, 'shop'));
 like($contents, qr/^cdp\.memberships: [1-9]/m, 'there are memberships');
 like($contents, qr/^cdp\.inbox: 100 rows/m, 'there are lines that wait in the inbox');
@@ -103,7 +110,8 @@ sub restored
 	cmp_ok($node->safe_psql($database, "SELECT max(event_id) FROM cdp.events WHERE profile_id = cdp.lookup('user_id', 'newcomer')"),
 		'>', $greatest, "$how: and a new decision a later number");
 	is($node->safe_psql($database, q{SELECT cdp.identify(user_id => 'newcomer', traits => '{"country": "NL"}') IS NOT NULL,
-		(SELECT count(*) FROM cdp.segments)}), 't|5', "$how: what is known goes on");
+		(SELECT count(*) FROM cdp.segments)}), 't|8', "$how: what is known goes on");
+	is($node->safe_psql($database, q{SELECT cdp.identify(user_id => 'not yet') IS NOT NULL; SELECT count(*) FROM cdp.members('vips')}), "t\n2", "$how: lists go on");
 	is($node->safe_psql($database, "SELECT string_agg(key, ',' ORDER BY key) FROM cdp.members('recent_cart')"), 'p1,p2', "$how: segments go on, too");
 	is($node->safe_psql($database, "SELECT rule FROM cdp.render_segment_template('at_least', '{\"times\": 3}')"), 'count(*) >= 3', "$how: a template of one's own is there");
 	is($node->safe_psql($database, "SELECT cdp.lookup('mobile', '+31612345678') = cdp.lookup('user_id', 'anna')"), 't', "$how: a type of one's own is known");
@@ -115,6 +123,7 @@ sub restored
 		RESET ROLE; SELECT cdp.drop_segment('buyers')});
 	$node->safe_psql($database, 'CALL cdp.run()');
 	wait_until(sub { $node->safe_psql($database, 'SELECT count(*) FROM cdp.inbox') == 0 });
+	is($node->safe_psql($database, q{SELECT version, state FROM cdp.segments WHERE name = 'lately'}), '2|active', "$how: the version that waited is in force");
 	is($node->safe_psql($database, "SELECT count(*) FROM cdp.message_keys AS k JOIN cdp.sources AS s USING (source_id),
 		generate_series(2001, 2100) AS n WHERE s.source IN ('web', 'till') AND message_key = encode(substring(sha256(convert_to('m' || n, 'UTF8')) FOR 16), 'hex')::uuid"),
 		$node->safe_psql($database, "SELECT count(*) FROM generate_series(2001, 2100) AS n WHERE n % 97 <> 0 AND n % 89 <> 0 AND n % 53 <> 0 AND NOT (n % 31 = 0 AND n % 5 = 2)"),

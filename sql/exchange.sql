@@ -1,0 +1,54 @@
+-- exchange: definitions as a text, for code review and from one database to another.
+\set SHOW_CONTEXT never
+SET client_min_messages = warning;
+DROP EXTENSION IF EXISTS cdp CASCADE;
+CREATE EXTENSION cdp;
+SET timezone = 'UTC';
+SET datestyle = 'ISO, YMD';
+SET intervalstyle = 'postgres';
+SELECT cdp.identify(user_id => 'anna', traits => '{"country": "NL"}') IS NOT NULL AS known;
+SELECT cdp.create_segment('abandoned_cart', $$
+      count(*) FILTER (WHERE event = 'Product Added') > 0
+  AND count(*) FILTER (WHERE event = 'Order Completed') = 0
+$$, per => $$properties ->> 'product_id'$$, time_zone => 'Europe/Amsterdam') > 0 AS created;
+SELECT cdp.create_segment('everybody', query => 'SELECT profile_id FROM cdp.profiles', refresh => '90 minutes') > 0 AS created;
+SELECT cdp.create_list('vips') > 0 AS created;
+SELECT cdp.disable_segment('everybody');
+
+-- Sorted, a block a segment, a line a line.
+SELECT cdp.export_definitions();
+SELECT cdp.export_definitions() AS definitions \gset
+
+-- What is the same is left alone.
+SELECT * FROM cdp.import_definitions(:'definitions');
+
+-- To see what an import would do: dry_run.
+SELECT cdp.drop_segment('vips');
+SELECT cdp.alter_segment('abandoned_cart', rule => 'count(*) > 0', background => false);
+SELECT cdp.create_segment('dutch', $$traits ->> 'country' = 'NL'$$) > 0 AS created;
+SELECT cdp.enable_segment('everybody');
+SELECT * FROM cdp.import_definitions(:'definitions', dry_run => true);
+SELECT name, kind, version, state FROM cdp.segments ORDER BY name;
+SELECT * FROM cdp.import_definitions(:'definitions');
+CALL cdp.run();
+SELECT name, kind, version, state FROM cdp.segments ORDER BY name;
+SELECT cdp.drop_segment('dutch');
+SELECT cdp.export_definitions() = :'definitions' AS as_it_was;
+
+-- Into a database without any.
+SELECT cdp.drop_segment(name) FROM cdp.segments;
+SELECT * FROM cdp.import_definitions(:'definitions');
+CALL cdp.run();
+SELECT cdp.export_definitions() = :'definitions' AS as_it_was;
+SELECT * FROM cdp.verify();
+
+-- All or none, and an error says where.
+SELECT * FROM cdp.import_definitions('{"segments": {"a": {"rule": "count(*) > 0"}, "b": {"rule": "count(*) > "}}}');
+SELECT * FROM cdp.import_definitions('{"segments": {"a": {"rule": "crm.no_such_function()"}}}');
+SELECT * FROM cdp.import_definitions('{"segments": {"a": {"rules": "count(*) > 0"}}}');
+SELECT * FROM cdp.import_definitions('{"segments": {"vips": {"rule": "count(*) > 0"}}}');
+SELECT * FROM cdp.import_definitions('{}');
+SELECT * FROM cdp.import_definitions('nonsense');
+SELECT name FROM cdp.segments ORDER BY name;
+
+DROP EXTENSION cdp CASCADE;

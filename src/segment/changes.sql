@@ -1,0 +1,165 @@
+-- changes: segments renamed, switched off and on, dropped, refreshed.
+
+-- What would not be found any more: names of segments whose rules ask for this one, and of views over its view.
+CREATE FUNCTION cdp_internal.dependents(s cdp.segments) RETURNS TABLE (segment text, view regclass) LANGUAGE sql STABLE
+  SET search_path = pg_catalog, pg_temp AS $$
+  SELECT DISTINCT coalesce(o.name, d.name), NULL::regclass
+  FROM cdp.segment_dependencies AS e JOIN cdp.segments AS d USING (segment_id) LEFT JOIN cdp.segments AS o ON o.segment_id = d.replaces
+  WHERE e.on_segment_id = s.segment_id AND coalesce(o.segment_id, d.segment_id) <> s.segment_id
+  UNION ALL
+  SELECT DISTINCT NULL, r.ev_class::regclass
+  FROM pg_depend AS p JOIN pg_rewrite AS r ON r.oid = p.objid
+  WHERE p.classid = 'pg_rewrite'::regclass AND p.refclassid = 'pg_class'::regclass
+    AND p.refobjid = to_regclass('cdp_segments.' || quote_ident(s.name)) AND r.ev_class <> p.refobjid
+$$;
+COMMENT ON FUNCTION cdp_internal.dependents(cdp.segments) IS 'Segments and views that are made of a segment';
+
+CREATE FUNCTION cdp_internal.refuse_dependents(s cdp.segments, what text, with_views boolean, hint text) RETURNS void LANGUAGE plpgsql STABLE
+  SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  list text := (SELECT string_agg(CASE WHEN o.segment IS NOT NULL THEN format('segment %s asks about segment %s', o.segment, s.name)
+                                       ELSE format('view %s is made of view cdp_segments.%s', o.view, quote_ident(s.name)) END, E'\n'
+                                  ORDER BY o.segment, o.view::text)
+                FROM cdp_internal.dependents(s) AS o WHERE with_views OR o.segment IS NOT NULL);
+BEGIN
+  IF list IS NOT NULL THEN
+    RAISE EXCEPTION USING ERRCODE = 'dependent_objects_still_exist',
+      MESSAGE = format('cannot %s segment "%s" because others depend on it', what, s.name), DETAIL = list, HINT = hint;
+  END IF;
+END $$;
+COMMENT ON FUNCTION cdp_internal.refuse_dependents(cdp.segments, text, boolean, text) IS 'Raises the error that others depend on a segment';
+
+CREATE FUNCTION cdp_internal.rename_segment(caller jsonb, named text, new_name text) RETURNS void LANGUAGE plpgsql
+  SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  s cdp.segments;
+BEGIN
+  PERFORM cdp_internal.lock_segments();
+  s := cdp_internal.own_segment(caller, named);
+  PERFORM cdp_internal.check_segment_name(new_name);
+  PERFORM cdp_internal.refuse_dependents(s, 'rename', false, 'Their rules name it. Create a segment of the new name and alter them first.');
+  EXECUTE format('ALTER VIEW cdp_segments.%I RENAME TO %I', s.name, new_name);
+  UPDATE cdp.segments AS o SET name = CASE WHEN o.replaces IS NULL THEN new_name ELSE format('%s (version %s)', new_name, o.version) END
+    WHERE s.segment_id IN (o.segment_id, o.replaces);
+  -- The feed finds a segment by its name; whoever tells or folds it does so before, or sees the new one.
+  PERFORM pg_advisory_xact_lock('cdp.membership_changes'::regclass::oid::integer, n) FROM generate_series(0, 1) AS n;
+  UPDATE cdp.membership_changes AS c SET segment = new_name WHERE c.segment_id = s.segment_id;
+  UPDATE cdp.segment_days AS c SET segment = new_name WHERE c.segment_id = s.segment_id;
+  UPDATE cdp.change_consumers AS c SET segments = array_replace(c.segments, named, new_name) WHERE named = ANY (c.segments);
+END $$;
+COMMENT ON FUNCTION cdp_internal.rename_segment(jsonb, text, text) IS 'See cdp.rename_segment';
+CREATE FUNCTION cdp.rename_segment(name text, new_name text) RETURNS void LANGUAGE c
+  SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'cdp_forward';
+COMMENT ON FUNCTION cdp.rename_segment(text, text) IS
+  'Gives a segment, its view and what was told of it another name. Errors: 2BP01 when rules of other segments name it';
+
+CREATE FUNCTION cdp_internal.disable_segment(caller jsonb, named text) RETURNS void LANGUAGE plpgsql
+  SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  s cdp.segments;
+BEGIN
+  PERFORM cdp_internal.lock_segments();
+  s := cdp_internal.own_segment(caller, named);
+  IF s.state = 'disabled' THEN
+    RETURN;
+  END IF;
+  PERFORM cdp_internal.abandon_build(s.segment_id), cdp_internal.end_memberships(s.segment_id);
+  DELETE FROM cdp_internal.segment_builds AS b WHERE b.segment_id = s.segment_id;
+  DELETE FROM cdp.segment_errors AS e WHERE e.segment_id = s.segment_id;
+  UPDATE cdp.segments AS o SET state = 'disabled' WHERE o.segment_id = s.segment_id;
+END $$;
+COMMENT ON FUNCTION cdp_internal.disable_segment(jsonb, text) IS 'See cdp.disable_segment';
+CREATE FUNCTION cdp.disable_segment(name text) RETURNS void LANGUAGE c
+  SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'cdp_forward';
+COMMENT ON FUNCTION cdp.disable_segment(text) IS
+  'Ends all memberships of a segment now and judges nobody any more; its definition, its history and what is on a list stay. See cdp.enable_segment';
+
+-- What has begun ends now; what was still to come does not.
+CREATE FUNCTION cdp_internal.end_memberships(segment integer) RETURNS void LANGUAGE plpgsql
+  SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  DELETE FROM cdp.memberships AS m WHERE m.segment_id = segment AND m.entered_at >= now();
+  UPDATE cdp.memberships AS m SET left_at = now() WHERE m.segment_id = segment AND m.left_at > now();
+END $$;
+COMMENT ON FUNCTION cdp_internal.end_memberships(integer) IS 'Ends all memberships of a segment, while the definitions are locked';
+
+CREATE FUNCTION cdp_internal.enable_segment(caller jsonb, named text, background boolean) RETURNS void LANGUAGE plpgsql
+  SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  s cdp.segments;
+BEGIN
+  PERFORM cdp_internal.lock_segments();
+  s := cdp_internal.own_segment(caller, named);
+  IF s.state <> 'disabled' THEN
+    RETURN;
+  END IF;
+  s.state := CASE WHEN background AND s.kind <> 'list' THEN 'building' ELSE 'active' END;
+  UPDATE cdp.segments AS o SET state = s.state WHERE o.segment_id = s.segment_id;
+  IF s.state = 'building' THEN
+    PERFORM cdp_internal.begin_build(s.segment_id);
+  ELSE
+    PERFORM cdp_internal.fill_segment(s);
+  END IF;
+END $$;
+COMMENT ON FUNCTION cdp_internal.enable_segment(jsonb, text, boolean) IS 'See cdp.enable_segment';
+CREATE FUNCTION cdp.enable_segment(name text, background boolean DEFAULT false) RETURNS void LANGUAGE c
+  SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'cdp_forward';
+COMMENT ON FUNCTION cdp.enable_segment(text, boolean) IS
+  'Judges everybody anew by a segment that was disabled, and keeps it from then on';
+
+CREATE FUNCTION cdp_internal.drop_segment(caller jsonb, named text, cascading boolean) RETURNS void LANGUAGE plpgsql
+  SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  s cdp.segments;
+  o record;
+BEGIN
+  PERFORM cdp_internal.lock_segments();
+  s := cdp_internal.own_segment(caller, named);
+  IF NOT coalesce(cascading, false) THEN
+    PERFORM cdp_internal.refuse_dependents(s, 'drop', true,
+      format('Change them first, or drop them too: SELECT cdp.drop_segment(%L, cascade => true).', named));
+  END IF;
+  FOR o IN SELECT d.segment FROM cdp_internal.dependents(s) AS d WHERE d.segment IS NOT NULL ORDER BY 1 LOOP
+    IF EXISTS (SELECT FROM cdp.segments AS still WHERE still.name = o.segment) THEN -- it may depend on another one
+      RAISE NOTICE 'drop cascades to segment %', o.segment;
+      PERFORM cdp_internal.drop_segment(caller, o.segment, true);
+    END IF;
+  END LOOP;
+  EXECUTE format('DROP VIEW IF EXISTS cdp_segments.%I %s', s.name, CASE WHEN cascading THEN 'CASCADE' END);
+  PERFORM cdp_internal.abandon_build(s.segment_id);
+  UPDATE cdp.segment_versions AS v SET retired_at = now() WHERE v.segment_id = s.segment_id AND v.retired_at IS NULL;
+  PERFORM cdp_internal.forget_segment(s.segment_id);
+END $$;
+COMMENT ON FUNCTION cdp_internal.drop_segment(jsonb, text, boolean) IS 'See cdp.drop_segment';
+CREATE FUNCTION cdp.drop_segment(name text, cascade boolean DEFAULT false) RETURNS void LANGUAGE c
+  SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'cdp_forward';
+COMMENT ON FUNCTION cdp.drop_segment(text, boolean) IS
+  'Drops a segment with its view and its memberships. cascade: and the segments and views that are made of it. Errors: 2BP01 when there are such';
+
+CREATE FUNCTION cdp_internal.refresh_segment(caller jsonb, named text) RETURNS void LANGUAGE plpgsql
+  SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  s cdp.segments := cdp_internal.own_segment(caller, named);
+BEGIN
+  IF s.state = 'disabled' THEN
+    RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = format('segment "%s" is disabled', named),
+      HINT = format('SELECT cdp.enable_segment(%L).', named);
+  ELSIF s.class = 'interval' THEN
+    PERFORM cdp_internal.refresh_kept(s, false);
+    RETURN;
+  END IF;
+  PERFORM cdp_internal.lock_segments();
+  s := cdp_internal.own_segment(caller, named);
+  DELETE FROM cdp.segment_errors AS e WHERE e.segment_id = s.segment_id AND e.profile_id IS NULL;
+  PERFORM cdp_internal.fill_segment(s);
+END $$;
+COMMENT ON FUNCTION cdp_internal.refresh_segment(jsonb, text) IS 'See cdp.refresh_segment';
+CREATE FUNCTION cdp.refresh_segment(name text) RETURNS void LANGUAGE c
+  SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'cdp_forward';
+COMMENT ON FUNCTION cdp.refresh_segment(text) IS
+  'Judges everybody anew: by a query or rule of class interval before it is due, by an exact rule after what broke it (see cdp.segment_errors) was repaired';
+
+CREATE FUNCTION cdp.refresh_segments() RETURNS void LANGUAGE c SECURITY DEFINER
+  SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'cdp_refresh_segments';
+COMMENT ON FUNCTION cdp.refresh_segments() IS
+  'Judges everybody anew by all exact rules, reading each person''s events once; what cannot run is in cdp.segment_errors';
