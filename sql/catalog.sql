@@ -11,8 +11,8 @@ SELECT c.oid::regclass::text AS without_comment FROM pg_class AS c
 WHERE relnamespace = 'cdp'::regnamespace AND relkind IN ('r', 'v', 'p', 'm', 'S') AND obj_description(c.oid, 'pg_class') IS NULL
   AND NOT EXISTS (SELECT FROM pg_depend AS d WHERE d.objid = c.oid AND d.deptype = 'i') ORDER BY 1;
 
--- Every function pins search_path; a procedure that commits cannot, create_segment keeps its caller's for the rule, as does
--- create_segment_from (its body was bound when it was made),
+-- Every function pins search_path; a procedure that commits cannot, create_segment and preview_segment keep their caller's for the
+-- rule, as does create_segment_from (its body was bound when it was made),
 -- fold_people becomes part of its caller's query (its function pins it where it reads), and what an aggregate calls for
 -- each row, in C, would pay for it each time.
 SELECT p.oid::regprocedure::text AS search_path_not_pinned FROM pg_proc AS p

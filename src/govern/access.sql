@@ -10,10 +10,10 @@ DECLARE
   reading constant text[] := ARRAY[
     'GRANT SELECT ON cdp.sources, cdp.identifier_types, cdp.identifiers, cdp.links, cdp.evidence, cdp.evidence_members, cdp.identity_log, cdp.identity_decisions, cdp.identity_changes, cdp.pending_identifier_types, cdp.refusals, cdp.event_records, '
     'cdp.events, cdp.assertions, cdp.profiles, cdp.segments, cdp.segment_templates, cdp.memberships, cdp.segment_errors, cdp.segment_members, '
-    'cdp.membership_history, cdp.membership_changes, cdp.change_consumers, '
+    'cdp.membership_history, cdp.event_names, cdp_internal.event_names, cdp.segment_refreshes, cdp.membership_changes, cdp.change_consumers, '
     'cdp_internal.membership_touches, cdp_internal.feed, cdp_internal.segment_sets, cdp_internal.segment_bitmaps, cdp.segment_days, cdp.segment_overlaps, cdp.user_identifiers, cdp.user_traits, cdp.id_graph_updates, cdp.profile_merges TO %1$I',
     'GRANT EXECUTE ON FUNCTION cdp.lookup, cdp.current_profile, cdp.find_profiles, cdp.profile, cdp.members, '
-    'cdp.why_member, cdp_internal.judge_at, cdp.render_segment_template, cdp.read_changes, cdp.ack_changes, cdp.drop_consumer, cdp.segment_size, cdp.segment_set, cdp.segment_overlap, cdp_internal.overlap, '
+    'cdp.why_member, cdp.explain_segment, cdp.preview_segment, cdp_internal.judge_at, cdp.render_segment_template, cdp.read_changes, cdp.ack_changes, cdp.drop_consumer, cdp.segment_size, cdp.segment_set, cdp.segment_overlap, cdp_internal.overlap, '
     'cdp.why_same, cdp.identity_health, cdp.check_identifier_type, cdp.health, cdp_internal.refuse_segment TO %1$I',
     'GRANT EXECUTE ON FUNCTION cdp_internal.known_person, cdp_internal.person_at, cdp_internal.identifiers_of, cdp_internal.one_identifier, '
     'cdp_internal.chain, cdp_internal.name_identifier, cdp_internal.say_rule, cdp_internal.why_one, cdp_internal.why_decided, '

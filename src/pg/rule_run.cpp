@@ -33,7 +33,7 @@ RuleSettings current_settings() {
 }
 
 AsOwner::AsOwner(const RuleSettings &settings, Names names) : exceptions_(std::uncaught_exceptions()) {
-  std::string path = names == Names::compiled ? "pg_catalog" : "";
+  std::string path = names == Names::as_written ? "" : "pg_catalog";
   for (const auto *part : {settings.search_path.c_str(), "pg_temp"})
     if (*part)
       path += (path.empty() ? "" : ", ") + std::string(part);

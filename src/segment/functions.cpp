@@ -1,8 +1,9 @@
 // What SQL calls: creating, dropping, refreshing and explaining segments.
-#include "segment/everybody.hpp"
 #include "segment/judge.hpp"
 #include "segment/plan.hpp"
+#include "segment/refresh.hpp"
 #include "segment/store.hpp"
+#include "segment/unseen.hpp"
 
 #include "pg/function.hpp"
 #include "pg/spi.hpp"
@@ -111,8 +112,8 @@ CDP_FUNCTION(cdp_create_segment) {
     for (const auto &definition : segment::definitions_of(*plan.decomposition, settings))
       segment::Inputs::declare(definition);
   const auto segment_id = insert_segment(name, rule, per, settings, segment::to_json(plan));
-  segment::evaluate_everybody({&segment::judge_of(segment_id)}, GetCurrentTransactionStartTimestamp(),
-                              segment::Broken::is_error);
+  segment::refresh({&segment::judge_of(segment_id)}, segment::Broken::is_error);
+  segment::warn_of_unseen_events(plan.outline.mentions);
   static pg::Statement view("SELECT cdp_internal.create_segment_view($1)");
   view.run(pg::Params().integer(segment_id));
   PG_RETURN_INT32(segment_id);
@@ -141,8 +142,7 @@ CDP_FUNCTION(cdp_refresh_segment) {
   check_owner(name, known.owner, caller);
   static pg::Statement clear("DELETE FROM cdp.segment_errors WHERE segment_id = $1 AND profile_id IS NULL");
   clear.run(pg::Params().integer(known.segment_id));
-  segment::evaluate_everybody({&segment::judge_of(known.segment_id)}, GetCurrentTransactionStartTimestamp(),
-                              segment::Broken::is_error);
+  segment::refresh({&segment::judge_of(known.segment_id)}, segment::Broken::is_error);
   PG_RETURN_VOID();
 }
 
@@ -151,10 +151,11 @@ CDP_FUNCTION(cdp_refresh_segments) {
   pg::Session session;
   lock_segments();
   pg::run_once("DELETE FROM cdp.segment_errors WHERE profile_id IS NULL");
-  segment::evaluate_everybody(segment::judges(), GetCurrentTransactionStartTimestamp(),
-                              segment::Broken::is_noted);
+  segment::refresh(segment::judges(), segment::Broken::is_noted);
   PG_RETURN_VOID();
 }
+
+static constexpr int kExplained = 8; // columns
 
 // The conditions of one person's membership, judged as the segment's owner over what the caller may see of
 // traits.
@@ -168,9 +169,9 @@ CDP_FUNCTION(cdp_explain_segment) {
   auto rows = segment::judge_of(segment_id)
                   .explain(profile_id, traits, GetCurrentTransactionStartTimestamp(), session);
   for (std::size_t row = 0; row < rows.size(); ++row) {
-    Datum values[5];
-    bool nulls[5];
-    for (int column = 0; column < 5; ++column) {
+    Datum values[kExplained];
+    bool nulls[kExplained];
+    for (int column = 0; column < kExplained; ++column) {
       values[column] = rows.datum(row, column + 1);
       nulls[column] = rows.is_null(row, column + 1);
     }
