@@ -9,7 +9,7 @@ namespace cdp::segment {
 
 namespace {
 
-constexpr std::size_t kBatch = 1000; // people at once, when somebody fails
+constexpr std::size_t kBatch = 250; // people at once, when somebody fails
 
 using parts::array_of;
 using parts::quoted;
@@ -149,7 +149,7 @@ private:
 
   void read(const std::span<const std::int64_t> *ids) {
     pg::Session session;
-    pg::AsOwner owner(settings_, pg::Names::compiled_for_all);
+    pg::AsOwner owner(settings_, ids ? pg::Names::compiled : pg::Names::compiled_for_all);
     pg::Params params;
     params.timestamp(at_);
     if (ids)
