@@ -4,6 +4,7 @@ DROP EXTENSION IF EXISTS cdp CASCADE;
 CREATE EXTENSION cdp;
 RESET client_min_messages;
 SET timezone = 'UTC';
+SET datestyle = 'ISO, YMD';
 \set SHOW_CONTEXT never
 
 SELECT accepted FROM cdp.ingest((SELECT jsonb_build_object('batch', jsonb_agg(m)) FROM (

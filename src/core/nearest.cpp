@@ -8,7 +8,12 @@ namespace cdp::core {
 
 namespace {
 constexpr std::size_t kLongest = 200; // bytes that are looked at
+
+// A quarter of the letters; of short names one, of very short ones none.
+bool is_alike(std::size_t wrong, std::size_t letters) {
+  return wrong <= (letters < 3 ? 0 : std::max<std::size_t>(1, letters / 4));
 }
+} // namespace
 
 std::size_t misspelling(std::string_view one, std::string_view other) {
   const auto a = ascii_lower(one.substr(0, kLongest)), b = ascii_lower(other.substr(0, kLongest));
@@ -33,7 +38,7 @@ std::optional<std::string> nearest(std::string_view name, const std::vector<std:
   std::size_t least = 0;
   for (const auto &one : known) {
     const auto wrong = misspelling(name, one);
-    if (wrong * 2 <= std::max(name.size(), one.size()) && (!best || wrong < least)) {
+    if (is_alike(wrong, std::max(name.size(), one.size())) && (!best || wrong < least)) {
       best = &one;
       least = wrong;
     }

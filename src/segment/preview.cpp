@@ -155,7 +155,7 @@ bool would_use_timelines(const Plan &plan, const pg::RuleSettings &settings) {
         [&] {
           pg::AsOwner owner(settings, pg::Names::compiled);
           usable =
-              Sweep(*plan.decomposition, std::vector<std::int32_t>(plan.decomposition->aggregates.size()))
+              Sweep(*plan.decomposition, std::vector<std::int32_t>(plan.decomposition->aggregates.size()), {})
                   .usable();
         },
         failure);

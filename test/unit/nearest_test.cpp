@@ -18,5 +18,7 @@ TEST(Nearest, FindsWhatWasMeant) {
   EXPECT_EQ(nearest("Ordr Completed", {"Order Cancelled", "Order Completed"}), "Order Completed");
   EXPECT_EQ(nearest("country", {"email", "plan"}), std::nullopt);
   EXPECT_EQ(nearest("x", {}), std::nullopt);
-  EXPECT_EQ(nearest("ab", {"ac", "ad"}), "ac");
+  EXPECT_EQ(nearest("Project Created", {"Product Removed", "Product Added"}), std::nullopt);
+  EXPECT_EQ(nearest("abc", {"abd", "abe"}), "abd");
+  EXPECT_EQ(nearest("ab", {"ac", "AB"}), "AB");
 }
