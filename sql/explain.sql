@@ -72,7 +72,14 @@ SELECT cdp.create_segment('shapes', $$
 $$, time_zone => 'Europe/Amsterdam');
 SELECT text, details FROM cdp.explain_segment('shapes') WHERE part = 'aggregate';
 
+-- A condition that fails where the rule does not ask it; a rule that cannot run.
+SELECT cdp.create_segment('guarded', $$count(*) > 0 AND 60 / count(*) >= 30$$);
+SELECT part, text, people, kept FROM cdp.explain_segment('guarded') WHERE part IN ('rule', 'condition', 'warning');
+SELECT cdp.create_segment('either', $$traits ->> 'country' = 'a OR b' OR (count(*) > 1 AND count(*) < 3) OR traits ? 'vip'$$);
+SELECT condition, holds, needed FROM cdp.why_member('either', cdp.lookup('user_id', 'u9'));
+DROP FUNCTION cents(numeric);
+SELECT text FROM cdp.explain_segment('opaque') WHERE part = 'rule';
+
 SELECT * FROM cdp.explain_segment('abandonned');
 SELECT cdp.drop_segment('abandoned');
 SELECT count(*) AS refreshes FROM cdp.segment_refreshes;
-DROP FUNCTION cents(numeric) CASCADE;

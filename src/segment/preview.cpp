@@ -30,8 +30,7 @@ std::vector<std::string> warnings_of(const Plan &plan, const Survey &found) {
       warnings.push_back(one.text());
   if (found.failed)
     warnings.push_back("the rule failed for " + std::to_string(found.failed) +
-                       (found.failed == 1 ? " person" : " people") +
-                       ", who would be in no segment: " + found.failure);
+                       (found.failed == 1 ? " person" : " people") + ", who are left out: " + found.failure);
   return warnings;
 }
 
@@ -236,7 +235,13 @@ CDP_FUNCTION(cdp_describe_segment) {
   const auto settings = judge.settings();
   static pg::Statement read("SELECT compiled::text FROM cdp.segments WHERE segment_id = $1");
   const auto plan = read_plan(read.run(pg::Params().integer(segment_id)).text(0, 1));
-  const auto found = survey(plan, settings, GetCurrentTransactionStartTimestamp(), true);
+  const auto now = GetCurrentTransactionStartTimestamp();
+  auto found = survey(plan, settings, now, true);
+  if (found.failed) { // a condition alone may fail where the rule does not ask it
+    auto whole = survey(plan, settings, now, false);
+    whole.conditions = std::move(found.conditions);
+    found = std::move(whole);
+  }
   put_lines(fcinfo, plan, found, by_timelines);
   return 0;
 }
