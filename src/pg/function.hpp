@@ -26,6 +26,27 @@ inline std::vector<std::int32_t> integers_argument(FunctionCallInfo fcinfo, int 
   return {first, first + ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array))};
 }
 
+// A text[] without nulls; empty for NULL.
+inline std::vector<std::string> texts_argument(FunctionCallInfo fcinfo, int number) {
+  std::vector<std::string> texts;
+  if (PG_ARGISNULL(number))
+    return texts;
+  Datum *values;
+  int count;
+  call([&] {
+    ArrayType *array = PG_GETARG_ARRAYTYPE_P(number);
+    if (array_contains_nulls(array))
+      ereport(ERROR,
+              (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("an array without nulls was expected")));
+    deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &values, nullptr, &count);
+  });
+  for (int i = 0; i < count; ++i) {
+    const auto *value = reinterpret_cast<const text *>(DatumGetPointer(values[i]));
+    texts.emplace_back(VARDATA_ANY(value), static_cast<std::size_t>(VARSIZE_ANY_EXHDR(value)));
+  }
+  return texts;
+}
+
 inline Datum text_result(std::string_view value) {
   return call([&] {
     return PointerGetDatum(cstring_to_text_with_len(value.data(), static_cast<int>(value.size())));

@@ -338,7 +338,9 @@ Rule compile_rule(const std::string &text, const std::optional<std::string> &per
   result.comparisons = rule::find_comparisons(expression.having, source, time_zone);
   result.conditions = rule::find_conditions(expression, source);
   result.relevance = rule::find_relevance(expression);
-  result.decomposition = rule::decompose(expression, source, time_zone);
+  result.decomposition = rule::decompose(expression, source, time_zone, result.obstacle);
+  result.mentions = rule::find_mentions(expression.having);
+  result.uses_clock = rule::has_clock(expression.having, true);
   result.having = rule::to_sql(expression.having);
   result.key = expression.per ? rule::to_sql(expression.per) : "";
   result.uses_source =

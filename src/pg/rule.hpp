@@ -32,10 +32,31 @@ struct Evidence {
   std::string text, value, filter;
 };
 
-// A top-level AND condition.
+// What a condition compares: texts of both sides, of which the first is the one that changes.
+struct Compared {
+  std::string value, op, bound; // < <= = <> >= >, or "in": bound is an array
+  bool is_time = false;
+};
+
+// A top-level AND condition, or a part of one.
 struct Condition {
   std::string text, truth;
   std::vector<Evidence> evidence;
+  std::vector<std::string> traits; // that it asks for by name
+  std::optional<Compared> compared;
+  std::string joined; // OR or AND, when it has parts
+  std::vector<Condition> parts;
+};
+
+// What a rule names: what is misspelt is never there.
+struct Mentions {
+  struct Property {
+    std::vector<std::string> events; // empty: of any
+    std::string name;
+    bool operator==(const Property &) const = default;
+  };
+  std::vector<std::string> events, traits, functions; // functions: other people's, with schema
+  std::vector<Property> properties;
 };
 
 // Events between these bounds only: `occurred_at op bound`, where the bound moves with the clock.
@@ -116,6 +137,9 @@ struct Rule {
   std::vector<Condition> conditions;
   Relevance relevance;
   std::optional<Decomposition> decomposition; // none: only PostgreSQL as a whole can judge it
+  std::string obstacle;                       // why there is none
+  Mentions mentions;
+  bool uses_clock = false;
 
   // Why the rule cannot be kept exact; then nothing above is there, only what it means for everybody: a
   // query.

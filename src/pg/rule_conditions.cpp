@@ -1,4 +1,5 @@
 // The conditions of a rule, one by one, as people wrote them.
+#include <algorithm>
 #include <cctype>
 
 #include "pg/rule_tree.hpp"
@@ -7,10 +8,10 @@ namespace cdp::pg::rule {
 
 namespace {
 
-// Cuts a rule's text at its top-level ANDs. It knows quotes, comments, brackets, BETWEEN and CASE.
+// Cuts a text at its top-level ANDs, or ORs. It knows quotes, comments, brackets, BETWEEN and CASE.
 class Cutter {
 public:
-  explicit Cutter(const std::string &rule) : text_(rule) {}
+  Cutter(const std::string &rule, std::string at) : text_(rule), word_(std::move(at)) {}
 
   std::vector<std::string> cut() {
     while (at_ < text_.size()) {
@@ -69,7 +70,7 @@ private:
       between_ += depth_ == 0;
     else if (word == "AND" && depth_ == 0 && between_ > 0)
       --between_;
-    else if (word == "AND" && depth_ == 0) {
+    else if (word == word_ && depth_ == 0) {
       finish(start);
       start_ = at_;
     }
@@ -91,6 +92,7 @@ private:
   }
 
   const std::string &text_;
+  const std::string word_;
   std::vector<std::string> parts_;
   std::size_t at_ = 0, start_ = 0;
   int depth_ = 0, between_ = 0;
@@ -111,20 +113,92 @@ void find_aggregates(Node *node, std::vector<Evidence> &found) {
     find_aggregates(child, found);
 }
 
+// The parts of a text as they are written; else as PostgreSQL would write them.
+std::vector<std::string> texts_of(const std::vector<Node *> &parts, std::string whole, const char *word) {
+  auto texts = Cutter(whole, word).cut();
+  if (texts.size() != parts.size() && whole.starts_with('(') && whole.ends_with(')')) {
+    whole = whole.substr(1, whole.size() - 2);
+    texts = Cutter(whole, word).cut();
+  }
+  if (texts.size() != parts.size()) {
+    texts.clear();
+    for (Node *part : parts)
+      texts.push_back(to_display(part));
+  }
+  return texts;
+}
+
+bool is_time(Node *node) {
+  switch (call([&] { return exprType(node); })) {
+  case DATEOID:
+  case TIMESTAMPOID:
+  case TIMESTAMPTZOID:
+    return true;
+  default:
+    return false;
+  }
+}
+
+std::string commuted(const std::string &op) {
+  return op[0] == '<' && op != "<>" ? ">" + op.substr(1) : op[0] == '>' ? "<" + op.substr(1) : op;
+}
+
+std::optional<Compared> find_compared(Node *node) {
+  if (IsA(node, ScalarArrayOpExpr) && reinterpret_cast<ScalarArrayOpExpr *>(node)->useOr) {
+    auto *membership = reinterpret_cast<ScalarArrayOpExpr *>(node);
+    if (std::string_view(call([&] { return get_opname(membership->opno); })) == "=")
+      return Compared{to_sql(static_cast<Node *>(linitial(membership->args))), "in",
+                      to_sql(static_cast<Node *>(lsecond(membership->args))), false};
+  }
+  if (!IsA(node, OpExpr) || list_length(reinterpret_cast<OpExpr *>(node)->args) != 2)
+    return std::nullopt;
+  auto *operation = reinterpret_cast<OpExpr *>(node);
+  std::string op = call([&] { return get_opname(operation->opno); });
+  static const std::vector<std::string> kKnown = {"<", "<=", "=", "<>", ">=", ">"};
+  if (std::find(kKnown.begin(), kKnown.end(), op) == kKnown.end())
+    return std::nullopt;
+  auto *left = static_cast<Node *>(linitial(operation->args));
+  auto *right = static_cast<Node *>(lsecond(operation->args));
+  const auto stands_still = [](Node *side) {
+    return !has_param(side, 1, kTraits, true) && !has_aggregate(side);
+  };
+  if (stands_still(left) && !stands_still(right)) {
+    std::swap(left, right);
+    op = commuted(op);
+  }
+  return Compared{to_sql(left), op, to_sql(right), is_time(left)};
+}
+
+Condition condition_of(Node *node, std::string written) {
+  Condition one;
+  one.text = std::move(written);
+  one.truth = to_sql(node);
+  find_aggregates(node, one.evidence);
+  one.traits = find_mentions(node).traits;
+  one.compared = find_compared(node);
+  return one;
+}
+
 } // namespace
 
 std::vector<Condition> find_conditions(const Expression &expression, const Source &source) {
+  const auto is = [](Node *node, BoolExprType what) {
+    return IsA(node, BoolExpr) && reinterpret_cast<BoolExpr *>(node)->boolop == what;
+  };
   std::vector<Node *> parts = {expression.having};
-  if (IsA(expression.having, BoolExpr) && reinterpret_cast<BoolExpr *>(expression.having)->boolop == AND_EXPR)
+  if (is(expression.having, AND_EXPR))
     parts = children(expression.having);
-  auto texts = Cutter(*source.text).cut();
+  const auto texts = texts_of(parts, *source.text, "AND");
   std::vector<Condition> result;
   for (std::size_t i = 0; i < parts.size(); ++i) {
-    Condition one;
-    one.text = texts.size() == parts.size() ? texts[i] : to_display(parts[i]);
-    one.truth = to_sql(parts[i]);
-    find_aggregates(parts[i], one.evidence);
-    result.push_back(std::move(one));
+    auto &one = result.emplace_back(condition_of(parts[i], texts[i]));
+    one.joined = is(parts[i], OR_EXPR) ? "OR" : is(parts[i], AND_EXPR) ? "AND" : ""; // BETWEEN is an AND
+    if (one.joined.empty())
+      continue;
+    const auto nested = children(parts[i]);
+    const auto their_texts = texts_of(nested, one.text, one.joined.c_str());
+    for (std::size_t k = 0; k < nested.size(); ++k)
+      one.parts.push_back(condition_of(nested[k], their_texts[k]));
   }
   return result;
 }

@@ -18,77 +18,8 @@ namespace {
 
 using core::Timestamp;
 
-void add_conjuncts(Node *condition, std::vector<Node *> &into) {
-  if (!condition)
-    return;
-  if (IsA(condition, BoolExpr) && reinterpret_cast<BoolExpr *>(condition)->boolop == AND_EXPR)
-    for (Node *part : children(condition))
-      add_conjuncts(part, into);
-  else
-    into.push_back(condition);
-}
-
-bool is_param(Node *node, int number) {
-  while (IsA(node, RelabelType))
-    node = reinterpret_cast<Node *>(reinterpret_cast<RelabelType *>(node)->arg);
-  return IsA(node, Param) && reinterpret_cast<Param *>(node)->paramid == number;
-}
-
 bool has_person(Node *node) {
   return has_param(node, kProfileId, kTraits, true);
-}
-
-std::optional<std::string> text_of(Node *node) {
-  if (!IsA(node, Const) || reinterpret_cast<Const *>(node)->consttype != TEXTOID ||
-      reinterpret_cast<Const *>(node)->constisnull)
-    return std::nullopt;
-  return call([&] { return TextDatumGetCString(reinterpret_cast<Const *>(node)->constvalue); });
-}
-
-bool is_plain_equality(Oid function, Oid collation) {
-  return builtin_name(function) == "texteq" && call([&] { return get_collation_isdeterministic(collation); });
-}
-
-std::vector<std::string> names_in(ScalarArrayOpExpr *membership) {
-  auto *list = static_cast<Node *>(lsecond(membership->args));
-  if (!membership->useOr || !IsA(list, Const) || reinterpret_cast<Const *>(list)->constisnull ||
-      reinterpret_cast<Const *>(list)->consttype != TEXTARRAYOID)
-    return {};
-  std::vector<std::string> names;
-  Datum *values;
-  bool *nulls;
-  int count;
-  call([&] {
-    deconstruct_array(DatumGetArrayTypeP(reinterpret_cast<Const *>(list)->constvalue), TEXTOID, -1, false,
-                      TYPALIGN_INT, &values, &nulls, &count);
-  });
-  for (int i = 0; i < count; ++i)
-    if (!nulls[i])
-      names.emplace_back(call([&] { return TextDatumGetCString(values[i]); }));
-  return names;
-}
-
-// The event names that a condition asks for: event = 'X', event IN ('X', 'Y'). Empty: it asks for other
-// things.
-std::vector<std::string> event_names(Node *condition) {
-  Node *node = fold(condition);
-  if (IsA(node, OpExpr) && list_length(reinterpret_cast<OpExpr *>(node)->args) == 2) {
-    auto *operation = reinterpret_cast<OpExpr *>(node);
-    if (!is_plain_equality(call([&] { return get_opcode(operation->opno); }), operation->inputcollid))
-      return {};
-    auto *left = static_cast<Node *>(linitial(operation->args));
-    auto *right = static_cast<Node *>(lsecond(operation->args));
-    if (auto name = is_param(left, kEvent)    ? text_of(right)
-                    : is_param(right, kEvent) ? text_of(left)
-                                              : std::nullopt)
-      return {*name};
-  } else if (IsA(node, ScalarArrayOpExpr)) {
-    auto *membership = reinterpret_cast<ScalarArrayOpExpr *>(node);
-    if (is_param(static_cast<Node *>(linitial(membership->args)), kEvent) &&
-        is_plain_equality(call([&] { return get_opcode(membership->opno); }), membership->inputcollid))
-      return names_in(membership);
-  }
-  return {};
 }
 
 std::string qualified_type(Oid type) {
@@ -157,6 +88,7 @@ public:
         portable_(is_portable(per)) {}
 
   Decomposition made;
+  std::string obstacle; // why an aggregate was not understood
 
   // False: this aggregate is not understood.
   bool add(Aggref *aggregate) {
@@ -167,9 +99,10 @@ public:
     add_conjuncts(reinterpret_cast<Node *>(aggregate->aggfilter), filters);
     for (Node *filter : filters)
       if (!add_filter(filter, one))
-        return false;
+        return say(filter, has_person(filter) ? "the filter of an aggregate looks at the person"
+                                              : "the filter of an aggregate is beyond a moving window");
     if (!set_function(aggregate, one))
-      return false;
+      return say(reinterpret_cast<Node *>(aggregate), "an aggregate that timelines cannot keep");
     one.input.portable = portable_ && is_portable(reinterpret_cast<Node *>(aggregate->args)) &&
                          is_portable(reinterpret_cast<Node *>(aggregate->aggfilter));
     made.aggregates.push_back(std::move(one));
@@ -177,6 +110,11 @@ public:
   }
 
 private:
+  bool say(Node *node, const char *what) {
+    obstacle = what + (": " + to_display(node));
+    return false;
+  }
+
   bool add_filter(Node *filter, Aggregate &one) {
     if (has_person(filter))
       return false;
@@ -508,20 +446,28 @@ Turn turn_of(const Comparison &one) {
 } // namespace
 
 std::optional<Decomposition> decompose(const Expression &expression, const Source &source,
-                                       const std::string &time_zone) {
-  if (expression.per && call([&] { return expression_returns_set(expression.per); }))
-    return std::nullopt; // an event of several keys
+                                       const std::string &time_zone, std::string &obstacle) {
+  if (expression.per && call([&] { return expression_returns_set(expression.per); })) {
+    obstacle = "an event can have several keys";
+    return std::nullopt;
+  }
   Replaced replaced{NIL};
   Node *having = call([&] { return replace_aggregates(expression.having, &replaced); });
-  if (has_param(having, 1, kEventColumns, true)) // such as the key, outside of aggregates
+  if (has_param(having, 1, kEventColumns, true)) { // such as the key
+    obstacle = "a column of events stands outside of aggregates";
     return std::nullopt;
+  }
   Decomposer decomposer(source, time_zone, expression.per);
   for (int i = 0; i < list_length(replaced.aggregates); ++i)
-    if (!decomposer.add(static_cast<Aggref *>(list_nth(replaced.aggregates, i))))
+    if (!decomposer.add(static_cast<Aggref *>(list_nth(replaced.aggregates, i)))) {
+      obstacle = decomposer.obstacle;
       return std::nullopt;
+    }
   auto made = std::move(decomposer.made);
-  if (expression.per && made.aggregates.empty())
+  if (expression.per && made.aggregates.empty()) {
+    obstacle = "there is a key, but no aggregate";
     return std::nullopt;
+  }
   made.having = to_group_text(having);
   made.uses_person = has_person(having);
   made.uses_clock = has_clock(having, true);

@@ -13,6 +13,8 @@ namespace cdp::pg {
 
 namespace {
 
+constexpr int kWorkMem = 64 * 1024; // in kB: at least this for what reads everybody
+
 int rules_running = 0;
 
 void set(const char *name, const char *value) {
@@ -33,7 +35,7 @@ RuleSettings current_settings() {
 }
 
 AsOwner::AsOwner(const RuleSettings &settings, Names names) : exceptions_(std::uncaught_exceptions()) {
-  std::string path = names == Names::compiled ? "pg_catalog" : "";
+  std::string path = names == Names::as_written ? "" : "pg_catalog";
   for (const auto *part : {settings.search_path.c_str(), "pg_temp"})
     if (*part)
       path += (path.empty() ? "" : ", ") + std::string(part);
@@ -67,6 +69,12 @@ AsOwner::AsOwner(const RuleSettings &settings, Names names) : exceptions_(std::u
       set("enable_mergejoin", "off");
       set("jit", "off");
       set("max_parallel_workers_per_gather", "0");
+    }
+    if (names == Names::compiled_for_all) { // looking everybody up by index takes many times as long
+      set("enable_nestloop", "off");
+      set("jit", "off");
+      if (work_mem < kWorkMem)
+        set("work_mem", "64MB");
     }
     SetUserIdAndSecContext(owner, security_ | SECURITY_RESTRICTED_OPERATION | SECURITY_LOCAL_USERID_CHANGE);
   });

@@ -15,8 +15,9 @@ struct RuleSettings {
 RuleSettings current_settings();
 
 // Whose names are looked up first: the rule as it was written needs its own search_path; compiled texts find
-// PostgreSQL's own first. Temporary objects come last in both, or a session could slip in its own.
-enum class Names { as_written, compiled };
+// PostgreSQL's own first, and by keys alone unless they read everybody. Temporary objects come last in all,
+// or a session could slip in its own.
+enum class Names { as_written, compiled, compiled_for_all };
 
 // While this lives, code runs as the owner, restricted, under the settings. After an exception the
 // (sub)transaction's abort puts everything back.

@@ -66,6 +66,12 @@ bool has_clock(Node *node, bool inside_aggregates);
 bool has_param(Node *node, int first, int last, bool inside_aggregates);
 bool has_aggregate(Node *node);
 bool is_constant(Node *node);
+bool is_param(Node *node, int number);
+std::optional<std::string> text_of(Node *node); // of a text constant
+void add_conjuncts(Node *condition, std::vector<Node *> &into);
+// The event names that a condition asks for: event = 'X', event IN ('X', 'Y'). Empty: it asks for other
+// things.
+std::vector<std::string> event_names(Node *condition);
 Node *fold(Node *node);
 std::string builtin_name(Oid function); // empty: not one of PostgreSQL's own
 inline bool is_instant(Node *node) {
@@ -93,9 +99,11 @@ std::string to_group_text(Node *node); // see Decomposition
 using Spelling = std::string (*)(Node *);
 std::vector<Comparison> find_comparisons(Node *having, const Source &source, const std::string &time_zone,
                                          Spelling spelling = to_sql);
+// None: `obstacle` says why.
 std::optional<Decomposition> decompose(const Expression &expression, const Source &source,
-                                       const std::string &time_zone);
+                                       const std::string &time_zone, std::string &obstacle);
 Relevance find_relevance(const Expression &expression);
 std::vector<Condition> find_conditions(const Expression &expression, const Source &source);
+Mentions find_mentions(Node *node);
 
 } // namespace cdp::pg::rule

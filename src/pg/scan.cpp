@@ -12,6 +12,13 @@ extern "C" {
 
 namespace cdp::pg {
 
+Oid table_named(const char *schema, const char *table) {
+  return call([&] {
+    const Oid space = get_namespace_oid(schema, true);
+    return OidIsValid(space) ? get_relname_relid(table, space) : InvalidOid;
+  });
+}
+
 Moment::Moment()
     : snapshot_(call([] { return RegisterSnapshot(GetTransactionSnapshot()); })),
       exceptions_(std::uncaught_exceptions()) {}

@@ -28,6 +28,9 @@ private:
   int exceptions_;
 };
 
+// A table's identity: another one after DROP and CREATE; none: InvalidOid.
+Oid table_named(const char *schema, const char *table);
+
 // The row that is being visited; its columns count from 0, as they were asked for. Reads no further than its
 // own memory, so it can be used where the backend cannot be called. Texts live until the visit ends.
 class Cells {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "collect/event_names.hpp"
 #include "identity/identities.hpp"
 #include "pipeline/ready.hpp"
 #include "profile/people.hpp"
@@ -242,6 +243,7 @@ Outcome ingest(const std::vector<collect::Incoming> &lines) {
 
   identities.store(candidates, decisions);
   store_events(candidates, decisions, owners, carried);
+  collect::note_event_names(candidates);
   profile::store_assertions(candidates, decisions, owners, carried);
   if (evaluation.any())
     show_events(candidates, decisions, owners, evaluation);

@@ -410,6 +410,7 @@ BEGIN
   DELETE FROM cdp.memberships AS m WHERE m.segment_id = segment;
   DELETE FROM cdp.list_members AS l WHERE l.segment_id = segment;
   DELETE FROM cdp.segment_refreshes AS r WHERE r.segment_id = segment;
+  DELETE FROM cdp.segment_costs AS c WHERE c.segment_id = segment;
   DELETE FROM cdp_internal.segment_builds AS b WHERE b.segment_id = segment;
   DELETE FROM cdp.segment_dependencies AS d WHERE segment IN (d.segment_id, d.on_segment_id);
   DELETE FROM cdp.segments AS s WHERE s.segment_id = segment;

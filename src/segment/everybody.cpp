@@ -208,13 +208,14 @@ public:
     }
   }
 
-  void judge(const Crowd &crowd, std::span<const std::int64_t> ids, std::size_t first) const {
+  void judge(const Crowd &crowd, std::span<const std::int64_t> ids, std::size_t first, Effort &effort) const {
     pg::Session session;
     std::vector<Step> steps;
     std::vector<History> histories;
     for (std::size_t i = 0; i < ids.size(); ++i) {
       steps.push_back({ids[i], kAllEvents, at_, {}, true, true, crowd.traits(first + i)});
       histories.push_back(crowd.history(first + i));
+      effort.events += static_cast<std::int64_t>(histories.back().size());
     }
     std::vector<std::vector<Stint>> stints(judges_.size());
     for (std::size_t i = 0; i < ids.size(); ++i) {
@@ -235,7 +236,7 @@ public:
       if (const auto &why = found.back().broken; why && broken_ == Broken::is_error)
         throw Error(why->sqlstate, why->message, why->detail);
     }
-    store_found(found, &stored_);
+    effort.changed += store_found(found, &stored_);
   }
 
 private:
@@ -283,24 +284,26 @@ void warn_of_failures(std::int32_t segment_id) {
 
 } // namespace
 
-void evaluate_everybody(const std::vector<Judge *> &judges, Timestamp at, Broken broken) {
+Effort evaluate_everybody(const std::vector<Judge *> &judges, Timestamp at, Broken broken) {
   const bool with_timelines =
       std::any_of(judges.begin(), judges.end(), [](const Judge *judge) { return judge->uses_timelines(); });
   const auto ids = all_people();
   const Round round(judges, at, broken);
+  Effort effort{std::ssize(ids), 0, 0};
   forget_failures(judges);
   for (std::size_t start = 0; start < ids.size(); start += kAtOnce) {
     const auto some = std::span(ids).subspan(start, std::min(kAtOnce, ids.size() - start));
     const Crowd crowd(some, with_timelines);
     for (std::size_t first = 0; first < some.size(); first += kBatch) {
       pg::check_for_interrupts();
-      round.judge(crowd, some.subspan(first, std::min(kBatch, some.size() - first)), first);
+      round.judge(crowd, some.subspan(first, std::min(kBatch, some.size() - first)), first, effort);
     }
   }
   if (with_timelines)
     timelines_are_complete();
   for (const Judge *judge : judges)
     warn_of_failures(judge->segment_id());
+  return effort;
 }
 
 } // namespace cdp::segment

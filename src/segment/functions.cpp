@@ -4,6 +4,9 @@
 #include "segment/judge.hpp"
 #include "segment/lists.hpp"
 #include "segment/plan.hpp"
+#include "segment/refresh.hpp"
+#include "segment/store.hpp"
+#include "segment/unseen.hpp"
 
 #include "pg/function.hpp"
 #include "pg/query.hpp"
@@ -89,6 +92,8 @@ CDP_FUNCTION(cdp_compile_rule) {
       compiled = pg::compile_rule(rule, per, settings.time_zone);
     }
     result = compiled.reasons.empty() ? keep_exact(compiled, settings) : keep_query(compiled);
+    if (compiled.reasons.empty())
+      segment::warn_of_unseen_events(compiled.mentions);
   }
   return pg::text_result(result);
 }
@@ -119,8 +124,7 @@ CDP_FUNCTION(cdp_members_of_query) {
 
 CDP_FUNCTION(cdp_judge_everybody) {
   pg::Session session;
-  segment::evaluate_everybody({&segment::judge_of(PG_GETARG_INT32(0))}, GetCurrentTransactionStartTimestamp(),
-                              segment::Broken::is_error);
+  segment::refresh({&segment::judge_of(PG_GETARG_INT32(0))}, segment::Broken::is_error);
   PG_RETURN_VOID();
 }
 
@@ -131,8 +135,7 @@ CDP_FUNCTION(cdp_refresh_segments) {
   pg::run_once(
       "DELETE FROM cdp.segment_errors AS e USING cdp.segments AS s WHERE e.segment_id = s.segment_id "
       "AND e.profile_id IS NULL AND s.class = 'exact'");
-  segment::evaluate_everybody(segment::judges(), GetCurrentTransactionStartTimestamp(),
-                              segment::Broken::is_noted);
+  segment::refresh(segment::judges(), segment::Broken::is_noted);
   PG_RETURN_VOID();
 }
 
@@ -156,6 +159,8 @@ CDP_FUNCTION(cdp_judge_lists) {
   PG_RETURN_VOID();
 }
 
+static constexpr int kExplained = 8; // columns
+
 // The conditions of one person's membership, judged as the segment's owner over what the caller may see of
 // traits.
 CDP_FUNCTION(cdp_explain_segment) {
@@ -168,15 +173,16 @@ CDP_FUNCTION(cdp_explain_segment) {
   static pg::Statement exact(
       "SELECT kind = 'rule' AND class = 'exact' AND state <> 'disabled' FROM cdp.segments "
       "WHERE segment_id = $1");
-  static pg::Statement other("SELECT * FROM cdp_internal.explain_kept($1, $2)");
+  static pg::Statement other(
+      "SELECT k.*, NULL::text, NULL::text, NULL::text[] FROM cdp_internal.explain_kept($1, $2) AS k");
   auto rows = exact.run(pg::Params().integer(segment_id)).boolean(0, 1)
                   ? segment::judge_of(segment_id)
                         .explain(profile_id, traits, GetCurrentTransactionStartTimestamp(), session)
                   : other.run(pg::Params().integer(segment_id).bigint(profile_id));
   for (std::size_t row = 0; row < rows.size(); ++row) {
-    Datum values[5];
-    bool nulls[5];
-    for (int column = 0; column < 5; ++column) {
+    Datum values[kExplained];
+    bool nulls[kExplained];
+    for (int column = 0; column < kExplained; ++column) {
       values[column] = rows.datum(row, column + 1);
       nulls[column] = rows.is_null(row, column + 1);
     }

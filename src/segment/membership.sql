@@ -96,39 +96,6 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION cdp_internal.grant_readers(name) IS 'Gives a view in cdp_segments the readers of cdp.segment_members';
 
-CREATE FUNCTION cdp_internal.explain_segment(segment_id integer, profile_id bigint, traits text)
-  RETURNS TABLE (condition text, holds boolean, "values" jsonb, evidence jsonb, key text) LANGUAGE c STRICT
-  SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'cdp_explain_segment';
-REVOKE ALL ON FUNCTION cdp_internal.explain_segment(integer, bigint, text) FROM PUBLIC;
-COMMENT ON FUNCTION cdp_internal.explain_segment(integer, bigint, text) IS 'The conditions of a rule for one person';
-
-CREATE FUNCTION cdp.why_member(name text, profile_id bigint)
-  RETURNS TABLE (condition text, holds boolean, "values" jsonb, evidence jsonb, key text)
-  LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-#variable_conflict use_column
-DECLARE
-  chosen integer := (SELECT s.segment_id FROM cdp.segments AS s WHERE s.name = $1);
-  person bigint := cdp.current_profile($2);
-  known  text := (SELECT p.traits::text FROM cdp.profiles AS p WHERE p.profile_id = person);
-BEGIN
-  IF chosen IS NULL THEN
-    PERFORM cdp_internal.refuse_segment($1);
-  ELSIF known IS NULL THEN
-    RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('profile %s does not exist', $2),
-      HINT = 'cdp.lookup(type, value) finds a person''s profile_id.';
-  END IF;
-  RETURN QUERY SELECT * FROM cdp_internal.explain_segment(chosen, person, known);
-  -- A row for each membership, or the next one to come: when time alone would change it.
-  RETURN QUERY
-    SELECT 'until'::text, m.entered_at <= now(),
-           jsonb_build_object('since', m.entered_at, 'until', m.left_at),
-           jsonb_build_object('decision_seq', m.decision_seq), m.key
-    FROM cdp.memberships AS m
-    WHERE m.segment_id = chosen AND m.profile_id = person AND m.left_at > now() ORDER BY m.key, m.entered_at;
-END $$;
-REVOKE ALL ON FUNCTION cdp.why_member(text, bigint) FROM PUBLIC;
-COMMENT ON FUNCTION cdp.why_member(text, bigint) IS
-  'Why a person is in a segment, or is not: each condition, its values and the events behind it, then when time alone changes it';
 
 CREATE FUNCTION cdp_internal.query_as_owner(owner name, time_zone text, search_path text, datestyle text,
                                             intervalstyle text, query text)

@@ -108,10 +108,62 @@ pg::Decomposition read_decomposition(std::string_view object) {
   return made;
 }
 
+void add(json::Text &out, const Outline &made) {
+  out.open('{').add("having", made.having).add("key", made.key);
+  out.add("uses_source", made.uses_source).add("uses_clock", made.uses_clock).add("obstacle", made.obstacle);
+  out.add("events", made.mentions.events).add("traits", made.mentions.traits);
+  out.add("functions", made.mentions.functions).key("properties").open('[');
+  for (const auto &one : made.mentions.properties)
+    out.open('{').add("events", one.events).add("name", one.name).close();
+  out.close().key("conditions").open('[');
+  for (const auto &one : made.conditions)
+    out.open('{').add("text", one.text).add("truth", one.truth).close();
+  out.close().close();
+}
+
+Outline read_outline(std::string_view object) {
+  Outline made{json::text_member(object, "having"),
+               json::text_member(object, "key"),
+               json::true_member(object, "uses_source"),
+               json::true_member(object, "uses_clock"),
+               {},
+               {json::texts_member(object, "events"),
+                json::texts_member(object, "traits"),
+                json::texts_member(object, "functions"),
+                {}},
+               json::text_member(object, "obstacle")};
+  for (auto one : json::elements(json::member(object, "properties")))
+    made.mentions.properties.push_back({json::texts_member(one, "events"), json::text_member(one, "name")});
+  for (auto one : json::elements(json::member(object, "conditions"))) {
+    auto &condition = made.conditions.emplace_back();
+    condition.text = json::text_member(one, "text");
+    condition.truth = json::text_member(one, "truth");
+  }
+  return made;
+}
+
 } // namespace
 
+std::vector<std::string> Plan::events() const {
+  if (!relevance.any_event)
+    return relevance.events;
+  std::vector<std::string> names;
+  if (!decomposition || !outline.key.empty())
+    return names;
+  for (const auto &one : decomposition->aggregates) {
+    if (one.input.events.empty())
+      return {};
+    names.insert(names.end(), one.input.events.begin(), one.input.events.end());
+  }
+  return names;
+}
+
 Plan make_plan(const pg::Rule &rule) {
-  return {make_statements(rule), rule.relevance, rule.decomposition};
+  return {make_statements(rule),
+          rule.relevance,
+          rule.decomposition,
+          {rule.having, rule.key, rule.uses_source, rule.uses_clock, rule.conditions, rule.mentions,
+           rule.obstacle}};
 }
 
 std::string to_json(const Plan &plan) {
@@ -120,6 +172,8 @@ std::string to_json(const Plan &plan) {
   add(out, plan.statements);
   out.key("relevance").open('{').add("any_event", plan.relevance.any_event);
   out.add("events", plan.relevance.events).add("traits", plan.relevance.traits).close();
+  out.key("outline");
+  add(out, plan.outline);
   if (plan.decomposition) {
     out.key("decomposition");
     add(out, *plan.decomposition);
@@ -128,7 +182,7 @@ std::string to_json(const Plan &plan) {
 }
 
 Plan read_plan(std::string_view text) {
-  Plan plan{read_statements(text), {}, std::nullopt};
+  Plan plan{read_statements(text), {}, std::nullopt, read_outline(json::member(text, "outline"))};
   const auto relevance = json::member(text, "relevance");
   plan.relevance = {json::true_member(relevance, "any_event"), json::texts_member(relevance, "events"),
                     json::true_member(relevance, "traits")};

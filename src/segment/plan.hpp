@@ -6,10 +6,25 @@
 
 namespace cdp::segment {
 
+// The rule itself, for looking at everybody at once and for people.
+struct Outline {
+  std::string having, key;
+  bool uses_source = false, uses_clock = false;
+  std::vector<pg::Condition> conditions; // their texts and truths
+  pg::Mentions mentions;
+  std::string obstacle; // why there is no decomposition
+};
+
 struct Plan {
   Statements statements;
   pg::Relevance relevance;
   std::optional<pg::Decomposition> decomposition;
+  Outline outline;
+
+  // The events that can matter; none: any. People without such an event have none, as far as the rule can
+  // say.
+  std::vector<std::string> events() const;
+  bool looks_at_events() const { return relevance.any_event || !relevance.events.empty(); }
 };
 
 Plan make_plan(const pg::Rule &rule);

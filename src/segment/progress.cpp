@@ -16,7 +16,8 @@ bool are_single(const std::vector<Stint> &stints) {
          }) == stints.end();
 }
 
-// Errors that say the rule cannot run at all, whoever it is about.
+} // namespace
+
 bool is_general(int sqlstate) {
   switch (sqlstate) { // others of their classes can come from one person's data, such as NaN::int (0A000)
   case ERRCODE_INSUFFICIENT_PRIVILEGE:
@@ -30,8 +31,6 @@ bool is_general(int sqlstate) {
     return false;
   }
 }
-
-} // namespace
 
 void Progress::evaluate(const std::vector<Stint> &stints) {
   for (std::size_t start = 0; start < stints.size() && !found_.broken; start += kBatch) {

@@ -6,6 +6,9 @@
 
 namespace cdp::segment {
 
+// Errors that say the rule cannot run at all, whoever it is about.
+bool is_general(int sqlstate);
+
 class Progress {
 public:
   // With what is stored of its people, who then come in order of ids: whoever it does not change for is not

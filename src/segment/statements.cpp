@@ -1,4 +1,4 @@
-#include "segment/statements.hpp"
+#include "segment/statement_parts.hpp"
 
 namespace cdp::segment {
 
@@ -6,22 +6,12 @@ namespace {
 
 using pg::Comparison;
 using pg::Level;
+using namespace parts;
 
 const char kSteps[] = R"(WITH s AS MATERIALIZED (
   SELECT u.step, u.profile_id, u.seq, u.from_at, u.until_at, u.traits::jsonb AS traits, u.low, u.high
   FROM unnest($1::int4[], $2::int8[], $3::int8[], $4::timestamptz[], $5::timestamptz[], $6::text[], $7::int4[], $8::int4[])
     AS u (step, profile_id, seq, from_at, until_at, traits, low, high)))";
-
-// The person's events that are known at the step, reached through their owners; `+ 0` keeps the planner from
-// taking event_id's index, which would read the events of everybody.
-std::string events(const pg::Rule &rule, const char *bound) {
-  return std::string("(SELECT r.event_id, r.type, r.event, ") +
-         (rule.uses_source ? "o.source" : "NULL::text AS source") +
-         ", r.occurred_at, r.received_at, r.properties, r.context FROM cdp.identifiers AS i "
-         "JOIN cdp.event_records AS r ON r.identifier_id = i.identifier_id" +
-         (rule.uses_source ? " JOIN cdp.sources AS o ON o.source_id = r.source_id" : "") +
-         " WHERE i.profile_id = s.profile_id AND r.event_id + 0 <= s.seq" + bound + ") AS e";
-}
 
 // `true` in front would not hurt, but this keeps the texts readable.
 std::string when(const std::string &guard, const std::string &value) {
@@ -69,14 +59,6 @@ std::string candidates(const pg::Rule &rule) {
   return sql + "  ) AS a)\n";
 }
 
-std::string key_text(const pg::Rule &rule) {
-  return (rule.key.empty() ? std::string("NULL") : "(" + rule.key + ")") + "::text";
-}
-
-std::string group_by(const pg::Rule &rule) {
-  return rule.key.empty() ? "" : " GROUP BY " + rule.key;
-}
-
 std::string judge(const pg::Rule &rule) {
   return candidates(rule) +
          "SELECT s.step, t.key, s.at, coalesce(s.next_at, s.until_at)\nFROM c AS s CROSS JOIN LATERAL (\n  "
@@ -121,45 +103,6 @@ std::string input_query(const pg::Rule &rule, Level level, std::vector<SearchPla
          events(rule, " AND r.occurred_at <= s.at") + group_by(rule) + ") AS g";
 }
 
-std::string quoted(const std::string &text) {
-  std::string out = "E'";
-  for (char c : text) {
-    if (c == '\'' || c == '\\')
-      out += c;
-    out += c;
-  }
-  return out + "'";
-}
-
-// One row a condition and key: its text, truth, values and the events behind it.
-std::string explain(const pg::Rule &rule) {
-  std::string columns, rows;
-  int count = 0;
-  for (const auto &condition : rule.conditions) {
-    std::string values, evidence;
-    for (const auto &one : condition.evidence) {
-      const std::string name = (values.empty() ? "" : ", ") + quoted(one.text) + "::text";
-      const std::string filter = " FILTER (WHERE " + one.filter + ")";
-      values += name + ", " + one.value;
-      evidence += name + ", jsonb_build_object('count', count(*)" + filter +
-                  ", 'events', to_jsonb((array_agg(e.event_id ORDER BY e.event_id)" + filter + ")[1:100]))";
-    }
-    const std::string number = std::to_string(++count);
-    columns += ", " + condition.truth + " AS h" + number + ", jsonb_build_object(" + values + ") AS v" +
-               number + ", jsonb_build_object(" + evidence + ") AS e" + number;
-    rows += std::string(rows.empty() ? "" : ",\n") + "(" + quoted(condition.text) + "::text, g.h" + number +
-            ", g.v" + number + ", g.e" + number + ")";
-  }
-  return "SELECT v.condition, coalesce(v.holds, false), v.\"values\", v.evidence, g.key FROM (SELECT "
-         "$1::int8 AS "
-         "profile_id, $2::text::jsonb AS traits, $3::timestamptz AS at, 9223372036854775807 AS seq) AS s "
-         "CROSS JOIN "
-         "LATERAL (SELECT " +
-         key_text(rule) + " AS key" + columns + " FROM " + events(rule, " AND r.occurred_at <= s.at") +
-         group_by(rule) + ") AS g CROSS JOIN LATERAL (VALUES " + rows +
-         ") AS v (condition, holds, \"values\", evidence)";
-}
-
 } // namespace
 
 Statements make_statements(const pg::Rule &rule) {
@@ -168,7 +111,7 @@ Statements make_statements(const pg::Rule &rule) {
   made.person_inputs = input_query(rule, Level::person, made.searches);
   made.event_inputs = input_query(rule, Level::event, made.searches);
   made.group_inputs = input_query(rule, Level::group, made.searches);
-  made.explain = explain(rule);
+  made.explain = explain_statement(rule);
   return made;
 }
 

@@ -32,6 +32,7 @@ struct Columns {
     return made;
   }
   bool empty() const { return segments.empty(); }
+  std::size_t size() const { return segments.size(); }
 };
 
 struct Errors {
@@ -196,7 +197,7 @@ Stored Stored::of_everybody(std::vector<std::int32_t> segments, Timestamp at) {
   return Stored(std::move(rows));
 }
 
-void store_found(const std::vector<Found> &found, const Stored *given) {
+std::int64_t store_found(const std::vector<Found> &found, const Stored *given) {
   std::map<std::int64_t, Timestamp> starts;
   Errors errors;
   Course made;
@@ -220,7 +221,7 @@ void store_found(const std::vector<Found> &found, const Stored *given) {
     }
   }
   if (found.empty() || (starts.empty() && errors.segments.empty()))
-    return;
+    return 0;
 
   pg::Session session;
   const auto read = given ? Stored({}) : read_stored(found, starts);
@@ -245,6 +246,7 @@ void store_found(const std::vector<Found> &found, const Stored *given) {
   }
   write(removed, updated, inserted);
   write(errors);
+  return static_cast<std::int64_t>(removed.size() + updated.size() + inserted.size());
 }
 
 } // namespace cdp::segment

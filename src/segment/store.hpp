@@ -59,8 +59,8 @@ private:
   std::vector<Row> rows_; // by segment and person
 };
 
-// Against what is stored, which is read if it is not given.
-void store_found(const std::vector<Found> &found, const Stored *stored = nullptr);
+// Against what is stored, which is read if it is not given. Returns how many memberships changed.
+std::int64_t store_found(const std::vector<Found> &found, const Stored *stored = nullptr);
 
 // The same of some people, whose profiles must be locked.
 void evaluate_people(std::int32_t segment_id, const std::vector<std::int64_t> &people, Timestamp at);

@@ -28,6 +28,7 @@ public:
   };
   // What counts from an instant on; none when all is older.
   std::span<const core::Entry> of(std::int32_t input, Timestamp from, bool &odd) const;
+  std::size_t size() const { return entries_.size(); }
   // Those that have been told something, in order.
   std::span<const Said> inputs() const { return {said_.data(), said_.size() - 1}; }
 

@@ -1,0 +1,128 @@
+#include "segment/statement_parts.hpp"
+
+namespace cdp::segment {
+
+namespace parts {
+
+// The person's events that are known at the step, reached through their owners; `+ 0` keeps the planner from
+// taking event_id's index, which would read the events of everybody.
+std::string events(const pg::Rule &rule, const char *bound) {
+  return std::string("(SELECT r.event_id, r.type, r.event, ") +
+         (rule.uses_source ? "o.source" : "NULL::text AS source") +
+         ", r.occurred_at, r.received_at, r.properties, r.context FROM cdp.identifiers AS i "
+         "JOIN cdp.event_records AS r ON r.identifier_id = i.identifier_id" +
+         (rule.uses_source ? " JOIN cdp.sources AS o ON o.source_id = r.source_id" : "") +
+         " WHERE i.profile_id = s.profile_id AND r.event_id + 0 <= s.seq" + bound + ") AS e";
+}
+
+std::string key_text(const pg::Rule &rule) {
+  return (rule.key.empty() ? std::string("NULL") : "(" + rule.key + ")") + "::text";
+}
+
+std::string group_by(const pg::Rule &rule) {
+  return rule.key.empty() ? "" : " GROUP BY " + rule.key;
+}
+
+std::string quoted(const std::string &text) {
+  std::string out = "E'";
+  for (char c : text) {
+    if (c == '\'' || c == '\\')
+      out += c;
+    out += c;
+  }
+  return out + "'";
+}
+
+std::string array_of(const std::vector<std::string> &texts) {
+  std::string out = "ARRAY[";
+  for (const auto &text : texts)
+    out += (out.back() == '[' ? "" : ", ") + quoted(text);
+  return out + "]::text[]";
+}
+
+} // namespace parts
+
+namespace {
+
+using namespace parts;
+
+const char *words_of(const pg::Compared &one) {
+  if (one.op == "=")
+    return "";
+  if (one.op == "<>")
+    return "another value than ";
+  if (one.op == "in")
+    return "one of ";
+  if (one.op == "<")
+    return one.is_time ? "earlier than " : "less than ";
+  if (one.op == "<=")
+    return one.is_time ? "no later than " : "at most ";
+  if (one.op == ">")
+    return one.is_time ? "later than " : "more than ";
+  return one.is_time ? "no earlier than " : "at least ";
+}
+
+// What is, and what would have to be.
+std::string needed(const pg::Condition &condition) {
+  if (!condition.parts.empty())
+    return "CASE WHEN (" + condition.truth + ") IS NOT TRUE THEN 'needs " +
+           (condition.joined == "OR" ? "one" : "all") + " of its parts' END";
+  if (!condition.compared)
+    return "NULL::text";
+  const auto &one = *condition.compared;
+  const auto bound =
+      one.op == "in" ? "array_to_string(" + one.bound + ", ' or ')" : "(" + one.bound + ")::text";
+  return "CASE WHEN (" + condition.truth + ") IS NOT TRUE THEN concat('is ', coalesce((" + one.value +
+         ")::text, 'not known'), ', needs ', '" + words_of(one) + "', coalesce(" + bound +
+         ", 'what is not known')) END";
+}
+
+// A row a condition, and a part of one: its text, truth, values, the events behind it, what it needs.
+class Rows {
+public:
+  std::string columns, rows;
+
+  void add(const pg::Condition &condition, const std::string *part_of) {
+    std::string values, evidence;
+    const auto comma = [](const std::string &text) { return text.empty() ? "" : ", "; };
+    for (const auto &one : condition.evidence) {
+      const std::string name = quoted(one.text) + "::text";
+      const std::string filter = " FILTER (WHERE " + one.filter + ")";
+      values += comma(values) + name + ", " + one.value;
+      evidence += comma(evidence) + name + ", jsonb_build_object('count', count(*)" + filter +
+                  ", 'events', to_jsonb((array_agg(e.event_id ORDER BY e.event_id)" + filter + ")[1:100]))";
+    }
+    for (const auto &trait : condition.traits)
+      values += comma(values) + quoted("trait " + trait) + "::text, s.traits -> " + quoted(trait);
+    const std::string number = std::to_string(++count_);
+    columns += ", " + condition.truth + " AS h" + number + ", jsonb_build_object(" + values + ") AS v" +
+               number + ", jsonb_build_object(" + evidence + ") AS e" + number + ", " + needed(condition) +
+               " AS n" + number;
+    rows += std::string(comma(rows)) + "\n(" + quoted(condition.text) + "::text, g.h" + number + ", g.v" +
+            number + ", g.e" + number + ", g.n" + number + ", " + (part_of ? quoted(*part_of) : "NULL") +
+            "::text, " + array_of(condition.traits) + ")";
+  }
+
+private:
+  int count_ = 0;
+};
+
+} // namespace
+
+std::string explain_statement(const pg::Rule &rule) {
+  Rows made;
+  for (const auto &condition : rule.conditions) {
+    made.add(condition, nullptr);
+    for (const auto &part : condition.parts)
+      made.add(part, &condition.text);
+  }
+  return "SELECT v.condition, coalesce(v.holds, false), v.\"values\", v.evidence, g.key, v.needed, "
+         "v.part_of, "
+         "v.traits FROM (SELECT $1::int8 AS profile_id, $2::text::jsonb AS traits, $3::timestamptz AS at, "
+         "9223372036854775807 AS seq) AS s CROSS JOIN LATERAL (SELECT " +
+         key_text(rule) + " AS key" + made.columns + " FROM " + events(rule, " AND r.occurred_at <= s.at") +
+         group_by(rule) + ") AS g CROSS JOIN LATERAL (VALUES " + made.rows +
+         ") AS v (condition, holds, \"values\", evidence, needed, part_of, traits)";
+}
+
+} // namespace cdp::segment

@@ -1,0 +1,18 @@
+// Pieces that statements about one person are made of; `s` is the step, `e` its events.
+#pragma once
+#include "segment/statements.hpp"
+
+namespace cdp::segment {
+
+namespace parts {
+std::string events(const pg::Rule &rule, const char *bound);
+std::string key_text(const pg::Rule &rule);
+std::string group_by(const pg::Rule &rule);
+std::string quoted(const std::string &text);
+std::string array_of(const std::vector<std::string> &texts);
+} // namespace parts
+
+// What why_member says of each condition.
+std::string explain_statement(const pg::Rule &rule);
+
+} // namespace cdp::segment
