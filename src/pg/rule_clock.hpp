@@ -41,6 +41,10 @@ struct Closed {
 };
 std::optional<Closed> solve(const std::string &op, Node *left, Node *right, const std::string &time_zone);
 
+// A Param for the node, numbered from kFirstInput by its place among those found; equal nodes share one. In
+// the backend's zone.
+Node *stand_in(Node *node, List **found);
+
 // Replaces the clock-free parts of a comparison by Params.
 class Inputs {
 public:

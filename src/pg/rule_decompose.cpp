@@ -311,24 +311,7 @@ struct Replaced {
 Node *replace_aggregates(Node *node, void *context) {
   if (!node || !IsA(node, Aggref))
     return expression_tree_mutator(node, as_mutator(replace_aggregates), context);
-  auto *replaced = static_cast<Replaced *>(context);
-  int place = 0;
-  ListCell *cell;
-  foreach (cell, replaced->aggregates) {
-    if (equal(lfirst(cell), node))
-      break;
-    ++place;
-  }
-  if (place == list_length(replaced->aggregates))
-    replaced->aggregates = lappend(replaced->aggregates, node);
-  auto *made = makeNode(Param);
-  made->paramkind = PARAM_EXTERN;
-  made->paramid = kFirstInput + place;
-  made->paramtype = exprType(node);
-  made->paramtypmod = -1;
-  made->paramcollid = exprCollation(node);
-  made->location = -1;
-  return reinterpret_cast<Node *>(made);
+  return stand_in(node, &static_cast<Replaced *>(context)->aggregates);
 }
 
 void find_aggregates(Node *node, std::vector<Aggref *> &found) {

@@ -278,6 +278,26 @@ std::optional<Fixed> fix(const std::string &op, Node *left, Node *right, const s
   return forward ? Fixed{op, second, span - shift} : Fixed{turned(op), first, -span - shift};
 }
 
+Node *stand_in(Node *node, List **found) {
+  int place = 0;
+  ListCell *cell;
+  foreach (cell, *found) {
+    if (equal(lfirst(cell), node))
+      break;
+    ++place;
+  }
+  if (place == list_length(*found))
+    *found = lappend(*found, node);
+  auto *made = makeNode(Param);
+  made->paramkind = PARAM_EXTERN;
+  made->paramid = kFirstInput + place;
+  made->paramtype = exprType(node);
+  made->paramtypmod = -1;
+  made->paramcollid = exprCollation(node);
+  made->location = -1;
+  return reinterpret_cast<Node *>(made);
+}
+
 namespace {
 
 // In the backend's zone.
@@ -308,24 +328,7 @@ Node *replace_still(Node *node, void *context) {
     return is_instant(node) ? node : expression_tree_mutator(node, as_mutator(replace_still), context);
   if (!varies(node, nullptr))
     return node;
-  auto *replacement = static_cast<Replacement *>(context);
-  int place = 0;
-  ListCell *cell;
-  foreach (cell, replacement->found) {
-    if (equal(lfirst(cell), node))
-      break;
-    ++place;
-  }
-  if (place == list_length(replacement->found))
-    replacement->found = lappend(replacement->found, node);
-  auto *made = makeNode(Param);
-  made->paramkind = PARAM_EXTERN;
-  made->paramid = kFirstInput + place;
-  made->paramtype = exprType(node);
-  made->paramtypmod = -1;
-  made->paramcollid = exprCollation(node);
-  made->location = -1;
-  return reinterpret_cast<Node *>(made);
+  return stand_in(node, &static_cast<Replacement *>(context)->found);
 }
 
 } // namespace
