@@ -97,7 +97,7 @@ class World:
         chosen = self.random.choice(self.segment_ids())
         for session in self.sessions:  # writers hold cdp.segments
             session.commit()
-        self.sql("SELECT cdp_internal.drop_segment_rows(%s)", chosen)
+        self.sql("SELECT cdp_internal.forget_segment(%s)", chosen)
         self.make_segment(f"s{chosen % SEGMENTS}_{chosen}")
 
     def tell(self):
