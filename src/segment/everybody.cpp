@@ -157,7 +157,7 @@ std::vector<std::int64_t> all_people() {
   return ids;
 }
 
-// For each judge the people who may be in, and those who are stored as being in.
+// The judges whom a person may concern, by what the person has done.
 class Chosen {
 public:
   explicit Chosen(const std::vector<Judge *> &judges) {
@@ -175,18 +175,13 @@ public:
     }
   }
 
-  void add(const Stint &stint, std::vector<std::vector<Stint>> &stints) const {
-    const auto add_once = [&](std::size_t judge) {
-      if (stints[judge].empty() || stints[judge].back().step != stint.step)
-        stints[judge].push_back(stint);
-    };
+  template <class Visit> void each(const History &history, Visit &&visit) const {
     for (auto judge : anybody_)
-      add_once(judge);
-    if (stint.history)
-      for (const auto &said : stint.history->inputs())
-        if (static_cast<std::size_t>(said.input) < by_input_.size())
-          for (auto judge : by_input_[static_cast<std::size_t>(said.input)])
-            add_once(judge);
+      visit(judge);
+    for (const auto &said : history.inputs())
+      if (static_cast<std::size_t>(said.input) < by_input_.size())
+        for (auto judge : by_input_[static_cast<std::size_t>(said.input)])
+          visit(judge);
   }
 
 private:
@@ -198,14 +193,13 @@ class Round {
 public:
   Round(const std::vector<Judge *> &judges, Timestamp at, Broken broken)
       : judges_(judges), at_(at), broken_(broken), chosen_(judges) {
-    std::vector<std::int32_t> segments;
-    for (const Judge *judge : judges)
-      segments.push_back(judge->segment_id());
-    stored_ = Stored::of_everybody(segments, at);
-    for (auto segment_id : segments) {
-      rows_.push_back(stored_.of(segment_id));
-      members_.push_back(stored_.members(segment_id));
-    }
+    for (std::size_t i = 0; i < judges.size(); ++i)
+      segments_.emplace_back(judges[i]->segment_id(), i);
+    std::sort(segments_.begin(), segments_.end());
+    std::vector<std::int32_t> ids;
+    for (const auto &[segment_id, judge] : segments_)
+      ids.push_back(segment_id);
+    stored_ = Stored::of_everybody(std::move(ids), at);
   }
 
   void judge(const Crowd &crowd, std::span<const std::int64_t> ids, std::size_t first, Effort &effort) const {
@@ -218,17 +212,12 @@ public:
       effort.events += static_cast<std::int64_t>(histories.back().size());
     }
     std::vector<std::vector<Stint>> stints(judges_.size());
-    for (std::size_t i = 0; i < ids.size(); ++i) {
-      const Stint stint{&steps[i], &histories[i], core::kInfinity};
-      chosen_.add(stint, stints);
-      for (std::size_t judge = 0; judge < judges_.size(); ++judge)
-        if ((stints[judge].empty() || stints[judge].back().step != stint.step) &&
-            std::binary_search(members_[judge].begin(), members_[judge].end(), ids[i]))
-          stints[judge].push_back(stint);
-    }
+    std::vector<std::vector<const Stored::Row *>> rows(judges_.size());
+    for (std::size_t i = 0; i < ids.size(); ++i)
+      choose({&steps[i], &histories[i], core::kInfinity}, stints, rows);
     std::vector<Progress> segments;
     for (std::size_t i = 0; i < judges_.size(); ++i)
-      segments.emplace_back(*judges_[i], rows_from(i, ids.front()));
+      segments.emplace_back(*judges_[i], rows[i]);
     Progress::evaluate(segments, stints);
     std::vector<Found> found;
     for (auto &one : segments) {
@@ -240,20 +229,29 @@ public:
   }
 
 private:
-  std::span<const Stored::Row> rows_from(std::size_t judge, std::int64_t profile_id) const {
-    const auto rows = rows_[judge];
-    const auto first = std::partition_point(
-        rows.begin(), rows.end(), [&](const Stored::Row &row) { return row.profile_id < profile_id; });
-    return {first, rows.end()};
+  // For whom the person may be in, and where the person is stored as being in.
+  void choose(const Stint &stint, std::vector<std::vector<Stint>> &stints,
+              std::vector<std::vector<const Stored::Row *>> &rows) const {
+    const auto add_once = [&](std::size_t judge) {
+      if (stints[judge].empty() || stints[judge].back().step != stint.step)
+        stints[judge].push_back(stint);
+    };
+    chosen_.each(*stint.history, add_once);
+    for (const auto &row : stored_.of(stint.step->profile_id)) {
+      const auto judge =
+          std::lower_bound(segments_.begin(), segments_.end(), std::pair(row.segment_id, std::size_t(0)))
+              ->second;
+      rows[judge].push_back(&row);
+      add_once(judge);
+    }
   }
 
   const std::vector<Judge *> &judges_;
   Timestamp at_;
   Broken broken_;
   Chosen chosen_;
-  Stored stored_{{}};
-  std::vector<std::span<const Stored::Row>> rows_; // of each judge's segment
-  std::vector<std::vector<std::int64_t>> members_;
+  Stored stored_;
+  std::vector<std::pair<std::int32_t, std::size_t>> segments_; // whose judge is where
 };
 
 // Who still fails is noted again.
