@@ -132,6 +132,6 @@ SELECT cdp_internal.fold_people('folded') = (SELECT count(*) FROM cdp.identifier
 SELECT identifier_id, profile_id FROM folded EXCEPT SELECT identifier_id, profile_id FROM cdp.identifiers;
 CREATE INDEX ON folded (profile_id);
 SELECT cdp_internal.fold_people('folded');
-SELECT cdp_internal.fold_people('cdp.junk_values');
+SELECT cdp_internal.fold_people('cdp.sources');
 
 SELECT * FROM cdp.verify();

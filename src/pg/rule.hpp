@@ -106,9 +106,10 @@ struct Turn {
 // A rule whose every aggregate is understood. In its texts $1 is the instant, $2 profile_id, $3 traits, $4
 // and on the aggregates.
 struct Decomposition {
-  // So many events at least, or nobody is in.
+  // So many events at least, the last of them so many microseconds ago at most, or nobody is in.
   struct Need {
-    std::int64_t aggregate, events;
+    static constexpr std::int64_t kAnyTime = INT64_MAX;
+    std::int64_t aggregate, events, within = kAnyTime;
   };
 
   std::string having;

@@ -21,7 +21,7 @@ class Crowd {
 public:
   Crowd(std::span<const std::int64_t> ids, bool with_timelines);
 
-  History history(std::size_t person) const;
+  void read(std::size_t person, History &history) const;
   void *traits(std::size_t person) const { return traits_[person]; }
 
 private:
@@ -140,12 +140,11 @@ void Crowd::read_traits(const pg::Moment &moment) {
   });
 }
 
-History Crowd::history(std::size_t person) const {
-  History history;
+void Crowd::read(std::size_t person, History &history) const {
+  history.clear();
   for (auto i = starts_[person]; i < starts_[person + 1]; ++i)
     history.add(pieces_[i].packed);
   history.finish();
-  return history;
 }
 
 std::vector<std::int64_t> all_people() {
@@ -160,18 +159,16 @@ std::vector<std::int64_t> all_people() {
 // The judges whom a person may concern, by what the person has done.
 class Chosen {
 public:
-  explicit Chosen(const std::vector<Judge *> &judges) {
+  Chosen(const std::vector<Judge *> &judges, Timestamp at) {
     for (std::size_t i = 0; i < judges.size(); ++i) {
       const auto inputs = judges[i]->needed_inputs();
       if (inputs.empty())
         anybody_.push_back(i);
-      for (auto input : inputs) {
-        if (by_input_.size() <= static_cast<std::size_t>(input))
-          by_input_.resize(static_cast<std::size_t>(input) + 1);
-        auto &of_input = by_input_[static_cast<std::size_t>(input)];
-        if (of_input.empty() || of_input.back() != i)
-          of_input.push_back(i);
-      }
+      else if (const auto need = judges[i]->need(at))
+        add(*need, i);
+      else
+        for (auto input : inputs)
+          add({input, 1, core::kMinusInfinity}, i);
     }
   }
 
@@ -180,19 +177,26 @@ public:
       visit(judge);
     for (const auto &said : history.inputs())
       if (static_cast<std::size_t>(said.input) < by_input_.size())
-        for (auto judge : by_input_[static_cast<std::size_t>(said.input)])
-          visit(judge);
+        for (const auto &[need, judge] : by_input_[static_cast<std::size_t>(said.input)])
+          if (need.is_met_by(said))
+            visit(judge);
   }
 
 private:
+  void add(const Sweep::Need &need, std::size_t judge) {
+    if (by_input_.size() <= static_cast<std::size_t>(need.input))
+      by_input_.resize(static_cast<std::size_t>(need.input) + 1);
+    by_input_[static_cast<std::size_t>(need.input)].emplace_back(need, judge);
+  }
+
   std::vector<std::size_t> anybody_;
-  std::vector<std::vector<std::size_t>> by_input_;
+  std::vector<std::vector<std::pair<Sweep::Need, std::size_t>>> by_input_;
 };
 
 class Round {
 public:
   Round(const std::vector<Judge *> &judges, Timestamp at, Broken broken)
-      : judges_(judges), at_(at), broken_(broken), chosen_(judges) {
+      : judges_(judges), at_(at), broken_(broken), chosen_(judges, at), histories_(kBatch) {
     for (std::size_t i = 0; i < judges.size(); ++i)
       segments_.emplace_back(judges[i]->segment_id(), i);
     std::sort(segments_.begin(), segments_.end());
@@ -202,19 +206,18 @@ public:
     stored_ = Stored::of_everybody(std::move(ids), at);
   }
 
-  void judge(const Crowd &crowd, std::span<const std::int64_t> ids, std::size_t first, Effort &effort) const {
+  void judge(const Crowd &crowd, std::span<const std::int64_t> ids, std::size_t first, Effort &effort) {
     pg::Session session;
     std::vector<Step> steps;
-    std::vector<History> histories;
     for (std::size_t i = 0; i < ids.size(); ++i) {
       steps.push_back({ids[i], kAllEvents, at_, {}, true, true, crowd.traits(first + i)});
-      histories.push_back(crowd.history(first + i));
-      effort.events += static_cast<std::int64_t>(histories.back().size());
+      crowd.read(first + i, histories_[i]);
+      effort.events += static_cast<std::int64_t>(histories_[i].size());
     }
     std::vector<std::vector<Stint>> stints(judges_.size());
     std::vector<std::vector<const Stored::Row *>> rows(judges_.size());
     for (std::size_t i = 0; i < ids.size(); ++i)
-      choose({&steps[i], &histories[i], core::kInfinity}, stints, rows);
+      choose({&steps[i], &histories_[i], core::kInfinity}, stints, rows);
     std::vector<Progress> segments;
     for (std::size_t i = 0; i < judges_.size(); ++i)
       segments.emplace_back(*judges_[i], rows[i]);
@@ -251,6 +254,7 @@ private:
   Broken broken_;
   Chosen chosen_;
   Stored stored_;
+  std::vector<History> histories_;                             // of the batch at hand
   std::vector<std::pair<std::int32_t, std::size_t>> segments_; // whose judge is where
 };
 
@@ -286,7 +290,7 @@ Effort evaluate_everybody(const std::vector<Judge *> &judges, Timestamp at, Brok
   const bool with_timelines =
       std::any_of(judges.begin(), judges.end(), [](const Judge *judge) { return judge->uses_timelines(); });
   const auto ids = all_people();
-  const Round round(judges, at, broken);
+  Round round(judges, at, broken);
   Effort effort{std::ssize(ids), 0, 0};
   forget_failures(judges);
   for (std::size_t start = 0; start < ids.size(); start += kAtOnce) {

@@ -24,6 +24,8 @@ public:
   // Whether what is new at a step can change the answer.
   bool concerns(const Step &step, const Observed *event, const std::string *event_name) const;
   bool uses_timelines() const { return sweep_ != nullptr; }
+  // What somebody must have done to be in at an instant or later, when one input tells.
+  std::optional<Sweep::Need> need(Timestamp at) const { return sweep_ ? sweep_->need(at) : std::nullopt; }
   // The inputs without which nobody is in; empty: anybody may be.
   std::span<const std::int32_t> needed_inputs() const {
     return sweep_ && sweep_->needs_events() ? std::span<const std::int32_t>(sweep_->inputs())

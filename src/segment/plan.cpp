@@ -74,7 +74,7 @@ void add(json::Text &out, const pg::Decomposition &made) {
   out.add("falling", made.falling).add("person_conditions", made.person_conditions);
   std::vector<std::int64_t> needs;
   for (const auto &need : made.needs)
-    needs.insert(needs.end(), {need.aggregate, need.events});
+    needs.insert(needs.end(), {need.aggregate, need.events, need.within});
   out.add("needs", needs).add("only_falls", made.only_falls);
   out.add("uses_person", made.uses_person).add("uses_clock", made.uses_clock).key("aggregates").open('[');
   for (const auto &one : made.aggregates)
@@ -95,8 +95,8 @@ pg::Decomposition read_decomposition(std::string_view object) {
   made.only_falls = json::true_member(object, "only_falls");
   made.person_conditions = json::texts_member(object, "person_conditions");
   const auto needs = json::numbers_member(object, "needs");
-  for (std::size_t i = 0; i + 1 < needs.size(); i += 2)
-    made.needs.push_back({needs[i], needs[i + 1]});
+  for (std::size_t i = 0; i + 2 < needs.size(); i += 3)
+    made.needs.push_back({needs[i], needs[i + 1], needs[i + 2]});
   made.uses_person = json::true_member(object, "uses_person");
   made.uses_clock = json::true_member(object, "uses_clock");
   for (auto one : json::elements(json::member(object, "aggregates")))

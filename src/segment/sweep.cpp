@@ -1,9 +1,6 @@
-#include "segment/sweep.hpp"
-
-#include "core/sequence.hpp"
+#include "segment/sweep_aggregate.hpp"
 
 #include <algorithm>
-#include <charconv>
 #include <map>
 
 #include "pg/values.hpp"
@@ -16,8 +13,7 @@ using core::Entry;
 using core::Function;
 using core::InputValue;
 
-constexpr std::size_t kMostKeyBytes = 1000; // an index entry must hold it
-constexpr int kFirstAggregate = 4;          // $1 to $3 are the instant, profile_id and traits
+constexpr int kFirstAggregate = 4; // $1 to $3 are the instant, profile_id and traits
 
 const std::map<std::string_view, Function> kFunctions = {{"count", Function::count},
                                                          {"count_value", Function::count_value},
@@ -53,36 +49,6 @@ struct Clock {
 
 } // namespace
 
-struct Sweep::Aggregate {
-  Function function;
-  Oid type = InvalidOid;
-  std::optional<pg::ValueType> value_type;
-  std::vector<std::unique_ptr<core::Cutoff>> cutoffs;
-  std::optional<core::Tally> tally;
-  std::span<const Entry> entries;
-  std::vector<Datum> values; // of those that give one of them back
-  std::vector<std::int32_t> ranks;
-  // Of sequences and funnels.
-  std::optional<core::Sequence> sequence;
-  unsigned steps = 0;
-  Timestamp within = 0;
-  std::vector<core::SequenceEvent> events; // an entry each
-  bool bound = false;                      // some have bindings
-  std::optional<Timestamp> start; // of what the value stands on: it changes only when this no longer counts
-  bool stands_on_start = false;
-
-  Timestamp next(Timestamp until) {
-    if (!stands_on_start || !tally->only_sheds())
-      return tally->next(until);
-    return start ? tally->leaves(*start, until) : until;
-  }
-
-  bool is_ordered() const { return function == Function::minimum || function == Function::maximum; }
-  bool gives_value() const {
-    return is_ordered() || function == Function::first || function == Function::last;
-  }
-};
-
 struct Sweep::Turning {
   pg::Turn turn;
   std::vector<std::unique_ptr<pg::Expression>> inputs;
@@ -113,7 +79,7 @@ void add_bounds(const pg::Window &window, core::Cutoff *cutoff, std::vector<core
 } // namespace
 
 Sweep::Sweep(const pg::Decomposition &made, std::vector<std::int32_t> inputs, const std::string &same)
-    : inputs_(std::move(inputs)), needs_(made.needs), only_falls_(made.only_falls && made.turns.empty()) {
+    : inputs_(std::move(inputs)), only_falls_(made.only_falls && made.turns.empty()) {
   std::vector<Oid> types = {TIMESTAMPTZOID, INT8OID, JSONBOID};
   for (const auto &one : made.aggregates) {
     auto &aggregate = *aggregates_.emplace_back(std::make_unique<Aggregate>());
@@ -132,6 +98,8 @@ Sweep::Sweep(const pg::Decomposition &made, std::vector<std::int32_t> inputs, co
     aggregate.tally.emplace(aggregate.function, std::move(bounds));
     has_key_ = has_key_ || !one.input.key.empty();
   }
+  for (const auto &need : made.needs)
+    add_need(need);
   bindings_ = std::make_unique<pg::Bindings>(types);
   having_ = std::make_unique<pg::Expression>(made.having, *bindings_);
   static std::map<std::string, std::size_t> numbers; // of all conditions this backend has met
@@ -162,7 +130,7 @@ void Sweep::judge_nobody(const pg::Decomposition &made) {
   for (auto &aggregate : aggregates_)
     aggregate->tally->begin({}, {}, 0, 0);
   pg::Failure failure;
-  bool never = false;
+  bool never = need(0).has_value();
   for (const auto &condition : made.conditions)
     pg::subtransaction(
         [&] {
@@ -182,31 +150,12 @@ void Sweep::judge_nobody(const pg::Decomposition &made) {
 bool Sweep::judge(std::span<const Stint> stints, std::span<std::vector<Range> *> ranges) {
   if (!collect(*stints.front().history, stints.front().step->from))
     return false;
-  if (groups_.empty() || (stints.size() == 1 && !meets_person_conditions(*stints.front().step)))
+  if (group_count_ == 0 || (stints.size() == 1 && !meets_person_conditions(*stints.front().step)))
     return true;
   overflows_ = false;
-  for (const auto &group : groups_)
-    if (!judge(group, stints, ranges))
+  for (std::size_t i = 0; i < group_count_; ++i)
+    if (!judge(groups_[i], stints, ranges))
       return false;
-  return true;
-}
-
-// False: an input could not say what an event means.
-bool Sweep::collect(const History &history, Timestamp at) {
-  bool odd = false;
-  groups_.resize(1);
-  groups_[0].entries.clear();
-  for (std::size_t i = 0; i < inputs_.size(); ++i)
-    groups_[0].entries.push_back(history.of(inputs_[i], aggregates_[i]->tally->least_from(at), odd));
-  if (odd)
-    return false;
-  const bool enough = std::all_of(needs_.begin(), needs_.end(), [&](const auto &need) {
-    return std::ssize(groups_[0].entries[static_cast<std::size_t>(need.aggregate)]) >= need.events;
-  });
-  if (!enough)
-    groups_.clear(); // nobody is in, whatever else holds
-  else if (has_key_)
-    split_by_key();
   return true;
 }
 
@@ -228,29 +177,6 @@ bool Sweep::meets_person_conditions(const Step &step) {
   return true;
 }
 
-void Sweep::split_by_key() {
-  const auto entries = std::move(groups_[0].entries);
-  groups_.clear();
-  std::map<std::optional<std::string_view>, std::vector<std::vector<Entry>>> keys;
-  for (std::size_t i = 0; i < entries.size(); ++i)
-    for (const auto &entry : entries[i]) {
-      auto &of_key = keys[entry.value.key()];
-      of_key.resize(entries.size());
-      of_key[i].push_back(entry);
-    }
-  for (auto &[key, owned] : keys) {
-    auto &group = groups_.emplace_back();
-    if (key)
-      group.key = std::string(*key);
-    if (key && key->size() > kMostKeyBytes)
-      throw Error(ERRCODE_PROGRAM_LIMIT_EXCEEDED,
-                  "a key has more than " + std::to_string(kMostKeyBytes) + " bytes");
-    group.owned = std::move(owned);
-    for (const auto &some : group.owned)
-      group.entries.emplace_back(some);
-  }
-}
-
 bool Sweep::judge(const Group &group, std::span<const Stint> stints, std::span<std::vector<Range> *> ranges) {
   const bool nothing = std::all_of(group.entries.begin(), group.entries.end(),
                                    [](const auto &entries) { return entries.empty(); });
@@ -264,7 +190,7 @@ bool Sweep::judge(const Group &group, std::span<const Stint> stints, std::span<s
       continue;
     }
     if (i == 0)
-      begin(group, step);
+      begin(group, stints[i]);
     else
       for (auto &aggregate : aggregates_) {
         aggregate->tally->know(step.decision_seq);
@@ -277,16 +203,20 @@ bool Sweep::judge(const Group &group, std::span<const Stint> stints, std::span<s
   return true;
 }
 
-void Sweep::begin(const Group &group, const Step &step) {
+void Sweep::begin(const Group &group, const Stint &stint) {
   MemoryContextReset(values_);
   for (std::size_t i = 0; i < aggregates_.size(); ++i) {
     auto &aggregate = *aggregates_[i];
     aggregate.entries = group.entries[i];
     if (aggregate.gives_value())
       find_values(aggregate);
-    if (aggregate.steps)
-      find_steps(aggregate);
-    aggregate.tally->begin(aggregate.entries, aggregate.ranks, step.from, step.decision_seq);
+    if (aggregate.steps && has_key_) {
+      aggregate.own_steps.read(aggregate.entries, aggregate.bound);
+      aggregate.met = &aggregate.own_steps;
+    } else if (aggregate.steps) {
+      aggregate.met = &stint.history->steps_of(inputs_[i], aggregate.bound);
+    }
+    aggregate.tally->begin(aggregate.entries, aggregate.ranks, stint.step->from, stint.step->decision_seq);
   }
 }
 
@@ -485,6 +415,7 @@ void Sweep::find_values(Aggregate &aggregate) {
 
 void Sweep::set_sequence(const pg::Aggregate &one, Aggregate &aggregate) {
   aggregate.steps = static_cast<unsigned>(one.steps);
+  aggregate.bound = !aggregate.value_type->is_by_value();
   aggregate.stands_on_start = aggregate.function == Function::funnel;
   if (aggregate.function == Function::funnel) {
     aggregate.within = std::stoll(one.pattern);
@@ -493,42 +424,23 @@ void Sweep::set_sequence(const pg::Aggregate &one, Aggregate &aggregate) {
   auto parsed = core::Sequence::parse(one.pattern, aggregate.steps);
   if (auto *sequence = std::get_if<core::Sequence>(&parsed))
     aggregate.sequence = std::move(*sequence);
-  if (aggregate.sequence)
-    aggregate.stands_on_start =
-        aggregate.function == Function::sequence && aggregate.sequence->before.empty();
-  else
+  if (!aggregate.sequence) {
     usable_ = false;
-}
-
-// Which steps each entry meets, and its binding.
-void Sweep::find_steps(Aggregate &aggregate) {
-  std::map<std::string_view, std::uint64_t> bindings;
-  aggregate.events.clear();
-  aggregate.bound = !aggregate.value_type->is_by_value();
-  for (const auto &entry : aggregate.entries) {
-    core::SequenceEvent event{entry.at, 0, 0};
-    const auto bytes = entry.value.bytes();
-    if (entry.value.kind == InputValue::Kind::bytes && aggregate.value_type->is_by_value()) {
-      event.steps = static_cast<std::uint64_t>(aggregate.value_type->datum(bytes, values_));
-    } else if (const auto space = bytes.find(' '); space != std::string_view::npos) {
-      std::int64_t steps = 0;
-      std::from_chars(bytes.data(), bytes.data() + space, steps);
-      event.steps = static_cast<std::uint64_t>(steps);
-      event.binding = bindings.emplace(bytes.substr(space), bindings.size()).first->second;
-    }
-    aggregate.events.push_back(event);
+    return;
   }
+  aggregate.stands_on_start = aggregate.function == Function::sequence && aggregate.sequence->before.empty();
+  for (const auto &step : aggregate.sequence->steps)
+    aggregate.wanted |= step.step;
 }
 
 std::optional<Datum> Sweep::sequence_of(Aggregate &aggregate) {
   static std::vector<core::SequenceEvent> events; // kept for its room
   events.clear();
-  aggregate.tally->each([&](std::size_t i) {
-    if (aggregate.events[i].steps)
-      events.push_back(aggregate.events[i]);
-  });
-  if (aggregate.bound) // else they are in order already
-    core::sort_events(events);
+  const auto &all = aggregate.met->events;
+  const auto older = all.size() - aggregate.entries.size();
+  for (auto i : aggregate.met->order)
+    if (i >= older && all[i].steps && aggregate.tally->includes(i - older))
+      events.push_back(all[i]);
   switch (aggregate.function) {
   case Function::sequence:
     aggregate.start = aggregate.sequence->latest_start(events);
