@@ -92,6 +92,35 @@ differential_suite() {
   done
 }
 
+# Bugs that are planted in a copy of the code, one at a time: the differential test must see each within CASES histories.
+# Only by name (`scripts/test planted`), because each is compiled and given a server of its own: half a minute or more.
+planted_suite() {
+  local name tree=$WORK/planted/tree STAGE=$WORK/planted/stage dir
+  for name in $(names test/planted patch); do
+    [ "$WANTED" = planted ] || [ "$WANTED" = "$name" ] || continue
+    if [ ! -d "$tree" ]; then
+      mkdir -p "$tree"
+      tar -C "$ROOT" --exclude=.git -cf - . | tar -C "$tree" -xf - # with what is compiled already
+    fi
+    dir=$WORK/planted/$name
+    check "planted: $name is seen" see_planted "$name" "$tree" "$dir"
+    sed -nE 's/^([0-9]+ histories) of ([0-9]+ messages).*/        after \1 of \2/p' "$dir/found" 2>/dev/null || true
+    patch -d "$tree" -p1 -s -R <"$ROOT/test/planted/$name.patch" || return 0
+  done
+}
+
+see_planted() {
+  local name=$1 tree=$2 dir=$3
+  patch -d "$tree" -p1 -s <"$ROOT/test/planted/$name.patch" || return 1
+  make -C "$tree" -s -j"$(nproc)" PG_CONFIG="$BIN/pg_config" with_llvm=no || return 1
+  make -C "$tree" -s install DESTDIR="$STAGE" PG_CONFIG="$BIN/pg_config" with_llvm=no >/dev/null || return 1
+  start_server "$dir" "shared_preload_libraries = 'cdp'" 'fsync = off' 'cdp.worker_naptime = 20' 'max_connections = 50' || return 1
+  /usr/bin/python3 "$tree/test/differential/histories.py" --host "$dir" --seed "${SEED:-766389}" --histories "${CASES:-200}" --as-is >"$dir/found"
+  as_server_user "$BIN/pg_ctl" -D "$dir/data" -m immediate -s stop
+  cat "$dir/found"
+  grep -qE '^history [0-9]+: (memberships|ways|verify): ' "$dir/found" # and nothing else that went wrong
+}
+
 lint_suite() {
   wanted lint || return 0
   check "lint: every file is formatted" bash -c "cd '$ROOT' && git ls-files 'src/*.cpp' 'src/*.hpp' 'test/unit/*.cpp' |
@@ -115,6 +144,7 @@ run_suites() {
   isolation_suite
   tap_suite
   differential_suite
+  planted_suite
   if [ $((PASSED + FAILED)) = 0 ]; then say "no test is called $WANTED"; FAILED=1; fi
   printf '%d passed, %d failed\n' "$PASSED" "$FAILED"
   [ "$FAILED" = 0 ]

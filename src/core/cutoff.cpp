@@ -7,15 +7,23 @@ namespace cdp::core {
 namespace {
 
 constexpr Timestamp kBlock = 32 * kMicrosPerDay;
+constexpr Timestamp kMinute = 60 * kMicrosPerSecond;
 constexpr Timestamp kQuarter = kMicrosPerDay / 96; // local clocks jump at quarters of an hour
 constexpr Timestamp kBack = 5 * kMicrosPerDay;     // clamped months and skipped days go back less far
 constexpr Timestamp kEndOfTime = 2'921'575 * kMicrosPerDay; // year 9999
 
-std::int64_t block_number(Timestamp instant) {
-  return (instant >= 0 ? instant : instant - kBlock + 1) / kBlock;
-}
-
 } // namespace
+
+// Truncated to minutes or seconds it jumps so often that little is looked at ahead.
+std::int64_t Cutoff::block_number(Timestamp instant) {
+  if (block_size_ == 0) {
+    const auto quarter = (instant >= 0 ? instant : instant - kQuarter + 1) / kQuarter * kQuarter;
+    Block pieces;
+    jumps_often_ = !add_even(quarter, quarter + kQuarter, pieces);
+    block_size_ = jumps_often_ ? kMicrosPerDay : kBlock;
+  }
+  return (instant >= 0 ? instant : instant - block_size_ + 1) / block_size_;
+}
 
 Timestamp Cutoff::at(Timestamp instant) {
   if (!ask_)
@@ -42,8 +50,10 @@ Timestamp Cutoff::passes(Timestamp instant, Timestamp value, Timestamp until) {
   }
   const bool beyond = at(instant) >= value;
   for (auto number = block_number(instant); number <= block_number(until); ++number) {
+    const auto end_of_block = (number + 1) * block_size_;
+    if (jumps_often_ && !beyond && ask_(end_of_block - 1) + kBack < value)
+      continue; // nowhere in it
     const auto &pieces = block(number);
-    const auto end_of_block = (number + 1) * kBlock;
     for (auto i = number == block_number(instant) ? place(pieces, instant) : 0; i < pieces.size(); ++i) {
       const auto &piece = pieces[i];
       const auto end = i + 1 < pieces.size() ? pieces[i + 1].from : end_of_block;
@@ -67,7 +77,7 @@ const Cutoff::Block &Cutoff::block(std::int64_t number) {
   if (found != blocks_.end())
     return found->second;
   Block pieces;
-  const auto low = number * kBlock, high = low + kBlock;
+  const auto low = number * block_size_, high = low + block_size_;
   for (auto day = low; day < high; day += kMicrosPerDay) {
     const auto end = day + kMicrosPerDay;
     if (jumps_(day - 2 * kMicrosPerDay, end + 2 * kMicrosPerDay) || !add_even(day, end, pieces))
@@ -92,9 +102,13 @@ bool Cutoff::add_even(Timestamp low, Timestamp high, Block &pieces) {
 void Cutoff::cut(Timestamp low, Timestamp high, Block &pieces) {
   if (add_even(low, high, pieces))
     return;
-  const auto middle = low + (high - low) / 2;
-  cut(low, middle, pieces);
-  cut(middle, high, pieces);
+  // Where it is truncated it jumps at each minute or second: halving would look for every one of them.
+  const auto length = high - low;
+  const auto step = length > kMinute            ? kMinute
+                    : length > kMicrosPerSecond ? kMicrosPerSecond
+                                                : (length + 1) / 2;
+  for (auto at = low; at < high; at += step)
+    cut(at, std::min(at + step, high), pieces);
 }
 
 } // namespace cdp::core

@@ -12,7 +12,8 @@ namespace cdp::core {
 
 class Cutoff {
 public:
-  // Where the bound stands at an instant; asked at most some hundred times a month of the calendar.
+  // Where the bound stands at an instant; asked some hundred times a month of the calendar, and as often a
+  // day if it jumps often.
   using Ask = std::function<Timestamp(Timestamp)>;
   // Whether a local clock that matters jumps between two instants.
   using Jumps = std::function<bool(Timestamp, Timestamp)>;
@@ -40,6 +41,7 @@ private:
   };
   using Block = std::vector<Piece>;
 
+  std::int64_t block_number(Timestamp instant);
   const Block &block(std::int64_t number);
   void cut(Timestamp low, Timestamp high, Block &pieces);
   bool add_even(Timestamp low, Timestamp high, Block &pieces);
@@ -48,6 +50,8 @@ private:
   Timestamp distance_ = 0;
   Ask ask_;
   Jumps jumps_;
+  Timestamp block_size_ = 0; // until the first question
+  bool jumps_often_ = false;
   std::map<std::int64_t, Block> blocks_;
 };
 

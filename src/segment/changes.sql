@@ -139,19 +139,22 @@ COMMENT ON FUNCTION cdp.drop_segment(text, boolean) IS
 CREATE FUNCTION cdp_internal.refresh_segment(caller jsonb, named text) RETURNS void LANGUAGE plpgsql
   SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  s cdp.segments := cdp_internal.own_segment(caller, named);
+  s         cdp.segments := cdp_internal.own_segment(caller, named);
+  exclusive constant boolean := s.class = 'exact';
 BEGIN
+  IF exclusive THEN
+    PERFORM cdp_internal.lock_segments();
+    s := cdp_internal.own_segment(caller, named); -- as it is now
+  END IF;
   IF s.state = 'disabled' THEN
     RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = format('segment "%s" is disabled', named),
       HINT = format('SELECT cdp.enable_segment(%L).', named);
-  ELSIF s.class = 'interval' THEN
+  ELSIF exclusive THEN
+    DELETE FROM cdp.segment_errors AS e WHERE e.segment_id = s.segment_id AND e.profile_id IS NULL;
+    PERFORM cdp_internal.fill_segment(s);
+  ELSE
     PERFORM cdp_internal.refresh_kept(s, false);
-    RETURN;
   END IF;
-  PERFORM cdp_internal.lock_segments();
-  s := cdp_internal.own_segment(caller, named);
-  DELETE FROM cdp.segment_errors AS e WHERE e.segment_id = s.segment_id AND e.profile_id IS NULL;
-  PERFORM cdp_internal.fill_segment(s);
 END $$;
 COMMENT ON FUNCTION cdp_internal.refresh_segment(jsonb, text) IS 'See cdp.refresh_segment';
 CREATE FUNCTION cdp.refresh_segment(name text) RETURNS void LANGUAGE c

@@ -98,9 +98,10 @@ BEGIN
   END IF;
   PERFORM FROM cdp.profiles AS p WHERE p.profile_id = ANY (change.ids) AND NOT exclusive ORDER BY p.profile_id FOR UPDATE;
 
-  -- Of an exact rule that was there before.
+  -- Of an exact rule that was there before. Who was merged away since left then, and stays away.
   DELETE FROM cdp.memberships AS m WHERE m.segment_id = target AND m.entered_at > at;
-  UPDATE cdp.memberships AS m SET left_at = 'infinity' WHERE m.segment_id = target AND m.left_at > at AND m.left_at < 'infinity';
+  UPDATE cdp.memberships AS m SET left_at = 'infinity' WHERE m.segment_id = target AND m.left_at > at AND m.left_at < 'infinity'
+    AND EXISTS (SELECT FROM cdp.profiles AS p WHERE p.profile_id = m.profile_id);
   WITH leaving AS (
     SELECT u.id, u.key FROM unnest(change.ids, change.keys, change.is_new) AS u (id, key, is_new) WHERE NOT u.is_new
   ), undone AS (

@@ -68,6 +68,7 @@ class Model:
         self._names, self._seen = [None], [None]
         self._fold = Fold(Kinds(TYPES, self._names), self._seen, {}, [])
         self._number_of, self._taken = {}, {}
+        self._joined = {}  # those identifiers -> what was joined of them
         for message in messages:
             self._send(message)
 
@@ -109,6 +110,9 @@ class Model:
         together = sorted({self._fold.profile(number) for number in one.identifiers})
         verdict = self._fold.decide(one.identifiers, message.received_at, message.type == "alias")
         one.joined = [number for number in one.identifiers if number not in verdict.refused]
+        # The same identifiers again are no new evidence, also when a device that was left out would not be any more.
+        if message.type != "alias" and verdict.rule in (None, "sharing"):
+            one.joined = self._joined.setdefault(tuple(one.identifiers), one.joined)
         self.refused += len(verdict.reported)
         winner = self._fold.profile(verdict.owner)
         known = [self.people.pop(number) for number in together

@@ -46,6 +46,25 @@ TEST(Cutoff, SaysWhatIsAskedAndWhenItPasses) {
   }
 }
 
+TEST(Cutoff, AsksLittleOfWhatIsTruncated) {
+  const auto never = [](Timestamp, Timestamp) { return false; };
+  for (const auto unit : {kHour, kHour / 60, kMicrosPerSecond})
+    for (const auto shift : {Timestamp(0), 7 * kMicrosPerDay, 400 * kMicrosPerDay + kHour / 4}) {
+      int asked = 0;
+      Cutoff cutoff(
+          [&](Timestamp at) {
+            ++asked;
+            return (at - shift) / unit * unit;
+          },
+          never);
+      const auto at = 5000 * kMicrosPerDay + kHour / 7, value = 5000 * kMicrosPerDay - kHour / 3 + 1;
+      const auto turn = (value + unit - 1) / unit * unit + shift;
+      EXPECT_EQ(cutoff.passes(at, value, kInfinity), turn > at ? turn : kInfinity);
+      EXPECT_EQ(cutoff.at(at), (at - shift) / unit * unit);
+      EXPECT_LT(asked, unit == kMicrosPerSecond ? 2'000'000 : 100'000) << unit << " " << shift;
+    }
+}
+
 struct Case {
   std::vector<Entry> entries;
   std::deque<std::string> bytes;
