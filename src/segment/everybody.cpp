@@ -4,6 +4,7 @@
 #include <memory_resource>
 #include <numeric>
 
+#include "segment/insides.hpp"
 #include "segment/progress.hpp"
 
 #include "pg/scan.hpp"
@@ -199,9 +200,15 @@ public:
   Round(const std::vector<Judge *> &judges, Timestamp at, Broken broken)
       : judges_(judges), at_(at), broken_(broken), chosen_(judges) {
     std::vector<std::int32_t> segments;
-    for (const Judge *judge : judges)
+    std::vector<std::int32_t> wanted;
+    for (const Judge *judge : judges) {
       segments.push_back(judge->segment_id());
-    stored_ = Stored::of_everybody(segments, at);
+      wanted.push_back(judge->segment_id());
+      wanted.insert(wanted.end(), judge->segments().begin(), judge->segments().end());
+      levels_ = std::max(levels_, judge->level() + 1);
+      asks_ = asks_ || !judge->segments().empty();
+    }
+    stored_ = Stored::of_everybody(wanted, at);
     for (auto segment_id : segments) {
       rows_.push_back(stored_.of(segment_id));
       members_.push_back(stored_.members(segment_id));
@@ -229,17 +236,38 @@ public:
     std::vector<Progress> segments;
     for (std::size_t i = 0; i < judges_.size(); ++i)
       segments.emplace_back(*judges_[i], rows_from(i, ids.front()));
-    Progress::evaluate(segments, stints);
+    if (!asks_)
+      Progress::evaluate(segments, stints);
+    for (int level = 0; asks_ && level < levels_; ++level)
+      judge_level(level, segments, stints);
     std::vector<Found> found;
     for (auto &one : segments) {
       found.push_back(one.take());
-      if (const auto &why = found.back().broken; why && broken_ == Broken::is_error)
+      if (const auto &why = found.back().broken; why && broken_ == Broken::is_error && &one == &segments.front())
         throw Error(why->sqlstate, why->message, why->detail);
     }
     effort.changed += store_found(found, &stored_);
   }
 
 private:
+  // Whoever is asked about was judged before.
+  void judge_level(int level, std::vector<Progress> &segments, const std::vector<std::vector<Stint>> &stints) const {
+    Insides insides(stored_, [&](std::int32_t id) -> const Found * {
+      const auto found = std::find_if(segments.begin(), segments.end(),
+                                      [&](const Progress &one) { return one.judge().segment_id() == id; });
+      return found == segments.end() ? nullptr : &found->found();
+    });
+    std::vector<std::vector<Stint>> chosen(stints.size());
+    for (std::size_t i = 0; i < stints.size(); ++i) {
+      if (judges_[i]->level() != level)
+        continue;
+      chosen[i] = stints[i];
+      for (auto &stint : chosen[i])
+        stint.inside = insides.of(judges_[i]->segments(), *stint.step);
+    }
+    Progress::evaluate(segments, chosen);
+  }
+
   std::span<const Stored::Row> rows_from(std::size_t judge, std::int64_t profile_id) const {
     const auto rows = rows_[judge];
     const auto first = std::partition_point(
@@ -254,6 +282,8 @@ private:
   Stored stored_{{}};
   std::vector<std::span<const Stored::Row>> rows_; // of each judge's segment
   std::vector<std::vector<std::int64_t>> members_;
+  int levels_ = 1;
+  bool asks_ = false; // some ask about segments
 };
 
 // Who still fails is noted again.

@@ -11,11 +11,15 @@
 
 namespace cdp::segment {
 
+// Of each segment that a rule asks about, by place: when the person enters and leaves it, by turns.
+using Inside = std::vector<std::vector<Timestamp>>;
+
 // A person's step as it is judged: up to an instant, with what is known of the person.
 struct Stint {
   const Step *step;
   const History *history; // nullptr: nobody looks at timelines
   Timestamp until;
+  const Inside *inside = nullptr; // nullptr: the rule asks about no segment
 };
 
 class Sweep {
@@ -55,6 +59,7 @@ private:
   };
   bool meets_person_conditions(const Step &step);
   void judge_nobody(const pg::Decomposition &made);
+  bool is_needlessly_asked(const Stint &stint) const;
   bool collect(const History &history, Timestamp at);
   void split_by_key();
   bool judge(const Group &group, std::span<const Stint> stints, std::span<std::vector<Range> *> ranges);
@@ -91,6 +96,8 @@ private:
   std::vector<std::unique_ptr<Turning>> turns_;
   std::vector<std::int32_t> inputs_;
   std::vector<pg::Decomposition::Need> needs_;
+  std::vector<std::int64_t> needed_segments_;
+  const Inside *inside_ = nullptr; // of the stint at hand
   std::vector<PersonCondition> person_conditions_;
   std::vector<Group> groups_; // of the person at hand
   bool only_falls_ = false;
