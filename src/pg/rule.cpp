@@ -169,9 +169,10 @@ Node *membership(FuncExpr *function, Reading *reading) {
     name = reinterpret_cast<Node *>(reinterpret_cast<NamedArgExpr *>(name)->arg);
   if (!IsA(name, Const) || reinterpret_cast<Const *>(name)->constisnull ||
       !is_literal(reading->text, reinterpret_cast<Const *>(name)->location))
-    ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED), errmsg("the name of a segment must be a constant"),
-                    errhint("Write it as it is: cdp.in_segment('vip')."),
-                    position(reading, exprLocation(name) < 0 ? function->location : exprLocation(name))));
+    ereport(ERROR,
+            (errcode(ERRCODE_FEATURE_NOT_SUPPORTED), errmsg("the name of a segment must be a constant"),
+             errhint("Write it as it is: cdp.in_segment('vip')."),
+             position(reading, exprLocation(name) < 0 ? function->location : exprLocation(name))));
   reading->literals = lappend(reading->literals, name);
   int place = 0;
   for (; place < list_length(reading->segments); ++place)
@@ -196,9 +197,8 @@ Node *to_params(Node *node, void *context) {
   if (IsA(node, Var)) {
     auto *var = reinterpret_cast<Var *>(node);
     if (var->varattno <= 0)
-      ereport(ERROR,
-              (errcode(ERRCODE_FEATURE_NOT_SUPPORTED), errmsg("a rule cannot use a whole row"),
-               errhint("%s", kColumnsHint), position(reading, var->location)));
+      ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED), errmsg("a rule cannot use a whole row"),
+                      errhint("%s", kColumnsHint), position(reading, var->location)));
     const int number = var->varlevelsup == 0 ? var->varattno : kProfileId + var->varattno - 1;
     return param(number, var->vartype, var->varcollid, var->location);
   }
@@ -247,9 +247,8 @@ void check_key(Node *key, const Source &source) {
 // What a rule asks about, by place.
 std::vector<AskedSegment> asked_segments(const Reading &reading) {
   const auto name_of = [](List *list, int place) {
-    return std::string(call([&] {
-      return TextDatumGetCString(reinterpret_cast<Const *>(list_nth(list, place))->constvalue);
-    }));
+    return std::string(call(
+        [&] { return TextDatumGetCString(reinterpret_cast<Const *>(list_nth(list, place))->constvalue); }));
   };
   std::vector<AskedSegment> segments;
   for (int i = 0; i < list_length(reading.segments); ++i)
@@ -379,7 +378,20 @@ bool has_person(Node *node) {
 
 bool is_our_function(Oid function, const char *name) {
   const char *called = get_func_name(function);
-  return called && strcmp(called, name) == 0 && get_func_namespace(function) == get_namespace_oid("cdp", true);
+  return called && strcmp(called, name) == 0 &&
+         get_func_namespace(function) == get_namespace_oid("cdp", true);
+}
+
+// It is the same for all events, and an aggregate of nothing else would belong to everybody.
+static void refuse_in_aggregates(Node *node, const Source &source, bool inside) {
+  if (!has_segment(node))
+    return;
+  if (inside && IsA(node, Param))
+    refuse(source, reinterpret_cast<Param *>(node)->location, ERRCODE_FEATURE_NOT_SUPPORTED,
+           "cdp.in_segment(name) cannot stand in an aggregate",
+           "Put it beside: cdp.in_segment('vip') AND count(*) > 0.");
+  for (Node *child : children(node))
+    refuse_in_aggregates(child, source, inside || IsA(node, Aggref));
 }
 
 bool is_constant(Node *node) {
@@ -397,6 +409,7 @@ Rule compile_rule(const std::string &text, const std::optional<std::string> &per
   rule::Source source{}, per_source{};
   const auto expression = rule::analyse(text, per, source, per_source);
   Rule result;
+  rule::refuse_in_aggregates(expression.having, source, false);
   rule::check(expression.having, source, &result.reasons);
   if (expression.per) {
     rule::check(expression.per, per_source);

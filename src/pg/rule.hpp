@@ -49,8 +49,8 @@ struct AskedSegment {
 struct Condition {
   std::string text, truth;
   std::vector<Evidence> evidence;
-  std::vector<std::string> traits; // that it asks for by name
-  std::vector<std::size_t> segments; // their places
+  std::vector<std::string> traits;                // that it asks for by name
+  std::vector<std::size_t> segments;              // their places
   bool is_membership = false, is_negated = false; // it is cdp.in_segment(…) and no more; or NOT that
   std::optional<Compared> compared;
   std::string joined; // OR or AND, when it has parts
@@ -153,7 +153,7 @@ struct Rule {
   Mentions mentions;
   bool uses_clock = false;
   std::vector<AskedSegment> segments; // by place
-  std::string in_sql;                 // the rule with the person it is about, where plain SQL needs to be told
+  std::string in_sql; // the rule with the person it is about, where plain SQL needs to be told
 
   // Why the rule cannot be kept exact; then nothing above is there, only what it means for everybody: a
   // query.

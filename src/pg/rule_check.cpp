@@ -341,7 +341,8 @@ void check_sub_query(Node *node, int location, const Source &source, Reasons *re
     refuse(source, location, ERRCODE_FEATURE_NOT_SUPPORTED, "a rule cannot use a volatile function",
            "Its result could change while nothing is known to have changed.");
   if (call([&] { return asks_about_segments(node, nullptr); }))
-    refuse(source, location, ERRCODE_FEATURE_NOT_SUPPORTED, "cdp.in_segment(name) cannot stand in a sub-query",
+    refuse(source, location, ERRCODE_FEATURE_NOT_SUPPORTED,
+           "cdp.in_segment(name) cannot stand in a sub-query",
            "Say who there: cdp.in_segment('vip', profile_id).");
   add_reason(reasons, "it has a sub-query, which looks at other rows");
 }

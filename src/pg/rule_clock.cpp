@@ -180,8 +180,7 @@ private:
       return false;
     Motion motion(source_);
     const auto left_way = motion.of(left), right_way = motion.of(right);
-    if (!left_way || !right_way || *left_way == *right_way ||
-        (in_aggregate && has_segment(reinterpret_cast<Node *>(node))))
+    if (!left_way || !right_way || *left_way == *right_way)
       refuse_clock(reinterpret_cast<Node *>(node));
 
     Comparison made;

@@ -69,7 +69,7 @@ std::optional<Window> window_of(Node *condition, const Source &source, const std
   }
   Node *bound = is_param(left, kOccurredAt) ? as_instant(right) : nullptr;
   Motion motion(source);
-  if (!bound || has_param(bound, 1, kTraits, true) || has_segment(bound) || motion.of(right) != 1)
+  if (!bound || has_param(bound, 1, kTraits, true) || motion.of(right) != 1)
     return std::nullopt;
   Window made{op, false, 0, to_test(bound), {motion.zones.begin(), motion.zones.end()}, false};
   made.zones.push_back(time_zone);
@@ -461,8 +461,8 @@ std::optional<Decomposition> decompose(const Expression &expression, const Sourc
       made.needs.push_back(*need);
     if (IsA(condition, Param) && has_segment(condition))
       made.needed_segments.push_back(reinterpret_cast<Param *>(condition)->paramid - kFirstSegment);
-    if (has_person(condition) && is_safe(condition) && !has_clock(condition, true) && !has_segment(condition) &&
-        !has_param(condition, kFirstInput, INT32_MAX, true))
+    if (has_person(condition) && is_safe(condition) && !has_clock(condition, true) &&
+        !has_segment(condition) && !has_param(condition, kFirstInput, INT32_MAX, true))
       made.person_conditions.push_back(spelling(condition));
     if (!has_person(condition) && !has_clock(condition, true)) {
       made.conditions.push_back(spelling(condition));

@@ -119,7 +119,8 @@ std::string to_display(Node *node) {
       return "now()";
     default:
       if (is_segment(number) && named_segments)
-        return "cdp.in_segment('" + (*named_segments)[static_cast<std::size_t>(number - kFirstSegment)].name + "')";
+        return "cdp.in_segment('" + (*named_segments)[static_cast<std::size_t>(number - kFirstSegment)].name +
+               "')";
       return kColumns[number - 1];
     }
   });

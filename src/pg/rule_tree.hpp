@@ -80,7 +80,7 @@ void add_conjuncts(Node *condition, std::vector<Node *> &into);
 // things.
 std::vector<std::string> event_names(Node *condition);
 Node *fold(Node *node);
-std::string builtin_name(Oid function); // empty: not one of PostgreSQL's own
+std::string builtin_name(Oid function);               // empty: not one of PostgreSQL's own
 bool is_our_function(Oid function, const char *name); // may ereport
 inline bool is_instant(Node *node) {
   return IsA(node, Param) && reinterpret_cast<Param *>(node)->paramid == kInstant;
@@ -103,7 +103,7 @@ bool is_portable(Node *node);
 std::string to_sql(Node *node);
 std::string to_test(Node *node); // with $1 for the instant and $2… for the inputs
 std::string to_display(Node *node);
-std::string to_event_text(Node *node); // with $1 to $8 for the event columns
+std::string to_event_text(Node *node);                 // with $1 to $8 for the event columns
 std::string to_group_text(Node *node, int aggregates); // see Decomposition
 
 // While this lives, to_display() knows the names of segments.

@@ -185,9 +185,9 @@ private:
   void follow_lists(const identity::Joined &joined, Timestamp at, std::int64_t decision) {
     auto &into = people_.at(identities_.profile_id(joined.joined));
     if (into.stored || into.touched)
-      waves_[wave_of_[joined.joined]].steps.push_back({identities_.profile_id(joined.joined),
-                                                       decision, std::max(into.last_seen_at, at),
-                                                       into.traits(), false, false, nullptr, true, false});
+      waves_[wave_of_[joined.joined]].steps.push_back({identities_.profile_id(joined.joined), decision,
+                                                       std::max(into.last_seen_at, at), into.traits(), false,
+                                                       false, nullptr, true, false});
   }
 
   void add_step(Wave &wave, std::size_t node, profile::Person &person, std::int64_t decision, Change change) {

@@ -26,7 +26,6 @@ const char kPeopleAt[] =
     "OR EXISTS (SELECT FROM cdp.assertions AS a WHERE a.identifier_id = i.identifier_id AND a.asserted_at <= "
     "$1)))";
 
-
 using Sink = std::function<void(std::int64_t profile_id, const Key &key)>;
 
 class AsKnownNow {
@@ -81,9 +80,11 @@ private:
   void kept(std::int32_t segment_id, const Sink &sink) {
     static pg::Statement read(
         "SELECT DISTINCT i.profile_id, NULL::text FROM cdp.list_members AS l JOIN cdp.segments AS s USING "
-        "(segment_id) JOIN cdp.identifiers AS i USING (identifier_id) JOIN cdp.profiles AS p USING (profile_id) "
+        "(segment_id) JOIN cdp.identifiers AS i USING (identifier_id) JOIN cdp.profiles AS p USING "
+        "(profile_id) "
         "WHERE l.segment_id = $1 AND s.state <> 'disabled' AND l.added_at <= $2 AND coalesce(l.expires_at, "
-        "'infinity') > $2 UNION ALL SELECT m.profile_id, m.key FROM cdp.memberships AS m JOIN cdp.segments AS s "
+        "'infinity') > $2 UNION ALL SELECT m.profile_id, m.key FROM cdp.memberships AS m JOIN cdp.segments "
+        "AS s "
         "USING (segment_id) WHERE m.segment_id = $1 AND (s.kind <> 'list' OR s.state = 'disabled') AND "
         "m.entered_at <= $2 AND m.left_at > $2");
     const auto rows = read.run(pg::Params().integer(segment_id).timestamp(at_));

@@ -8,13 +8,15 @@ namespace cdp::segment {
 
 void find_asked(pg::Rule &rule, const std::string &text) {
   for (auto &one : rule.segments) {
-    const auto found = pg::run_once("SELECT segment_id FROM cdp.segments WHERE name = $1 AND replaces IS NULL",
-                                    pg::Params().text(one.name), true);
+    const auto found =
+        pg::run_once("SELECT segment_id FROM cdp.segments WHERE name = $1 AND replaces IS NULL",
+                     pg::Params().text(one.name), true);
     if (found.size() == 1) {
       one.segment_id = found.integer(0, 1);
       continue;
     }
-    const auto rows = pg::run_once("SELECT name FROM cdp.segments WHERE replaces IS NULL ORDER BY 1", {}, true);
+    const auto rows =
+        pg::run_once("SELECT name FROM cdp.segments WHERE replaces IS NULL ORDER BY 1", {}, true);
     std::vector<std::string> names;
     for (std::size_t i = 0; i < rows.size(); ++i)
       names.push_back(rows.text(i, 1));

@@ -161,13 +161,24 @@ COMMENT ON FUNCTION cdp_internal.compile_definition(cdp.segments) IS 'Checks and
 
 CREATE FUNCTION cdp_internal.tell_class(d cdp.segments) RETURNS void LANGUAGE plpgsql
   SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  others text;
 BEGIN
   IF d.class = 'interval' THEN
     RAISE NOTICE USING MESSAGE = format('segment "%s" is of class interval: it is refreshed every %s', d.name, d.refresh),
       DETAIL = format('It cannot be kept exact: %s.', array_to_string(d.reasons, '; '));
+    RETURN;
+  END IF;
+  WITH RECURSIVE asked AS (
+    SELECT u.id::integer AS segment_id FROM jsonb_array_elements_text(coalesce(d.compiled -> 'segments', '[]')) AS u (id)
+    UNION SELECT o.on_segment_id FROM asked AS a JOIN cdp.segment_dependencies AS o USING (segment_id)
+  ) SELECT string_agg(format('Segment "%s" is refreshed every %s.', s.name, s.refresh), ' ' ORDER BY s.name) INTO others
+    FROM asked AS a JOIN cdp.segments AS s USING (segment_id) WHERE s.class = 'interval';
+  IF others IS NOT NULL THEN
+    RAISE NOTICE USING MESSAGE = format('segment "%s" is exact, but only as right as the segments it asks about', d.name), DETAIL = others;
   END IF;
 END $$;
-COMMENT ON FUNCTION cdp_internal.tell_class(cdp.segments) IS 'Says that a segment is not exact, and why';
+COMMENT ON FUNCTION cdp_internal.tell_class(cdp.segments) IS 'Says that a segment is not exact, and why, or no more exact than others';
 
 CREATE FUNCTION cdp_internal.add_version(d cdp.segments, segment integer, created_by name, applied_at timestamptz) RETURNS void LANGUAGE plpgsql
   SET search_path = pg_catalog, pg_temp AS $$

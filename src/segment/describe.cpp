@@ -139,7 +139,8 @@ std::string why_exact(const Plan &plan) {
                        : (traits.size() == 1 ? "the trait " : "the traits ") + listed(traits, "\""));
   const auto &segments = plan.outline.mentions.segments;
   if (!segments.empty())
-    add((segments.size() == 1 ? "membership of the segment " : "membership of the segments ") + listed(segments, "\""));
+    add((segments.size() == 1 ? "membership of the segment " : "membership of the segments ") +
+        listed(segments, "\""));
   if (plan.outline.uses_clock)
     add("the clock, at instants that are known ahead");
   return "what can change it is known: " + (text.empty() ? "nothing" : text);

@@ -26,13 +26,14 @@ struct Evaluation::State {
   std::vector<Progress> segments; // those that others ask about come before these
   std::unordered_map<std::int64_t, Event> events;
   ListMembers lists;
-  std::map<std::int32_t, std::size_t> places; // of segments
-  std::set<std::int64_t> people;              // who was judged,
+  std::map<std::int32_t, std::size_t> places;    // of segments
+  std::set<std::int64_t> people;                 // who was judged,
   core::Timestamp latest = core::kMinusInfinity; // and up to when
 
   // The steps at which something is new that a segment looks at, a segment each.
   std::vector<std::vector<const Step *>> choose(const std::vector<Step> &steps) const;
-  bool concerns(std::size_t segment, const Step &step, const std::vector<std::vector<const Step *>> &chosen) const;
+  bool concerns(std::size_t segment, const Step &step,
+                const std::vector<std::vector<const Step *>> &chosen) const;
   const Found *found(std::int32_t segment_id) const;
   void evaluate(const std::vector<std::vector<const Step *>> &chosen, const Histories &histories);
 };
@@ -103,12 +104,14 @@ const Found *Evaluation::State::found(std::int32_t segment_id) const {
 }
 
 // Level by level: what a rule asks about is known when it is judged.
-void Evaluation::State::evaluate(const std::vector<std::vector<const Step *>> &chosen, const Histories &histories) {
+void Evaluation::State::evaluate(const std::vector<std::vector<const Step *>> &chosen,
+                                 const Histories &histories) {
   std::vector<std::int64_t> asking;
   std::vector<std::int32_t> asked;
   auto from = core::kInfinity;
   for (std::size_t i = 0; i < chosen.size(); ++i)
-    for (const auto *step : segments[i].judge().segments().empty() ? std::vector<const Step *>() : chosen[i]) {
+    for (const auto *step :
+         segments[i].judge().segments().empty() ? std::vector<const Step *>() : chosen[i]) {
       const auto of_judge = segments[i].judge().segments();
       asked.insert(asked.end(), of_judge.begin(), of_judge.end());
       asking.push_back(step->profile_id);

@@ -21,7 +21,7 @@ struct Step {
   bool traits_changed = true;   // and traits if this says so
   void *traits_jsonb = nullptr; // as PostgreSQL has them; set by the evaluation
   bool identifiers_changed =
-      true; // or identifiers that were nobody's, which lists may know, are new to the person
+      true;              // or identifiers that were nobody's, which lists may know, are new to the person
   bool is_theirs = true; // else what was decided is another's, and so is its event
 
   // What conditions that look at the person alone said, by their number: rules share them.

@@ -243,7 +243,8 @@ public:
     std::vector<Found> found;
     for (auto &one : segments) {
       found.push_back(one.take());
-      if (const auto &why = found.back().broken; why && broken_ == Broken::is_error && &one == &segments.front())
+      if (const auto &why = found.back().broken;
+          why && broken_ == Broken::is_error && &one == &segments.front())
         throw Error(why->sqlstate, why->message, why->detail);
     }
     effort.changed += store_found(found, &stored_);
@@ -251,7 +252,8 @@ public:
 
 private:
   // Whoever is asked about was judged before.
-  void judge_level(int level, std::vector<Progress> &segments, const std::vector<std::vector<Stint>> &stints) const {
+  void judge_level(int level, std::vector<Progress> &segments,
+                   const std::vector<std::vector<Stint>> &stints) const {
     Insides insides(stored_, [&](std::int32_t id) -> const Found * {
       const auto found = std::find_if(segments.begin(), segments.end(),
                                       [&](const Progress &one) { return one.judge().segment_id() == id; });

@@ -80,7 +80,8 @@ std::string needed(const pg::Condition &condition, const std::vector<std::string
   if (condition.is_membership)
     return "CASE WHEN (" + condition.truth + ") IS NOT TRUE THEN " +
            quoted("is " + std::string(condition.is_negated ? "in" : "not in") + " segment " +
-                  names[condition.segments[0]] + ", needs " + (condition.is_negated ? "not " : "") + "to be") +
+                  names[condition.segments[0]] + ", needs " + (condition.is_negated ? "not " : "") +
+                  "to be") +
            " END";
   if (!condition.compared)
     return "NULL::text";
@@ -116,8 +117,8 @@ public:
                 std::to_string(place + 1) + "]";
     const std::string number = std::to_string(++count_);
     columns += ", " + condition.truth + " AS h" + number + ", jsonb_build_object(" + values + ") AS v" +
-               number + ", jsonb_build_object(" + evidence + ") AS e" + number + ", " + needed(condition, segments_) +
-               " AS n" + number;
+               number + ", jsonb_build_object(" + evidence + ") AS e" + number + ", " +
+               needed(condition, segments_) + " AS n" + number;
     rows += std::string(comma(rows)) + "\n(" + quoted(condition.text) + "::text, g.h" + number + ", g.v" +
             number + ", g.e" + number + ", g.n" + number + ", " + (part_of ? quoted(*part_of) : "NULL") +
             "::text, " + array_of(condition.traits) + ")";
@@ -144,9 +145,9 @@ std::string explain_statement(const pg::Rule &rule) {
          "v.part_of, "
          "v.traits FROM (SELECT $1::int8 AS profile_id, $2::text::jsonb AS traits, $3::timestamptz AS at, "
          "9223372036854775807 AS seq" +
-         segments_column(asked, "$1", "$3") + ") AS s CROSS JOIN LATERAL (SELECT " +
-         key_text(rule) + " AS key" + made.columns + " FROM " + events(rule, " AND r.occurred_at <= s.at") +
-         group_by(rule) + ") AS g CROSS JOIN LATERAL (VALUES " + made.rows +
+         segments_column(asked, "$1", "$3") + ") AS s CROSS JOIN LATERAL (SELECT " + key_text(rule) +
+         " AS key" + made.columns + " FROM " + events(rule, " AND r.occurred_at <= s.at") + group_by(rule) +
+         ") AS g CROSS JOIN LATERAL (VALUES " + made.rows +
          ") AS v (condition, holds, \"values\", evidence, needed, part_of, traits)";
 }
 

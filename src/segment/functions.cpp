@@ -110,16 +110,19 @@ CDP_FUNCTION(cdp_compile_rule) {
   return pg::text_result(result);
 }
 
-// cdp_internal.rule_in_sql(owner, time_zone, search_path, datestyle, intervalstyle, rule, per): the rule as plain
-// SQL would have it, with the person it is about where a function must be told.
+// cdp_internal.rule_in_sql(owner, time_zone, search_path, datestyle, intervalstyle, rule, per): the rule as
+// plain SQL would have it, with the person it is about where a function must be told.
 CDP_FUNCTION(cdp_rule_in_sql) {
-  pg::Session session;
-  const auto sql = compile_as_owner(fcinfo, pg::text_argument(fcinfo, 5)).in_sql;
+  std::string sql;
+  {
+    pg::Session session; // its memory goes with it
+    sql = compile_as_owner(fcinfo, pg::text_argument(fcinfo, 5)).in_sql;
+  }
   return pg::text_result(sql);
 }
 
-// cdp_internal.rename_in_rule(owner, time_zone, search_path, datestyle, intervalstyle, rule, per, name, new_name):
-// the rule with another name for a segment that it asks about.
+// cdp_internal.rename_in_rule(owner, time_zone, search_path, datestyle, intervalstyle, rule, per, name,
+// new_name): the rule with another name for a segment that it asks about.
 CDP_FUNCTION(cdp_rename_in_rule) {
   auto renamed = pg::text_argument(fcinfo, 5);
   const auto name = pg::text_argument(fcinfo, 7), new_name = pg::text_argument(fcinfo, 8);
@@ -208,7 +211,8 @@ CDP_FUNCTION(cdp_judge_lists) {
 }
 
 // cdp_internal.judge_dependents(segment_id, profile_ids): by the rules that ask about a segment, after its
-// memberships of these people, whose profiles are locked, changed; null: of anybody, while the definitions are.
+// memberships of these people, whose profiles are locked, changed; null: of anybody, while the definitions
+// are.
 CDP_FUNCTION(cdp_judge_dependents) {
   if (PG_ARGISNULL(0))
     PG_RETURN_VOID();

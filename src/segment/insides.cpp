@@ -50,10 +50,12 @@ std::vector<Timestamp> Insides::turns_of(std::int32_t segment_id, const Step &st
   return joined(std::move(ranges));
 }
 
-Stored stored_of(const std::vector<std::int64_t> &people, const std::vector<std::int32_t> &segments, Timestamp from) {
-  static pg::Statement read("SELECT m.segment_id, m.profile_id, m.key, m.entered_at, m.left_at FROM cdp.memberships "
-                            "AS m WHERE m.profile_id = ANY ($1) AND m.segment_id = ANY ($2) AND m.left_at > $3",
-                            pg::few_keys);
+Stored stored_of(const std::vector<std::int64_t> &people, const std::vector<std::int32_t> &segments,
+                 Timestamp from) {
+  static pg::Statement read(
+      "SELECT m.segment_id, m.profile_id, m.key, m.entered_at, m.left_at FROM cdp.memberships "
+      "AS m WHERE m.profile_id = ANY ($1) AND m.segment_id = ANY ($2) AND m.left_at > $3",
+      pg::few_keys);
   std::vector<Stored::Row> stored;
   if (people.empty() || segments.empty())
     return Stored(std::move(stored));

@@ -1,5 +1,5 @@
-// Where people are in the segments that rules ask about, as known at a step: as this evaluation found it, else as
-// it is stored.
+// Where people are in the segments that rules ask about, as known at a step: as this evaluation found it,
+// else as it is stored.
 #pragma once
 #include "segment/store.hpp"
 #include "segment/sweep.hpp"
@@ -27,10 +27,11 @@ private:
 };
 
 // What is stored of these people in these segments from an instant on.
-Stored stored_of(const std::vector<std::int64_t> &people, const std::vector<std::int32_t> &segments, Timestamp from);
+Stored stored_of(const std::vector<std::int64_t> &people, const std::vector<std::int32_t> &segments,
+                 Timestamp from);
 
-// Judges people whose profiles are locked by the rules that ask about these segments, whose memberships are stored
-// and may be others now. One that cannot run at all is written down.
+// Judges people whose profiles are locked by the rules that ask about these segments, whose memberships are
+// stored and may be others now. One that cannot run at all is written down.
 void evaluate_dependents(const std::vector<std::int32_t> &segments, const std::vector<std::int64_t> &people,
                          Timestamp at);
 

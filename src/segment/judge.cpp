@@ -72,9 +72,8 @@ std::vector<std::vector<Timestamp>> turns_of_segments(const std::vector<Stint> &
   std::vector<std::vector<Timestamp>> turns(stints.size());
   for (std::size_t i = 0; i < stints.size(); ++i)
     for (const auto &of_segment : stints[i].inside ? *stints[i].inside : Inside())
-      std::copy_if(of_segment.begin(), of_segment.end(), std::back_inserter(turns[i]), [&](Timestamp turn) {
-        return turn > stints[i].step->from && turn < stints[i].until;
-      });
+      std::copy_if(of_segment.begin(), of_segment.end(), std::back_inserter(turns[i]),
+                   [&](Timestamp turn) { return turn > stints[i].step->from && turn < stints[i].until; });
   return turns;
 }
 
@@ -305,7 +304,8 @@ std::vector<Judge *> judges() {
   for (bool higher = true; std::exchange(higher, false);)
     for (Judge *judge : result)
       for (auto id : judge->segments_)
-        if (const auto asked = by_id.find(id); asked != by_id.end() && asked->second->level_ >= judge->level_) {
+        if (const auto asked = by_id.find(id);
+            asked != by_id.end() && asked->second->level_ >= judge->level_) {
           judge->level_ = asked->second->level_ + 1;
           higher = true;
         }
