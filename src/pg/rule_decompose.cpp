@@ -18,10 +18,6 @@ namespace {
 
 using core::Timestamp;
 
-bool has_person(Node *node) {
-  return has_param(node, kProfileId, kTraits, true);
-}
-
 std::string qualified_type(Oid type) {
   return call([&] { return format_type_extended(type, -1, FORMAT_TYPE_FORCE_QUALIFY); });
 }
@@ -475,27 +471,32 @@ std::optional<Decomposition> decompose(const Expression &expression, const Sourc
     obstacle = "there is a key, but no aggregate";
     return std::nullopt;
   }
-  made.having = to_group_text(having);
+  const int aggregates = list_length(replaced.aggregates);
+  const auto spelling = [aggregates](Node *node) { return to_group_text(node, aggregates); };
+  made.having = spelling(having);
+  made.segments = std::ssize(expression.segments);
   made.uses_person = has_person(having);
   made.uses_clock = has_clock(having, true);
   std::vector<Node *> conditions;
   add_conjuncts(having, conditions);
-  made.only_falls = !made.uses_clock;
+  made.only_falls = !made.uses_clock && !has_segment(having);
   for (Node *condition : conditions) {
     if (const auto need = need_of(condition, made.aggregates, time_zone))
       made.needs.push_back(*need);
+    if (IsA(condition, Param) && has_segment(condition))
+      made.needed_segments.push_back(reinterpret_cast<Param *>(condition)->paramid - kFirstSegment);
     if (has_person(condition) && is_safe(condition) && !has_clock(condition, true) &&
-        !has_param(condition, kFirstInput, INT32_MAX, true))
-      made.person_conditions.push_back(to_group_text(condition));
+        !has_segment(condition) && !has_param(condition, kFirstInput, INT32_MAX, true))
+      made.person_conditions.push_back(spelling(condition));
     if (!has_person(condition) && !has_clock(condition, true)) {
-      made.conditions.push_back(to_group_text(condition));
+      made.conditions.push_back(spelling(condition));
       if (only_falls(condition, made.aggregates))
         made.falling.push_back(made.conditions.back());
     }
     made.only_falls = made.only_falls && (only_falls(condition, made.aggregates) ||
                                           !has_param(condition, kFirstInput, INT32_MAX, true));
   }
-  for (const auto &one : find_comparisons(having, source, time_zone, to_group_text))
+  for (const auto &one : find_comparisons(having, source, time_zone, spelling))
     made.turns.push_back(turn_of(one));
   return made;
 }

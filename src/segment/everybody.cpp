@@ -4,6 +4,7 @@
 #include <memory_resource>
 #include <numeric>
 
+#include "segment/insides.hpp"
 #include "segment/progress.hpp"
 
 #include "pg/scan.hpp"
@@ -197,13 +198,17 @@ class Round {
 public:
   Round(const std::vector<Judge *> &judges, Timestamp at, Broken broken)
       : judges_(judges), at_(at), broken_(broken), chosen_(judges, at), histories_(kBatch) {
-    for (std::size_t i = 0; i < judges.size(); ++i)
-      segments_.emplace_back(judges[i]->segment_id(), i);
+    std::vector<std::int32_t> wanted;
+    for (std::size_t i = 0; i < judges.size(); ++i) {
+      const Judge &judge = *judges[i];
+      segments_.emplace_back(judge.segment_id(), i);
+      wanted.push_back(judge.segment_id());
+      wanted.insert(wanted.end(), judge.segments().begin(), judge.segments().end());
+      levels_ = std::max(levels_, judge.level() + 1);
+      asks_ = asks_ || !judge.segments().empty();
+    }
     std::sort(segments_.begin(), segments_.end());
-    std::vector<std::int32_t> ids;
-    for (const auto &[segment_id, judge] : segments_)
-      ids.push_back(segment_id);
-    stored_ = Stored::of_everybody(std::move(ids), at);
+    stored_ = Stored::of_everybody(std::move(wanted), at);
   }
 
   void judge(const Crowd &crowd, std::span<const std::int64_t> ids, std::size_t first, Effort &effort) {
@@ -221,11 +226,15 @@ public:
     std::vector<Progress> segments;
     for (std::size_t i = 0; i < judges_.size(); ++i)
       segments.emplace_back(*judges_[i], rows[i]);
-    Progress::evaluate(segments, stints);
+    if (!asks_)
+      Progress::evaluate(segments, stints);
+    for (int level = 0; asks_ && level < levels_; ++level)
+      judge_level(level, segments, stints);
     std::vector<Found> found;
     for (auto &one : segments) {
       found.push_back(one.take());
-      if (const auto &why = found.back().broken; why && broken_ == Broken::is_error)
+      if (const auto &why = found.back().broken;
+          why && broken_ == Broken::is_error && &one == &segments.front())
         throw Error(why->sqlstate, why->message, why->detail);
     }
     effort.changed += store_found(found, &stored_);
@@ -241,12 +250,32 @@ private:
     };
     chosen_.each(*stint.history, add_once);
     for (const auto &row : stored_.of(stint.step->profile_id)) {
-      const auto judge =
-          std::lower_bound(segments_.begin(), segments_.end(), std::pair(row.segment_id, std::size_t(0)))
-              ->second;
-      rows[judge].push_back(&row);
-      add_once(judge);
+      const auto found =
+          std::lower_bound(segments_.begin(), segments_.end(), std::pair(row.segment_id, std::size_t(0)));
+      if (found == segments_.end() || found->first != row.segment_id)
+        continue; // one that is only asked about
+      rows[found->second].push_back(&row);
+      add_once(found->second);
     }
+  }
+
+  // Whoever is asked about was judged before.
+  void judge_level(int level, std::vector<Progress> &segments,
+                   const std::vector<std::vector<Stint>> &stints) const {
+    Insides insides(stored_, [&](std::int32_t id) -> const Found * {
+      const auto found = std::find_if(segments.begin(), segments.end(),
+                                      [&](const Progress &one) { return one.judge().segment_id() == id; });
+      return found == segments.end() ? nullptr : &found->found();
+    });
+    std::vector<std::vector<Stint>> chosen(stints.size());
+    for (std::size_t i = 0; i < stints.size(); ++i) {
+      if (judges_[i]->level() != level)
+        continue;
+      chosen[i] = stints[i];
+      for (auto &stint : chosen[i])
+        stint.inside = insides.of(judges_[i]->segments(), *stint.step);
+    }
+    Progress::evaluate(segments, chosen);
   }
 
   const std::vector<Judge *> &judges_;
@@ -256,6 +285,8 @@ private:
   Stored stored_;
   std::vector<History> histories_;                             // of the batch at hand
   std::vector<std::pair<std::int32_t, std::size_t>> segments_; // whose judge is where
+  int levels_ = 1;
+  bool asks_ = false; // some ask about segments
 };
 
 // Who still fails is noted again.

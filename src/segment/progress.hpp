@@ -31,6 +31,7 @@ public:
   // as much as many people.
   static void evaluate(std::vector<Progress> &segments, const std::vector<std::vector<Stint>> &stints);
   void end(std::int64_t profile_id, core::Timestamp at) { found_.people[profile_id].end(at); }
+  const Found &found() const { return found_; }
   Found take() { return std::move(found_); }
 
 private:

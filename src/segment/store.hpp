@@ -73,7 +73,7 @@ private:
 // Against what is stored, which is read if it is not given. Returns how many memberships changed.
 std::int64_t store_found(const std::vector<Found> &found, const Stored *stored = nullptr);
 
-// The same of some people, whose profiles must be locked.
+// Judges some people, whose profiles must be locked, and by the rules that ask about this segment.
 void evaluate_people(std::int32_t segment_id, const std::vector<std::int64_t> &people, Timestamp at);
 
 } // namespace cdp::segment

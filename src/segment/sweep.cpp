@@ -79,7 +79,8 @@ void add_bounds(const pg::Window &window, core::Cutoff *cutoff, std::vector<core
 } // namespace
 
 Sweep::Sweep(const pg::Decomposition &made, std::vector<std::int32_t> inputs, const std::string &same)
-    : inputs_(std::move(inputs)), only_falls_(made.only_falls && made.turns.empty()) {
+    : inputs_(std::move(inputs)), needed_segments_(made.needed_segments),
+      only_falls_(made.only_falls && made.turns.empty()) {
   std::vector<Oid> types = {TIMESTAMPTZOID, INT8OID, JSONBOID};
   for (const auto &one : made.aggregates) {
     auto &aggregate = *aggregates_.emplace_back(std::make_unique<Aggregate>());
@@ -100,6 +101,7 @@ Sweep::Sweep(const pg::Decomposition &made, std::vector<std::int32_t> inputs, co
   }
   for (const auto &need : made.needs)
     add_need(need);
+  types.insert(types.end(), static_cast<std::size_t>(made.segments), BOOLOID);
   bindings_ = std::make_unique<pg::Bindings>(types);
   having_ = std::make_unique<pg::Expression>(made.having, *bindings_);
   static std::map<std::string, std::size_t> numbers; // of all conditions this backend has met
@@ -147,7 +149,18 @@ void Sweep::judge_nobody(const pg::Decomposition &made) {
   never_without_events_ = never_without_events_ || (still_ && !empty_);
 }
 
+// Never in a segment that one must be in.
+bool Sweep::is_needlessly_asked(const Stint &stint) const {
+  return std::any_of(needed_segments_.begin(), needed_segments_.end(), [&](std::int64_t place) {
+    const auto &turns = (*stint.inside)[static_cast<std::size_t>(place)];
+    const auto next = std::upper_bound(turns.begin(), turns.end(), stint.step->from);
+    return (next - turns.begin()) % 2 == 0 && (next == turns.end() || *next >= stint.until);
+  });
+}
+
 bool Sweep::judge(std::span<const Stint> stints, std::span<std::vector<Range> *> ranges) {
+  if (stints.size() == 1 && is_needlessly_asked(stints.front()))
+    return true;
   if (!collect(*stints.front().history, stints.front().step->from))
     return false;
   if (group_count_ == 0 || (stints.size() == 1 && !meets_person_conditions(*stints.front().step)))
@@ -223,6 +236,7 @@ void Sweep::begin(const Group &group, const Stint &stint) {
 // Time goes from one instant at which something can change to the next.
 void Sweep::judge(const Key &key, const Stint &stint, std::vector<Range> &ranges) {
   bind(*stint.step);
+  inside_ = stint.inside;
   const auto until = stint.until;
   auto at = stint.step->from;
   bool holds = truth(at); // binds the values that turns are found with
@@ -246,6 +260,9 @@ void Sweep::judge(const Key &key, const Stint &stint, std::vector<Range> &ranges
     auto next = until;
     for (auto &aggregate : aggregates_)
       next = aggregate->next(next);
+    for (const auto &one : inside_ ? *inside_ : Inside())
+      if (const auto turn = std::upper_bound(one.begin(), one.end(), at); turn != one.end())
+        next = std::min(next, *turn);
     turns.clear();
     find_turns(false, at, next, turns);
     std::copy_if(still_turns.begin(), still_turns.end(), std::back_inserter(turns),
@@ -258,7 +275,7 @@ void Sweep::judge(const Key &key, const Stint &stint, std::vector<Range> &ranges
     go(next);
     if (next == until)
       return;
-    bool changed = !turns_.empty();
+    bool changed = !turns_.empty() || inside_;
     for (auto &aggregate : aggregates_)
       changed |= aggregate->tally->move(at);
     if (changed)
@@ -277,6 +294,11 @@ void Sweep::bind(const Step &step) {
 bool Sweep::truth(Timestamp at) {
   bind_values();
   bindings_->bind(1, TimestampTzGetDatum(at));
+  for (std::size_t i = 0; inside_ && i < inside_->size(); ++i) {
+    const auto &turns = (*inside_)[i];
+    const auto past = std::upper_bound(turns.begin(), turns.end(), at) - turns.begin();
+    bindings_->bind(kFirstAggregate + static_cast<int>(aggregates_.size() + i), BoolGetDatum(past % 2 == 1));
+  }
   const auto value = pg::call([&] { return having_->evaluate(); });
   return !value.is_null && DatumGetBool(value.datum);
 }

@@ -11,11 +11,15 @@
 
 namespace cdp::segment {
 
+// Of each segment that a rule asks about, by place: when the person enters and leaves it, by turns.
+using Inside = std::vector<std::vector<Timestamp>>;
+
 // A person's step as it is judged: up to an instant, with what is known of the person.
 struct Stint {
   const Step *step;
   const History *history; // nullptr: nobody looks at timelines
   Timestamp until;
+  const Inside *inside = nullptr; // nullptr: the rule asks about no segment
 };
 
 class Sweep {
@@ -68,6 +72,7 @@ private:
   };
   bool meets_person_conditions(const Step &step);
   void judge_nobody(const pg::Decomposition &made);
+  bool is_needlessly_asked(const Stint &stint) const;
   bool collect(const History &history, Timestamp at);
   void split_by_key();
   void choose_keys();
@@ -107,6 +112,8 @@ private:
   std::vector<std::unique_ptr<Turning>> turns_;
   std::vector<std::int32_t> inputs_;
   std::vector<AggregateNeed> needs_;
+  std::vector<std::int64_t> needed_segments_;
+  const Inside *inside_ = nullptr; // of the stint at hand
   std::vector<PersonCondition> person_conditions_;
   std::vector<Group> groups_;                         // of the person at hand
   std::size_t group_count_ = 0;                       // that are in use
