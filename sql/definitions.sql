@@ -155,6 +155,16 @@ SELECT cdp.disable_segment('gold');
 SELECT cdp.enable_segment('gold', background => true);
 CALL cdp.run();
 SELECT member FROM who WHERE segment = 'gold' ORDER BY 1;
+-- Of events is asked what rules want to know, and no more once they do not.
+CREATE VIEW asked AS SELECT substring(definition FROM 'Ask[A-Za-z ]*') AS asked FROM cdp_internal.timeline_inputs WHERE definition LIKE '%Ask%' ORDER BY 1;
+SELECT cdp.create_segment('asking', $$count(*) FILTER (WHERE event = 'Ask First') > 3$$) > 0 AS created;
+SELECT cdp.alter_segment('asking', rule => $$count(*) FILTER (WHERE event = 'Ask Second') > 3$$) AS version;
+SELECT * FROM asked;
+CALL cdp.run();
+SELECT * FROM asked;
+SELECT cdp.drop_segment('asking');
+SELECT * FROM asked;
+DROP VIEW asked;
 SELECT * FROM cdp.verify();
 
 -- Dropping names what depends on a segment: views over its view, and segments that ask about it.

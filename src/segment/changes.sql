@@ -156,7 +156,7 @@ BEGIN
   EXECUTE format('DROP VIEW IF EXISTS cdp_segments.%I %s', s.name, CASE WHEN cascading THEN 'CASCADE' END);
   PERFORM cdp_internal.abandon_build(s.segment_id);
   UPDATE cdp.segment_versions AS v SET retired_at = now() WHERE v.segment_id = s.segment_id AND v.retired_at IS NULL;
-  PERFORM cdp_internal.forget_segment(s.segment_id);
+  PERFORM cdp_internal.forget_segment(s.segment_id), cdp_internal.forget_inputs();
 END $$;
 COMMENT ON FUNCTION cdp_internal.drop_segment(jsonb, text, boolean) IS 'See cdp.drop_segment';
 CREATE FUNCTION cdp.drop_segment(name text, cascade boolean DEFAULT false) RETURNS void LANGUAGE c

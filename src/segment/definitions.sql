@@ -453,8 +453,14 @@ BEGIN
   IF NOT background THEN
     PERFORM cdp_internal.finish_build(d, false);
   END IF;
+  PERFORM cdp_internal.forget_inputs();
 END $$;
 COMMENT ON FUNCTION cdp_internal.put_version(cdp.segments, cdp.segments, cdp.segments, name, boolean) IS 'Registers a new version and begins to build it';
+
+-- Once every segment is as it will stay: a definition that is being exchanged is in no row for a while.
+CREATE FUNCTION cdp_internal.forget_inputs() RETURNS void LANGUAGE c
+  SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'cdp_forget_inputs';
+COMMENT ON FUNCTION cdp_internal.forget_inputs() IS 'Stops asking events what no segment wants to know any more';
 
 -- No foreign keys do this: a restore may bring the tables in any order. The feed hears of the memberships first.
 CREATE FUNCTION cdp_internal.forget_segment(segment integer) RETURNS void LANGUAGE plpgsql
@@ -502,6 +508,7 @@ BEGIN
   DELETE FROM cdp.segment_refreshes AS r WHERE r.segment_id = target AND d.class = 'exact';
   SELECT * INTO d FROM cdp.segments AS s WHERE s.segment_id = target;
   PERFORM cdp_internal.note_dependencies(d), cdp_internal.describe_segment_view(d);
+  PERFORM cdp_internal.forget_inputs();
 END $$;
 COMMENT ON FUNCTION cdp_internal.promote_segment(cdp.segments) IS 'Puts a version in force';
 

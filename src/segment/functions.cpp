@@ -275,3 +275,12 @@ CDP_FUNCTION(cdp_query_as_owner) {
   }
   return 0;
 }
+
+// cdp_internal.forget_inputs(): the caller holds cdp.segments locked. Numbers are never given again, so what
+// timelines have of an input that went means nothing.
+CDP_FUNCTION(cdp_forget_inputs) {
+  static pg::Statement forget("DELETE FROM cdp_internal.timeline_inputs WHERE definition <> ALL ($1)");
+  pg::Session session;
+  forget.run(pg::Params().texts(segment::definitions_in_use()));
+  PG_RETURN_VOID();
+}

@@ -110,6 +110,21 @@ std::vector<std::string> definitions_of(const pg::Decomposition &made, const pg:
   return definitions;
 }
 
+std::vector<std::string> definitions_in_use() {
+  static pg::Statement read(
+      "SELECT owner::text, time_zone, search_path, datestyle, intervalstyle, compiled::text "
+      "FROM cdp.segments WHERE kind = 'rule' AND class = 'exact'");
+  std::vector<std::string> definitions;
+  auto rows = read.run();
+  for (std::size_t i = 0; i < rows.size(); ++i)
+    if (const auto plan = read_plan(rows.text(i, 6)); plan.decomposition)
+      for (auto &definition :
+           definitions_of(*plan.decomposition, {rows.text(i, 1), rows.text(i, 2), rows.text(i, 3),
+                                                rows.text(i, 4), rows.text(i, 5)}))
+        definitions.push_back(std::move(definition));
+  return definitions;
+}
+
 // Without one, PostgreSQL judges: the rule is beyond a sweep, or its functions cannot be found any more.
 void Judge::make_sweep(const Plan &plan) {
   if (!plan.decomposition)

@@ -75,6 +75,9 @@ private:
 // The definitions of the inputs that a plan uses, an aggregate each.
 std::vector<std::string> definitions_of(const pg::Decomposition &made, const pg::RuleSettings &settings);
 
+// Those of all rules there are, an input each.
+std::vector<std::string> definitions_in_use();
+
 // The segments there are, in order; the backend keeps them until one changes.
 std::vector<Judge *> judges();
 // Those that ask about any of these segments, or about one that does; whoever is asked about comes first.

@@ -35,7 +35,8 @@ COMMENT ON TABLE cdp_internal.timelines_complete IS 'One row while no timeline i
 CREATE FUNCTION cdp_internal.timelines_went() RETURNS trigger LANGUAGE plpgsql
   SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-  DELETE FROM cdp_internal.timelines_complete;
+  DELETE FROM cdp_internal.timelines_complete
+  WHERE TG_OP = 'TRUNCATE' OR NOT EXISTS (SELECT FROM cdp_internal.timeline_inputs);
   RETURN NULL;
 END $$;
 REVOKE ALL ON FUNCTION cdp_internal.timelines_went() FROM PUBLIC;
