@@ -93,14 +93,13 @@ struct Input {
 };
 
 // count, count_value, count_distinct, sum, average, minimum, maximum, any, all, first_time, last_time, first,
-// last; sequence, sequence_count, last_sequence, funnel: the value is the sum of 2^(n - 1) of the steps n
-// that an event meets, with the binding after a space if there is one.
+// last; sequence, sequence_count, last_sequence, funnel: an input is a step, its value the binding.
 struct Aggregate {
   std::string function;
-  std::string type;    // of the result
-  std::string pattern; // of a sequence; of a funnel its length in microseconds
-  std::int64_t steps = 0;
-  Input input;
+  std::string type;       // of the result
+  std::string pattern;    // of a sequence; of a funnel its length in microseconds
+  std::int64_t steps = 0; // 0: it is no sequence and has one input
+  std::vector<Input> inputs;
   std::vector<Window> windows;
 };
 

@@ -81,7 +81,7 @@ class Decomposer {
 public:
   Decomposer(const Source &source, const std::string &time_zone, Node *per)
       : source_(source), time_zone_(time_zone), key_(per ? "(" + to_event_text(per) + ")::text" : ""),
-        portable_(is_portable(per)) {}
+        portable_(is_portable(per) && (!per || reads_the_same(type_of(per)))) {}
 
   Decomposition made;
   std::string obstacle; // why an aggregate was not understood
@@ -90,7 +90,7 @@ public:
   bool add(Aggref *aggregate) {
     Aggregate one;
     one.type = qualified_type(aggregate->aggtype);
-    one.input.key = key_;
+    one.inputs.push_back({{}, {}, {}, {}, key_, portable_});
     std::vector<Node *> filters;
     add_conjuncts(reinterpret_cast<Node *>(aggregate->aggfilter), filters);
     for (Node *filter : filters)
@@ -99,8 +99,6 @@ public:
                                               : "the filter of an aggregate is beyond a moving window");
     if (!set_function(aggregate, one))
       return say(reinterpret_cast<Node *>(aggregate), "an aggregate that timelines cannot keep");
-    one.input.portable = portable_ && is_portable(reinterpret_cast<Node *>(aggregate->args)) &&
-                         is_portable(reinterpret_cast<Node *>(aggregate->aggfilter));
     made.aggregates.push_back(std::move(one));
     return true;
   }
@@ -120,12 +118,29 @@ private:
         one.windows.push_back(std::move(*window));
       return window.has_value();
     }
-    auto names = event_names(filter);
-    if (!names.empty() && one.input.events.empty())
-      one.input.events = std::move(names);
-    else
-      one.input.condition += (one.input.condition.empty() ? "(" : " AND (") + to_event_text(filter) + ")";
+    add_condition(filter, one.inputs.front());
     return true;
+  }
+
+  static void add_condition(Node *condition, Input &input) {
+    auto names = event_names(condition);
+    if (!names.empty() && input.events.empty())
+      input.events = std::move(names);
+    else
+      input.condition += (input.condition.empty() ? "(" : " AND (") + to_event_text(condition) + ")";
+    input.portable = input.portable && is_portable(condition);
+  }
+
+  static void set_value(Node *value, Input &input) {
+    input.value = to_event_text(value);
+    input.value_type = qualified_type(type_of(value));
+    input.portable = input.portable && is_portable(value);
+  }
+
+  // As text, under whatever settings.
+  static bool reads_the_same(Oid type) {
+    return type == TEXTOID || type == VARCHAROID || type == UUIDOID || type == BOOLOID ||
+           is_exact_number(type);
   }
 
   static bool is_exact_number(Oid type) {
@@ -169,13 +184,12 @@ private:
       return false;
     const Oid type = type_of(argument);
     const Oid collation = call([&] { return exprCollation(argument); });
-    one.input.value = to_event_text(argument);
-    one.input.value_type = qualified_type(type);
+    set_value(argument, one.inputs.front());
     if (name == "min" || name == "max") {
       if (OidIsValid(collation) && collation != DEFAULT_COLLATION_OID)
         return false;
       if (is_param(argument, kOccurredAt)) {
-        one.input.value = one.input.value_type = {};
+        one.inputs.front().value = one.inputs.front().value_type = {};
         one.function = name == "min" ? "first_time" : "last_time";
         return true;
       }
@@ -210,8 +224,7 @@ private:
         return false;
     if (name == "first" || name == "last") {
       one.function = name;
-      one.input.value = to_event_text(arguments[0]);
-      one.input.value_type = qualified_type(type_of(arguments[0]));
+      set_value(arguments[0], one.inputs.front());
       return is_param(arguments[1], kOccurredAt) && is_param(arguments[2], kEventId);
     }
     const bool bound = name.ends_with(kBound);
@@ -258,39 +271,25 @@ private:
     return true;
   }
 
-  // Events that meet a step, and which ones.
+  // A step is what a count of such events would ask, so that they share it.
   static bool set_steps(ArrayExpr *array, Node *binding, Aggregate &one) {
-    std::string met, any;
-    std::vector<std::string> names;
-    bool named = one.input.events.empty();
+    auto input = std::move(one.inputs.front());
+    one.inputs.clear();
     one.steps = list_length(array->elements);
-    for (int i = 0; i < one.steps; ++i) {
-      auto *step = static_cast<Node *>(list_nth(array->elements, i));
-      const std::string text = "(" + to_event_text(step) + ")";
-      met += (i ? " | " : "") +
-             ("CASE WHEN " + text + " THEN 1::bigint << " + std::to_string(i) + " ELSE 0 END");
-      any += (i ? " OR " : "") + text;
-      const auto asked = names_asked(step);
-      named = named && !asked.empty();
-      names.insert(names.end(), asked.begin(), asked.end());
+    if (binding) {
+      set_value(binding, input);
+      input.value = "(" + input.value + ")::text";
+      input.value_type = "text";
+      input.portable = input.portable && reads_the_same(type_of(binding));
     }
-    if (one.steps < 1 || one.steps > 64)
-      return false;
-    if (named)
-      one.input.events = std::move(names);
-    one.input.condition += (one.input.condition.empty() ? "(" : " AND (") + any + ")";
-    one.input.value = binding ? "(" + met + ")::text || ' ' || (" + to_event_text(binding) + ")" : met;
-    one.input.value_type = binding ? "text" : "bigint";
-    return true;
-  }
-
-  static std::vector<std::string> names_asked(Node *condition) {
-    std::vector<Node *> parts;
-    add_conjuncts(condition, parts);
-    for (Node *part : parts)
-      if (auto names = event_names(part); !names.empty())
-        return names;
-    return {};
+    for (int i = 0; i < one.steps; ++i) {
+      auto &step = one.inputs.emplace_back(input);
+      std::vector<Node *> conditions;
+      add_conjuncts(static_cast<Node *>(list_nth(array->elements, i)), conditions);
+      for (Node *condition : conditions)
+        add_condition(condition, step);
+    }
+    return one.steps >= 1 && one.steps <= 64;
   }
 
   const Source &source_;

@@ -66,6 +66,17 @@ std::string listed(const std::vector<std::string> &names, const char *quote) {
   return text;
 }
 
+void add(json::Text &details, const pg::Input &input) {
+  if (!input.events.empty())
+    details.add("events", input.events);
+  if (!input.condition.empty())
+    details.add("where", readable(input.condition));
+  if (!input.value.empty())
+    details.add("value", readable(input.value));
+  if (!input.key.empty())
+    details.add("per", readable(input.key));
+}
+
 } // namespace
 
 std::vector<Line> describe_aggregates(const Plan &plan) {
@@ -75,14 +86,13 @@ std::vector<Line> describe_aggregates(const Plan &plan) {
   for (const auto &one : plan.decomposition->aggregates) {
     json::Text details;
     details.open('{');
-    if (!one.input.events.empty())
-      details.add("events", one.input.events);
-    if (!one.input.condition.empty())
-      details.add("where", readable(one.input.condition));
-    if (!one.input.value.empty())
-      details.add("value", readable(one.input.value));
-    if (!one.input.key.empty())
-      details.add("per", readable(one.input.key));
+    if (one.steps == 0)
+      add(details, one.inputs.front());
+    for (std::size_t step = 0; step < static_cast<std::size_t>(one.steps); ++step) {
+      details.key("step " + std::to_string(step + 1)).open('{');
+      add(details, one.inputs[step]);
+      details.close();
+    }
     if (!one.pattern.empty())
       details.add(one.function == "funnel" ? "within" : "pattern",
                   one.function == "funnel" ? span(std::stoll(one.pattern)) : one.pattern);

@@ -1,7 +1,7 @@
 #include "segment/history.hpp"
 
 #include <algorithm>
-#include <charconv>
+#include <map>
 #include <numeric>
 
 #include "pg/guard.hpp"
@@ -22,7 +22,7 @@ void History::clear() {
   entries_.clear();
   said_.clear();
   std::fill(places_.begin(), places_.end(), 0);
-  steps_.clear();
+  steps_made_ = 0;
 }
 
 void History::finish() {
@@ -73,13 +73,13 @@ void History::group_by_input(const std::vector<Entry> &entries) {
 }
 
 std::span<const Entry> History::of(std::int32_t input, Timestamp from, bool &odd) const {
-  const auto *found = find(input);
+  const auto *found = said(input);
   if (!found)
     return {};
   odd = odd || found->odd;
   if (found->last < from)
     return {};
-  const std::span entries(entries_.data() + found->start, found->count);
+  const auto entries = entries_of(*found);
   if (entries.front().at >= from)
     return entries;
   const auto first = std::partition_point(entries.begin(), entries.end(),
@@ -87,47 +87,74 @@ std::span<const Entry> History::of(std::int32_t input, Timestamp from, bool &odd
   return {first, entries.end()};
 }
 
-const Steps &History::steps_of(std::int32_t input, bool bound) const {
-  for (const auto &[other, steps] : steps_)
-    if (other == input)
-      return *steps;
-  auto &made = *steps_.emplace_back(input, std::make_unique<Steps>()).second;
-  if (const auto *found = find(input))
-    made.read({entries_.data() + found->start, found->count}, bound);
-  return made;
+const Steps &History::steps_of(const StepsAsked &asked) const {
+  for (std::size_t i = 0; i < steps_made_; ++i)
+    if (steps_[i].first == asked.number)
+      return *steps_[i].second;
+  if (steps_made_ == steps_.size())
+    steps_.emplace_back(0, std::make_unique<Steps>());
+  auto &[number, steps] = steps_[steps_made_++];
+  number = asked.number;
+  merge(asked, *steps);
+  return *steps;
 }
 
-void Steps::read(std::span<const Entry> entries, bool bound) {
-  std::vector<std::string_view> bindings; // of one person: few
-  events.clear();
-  for (const auto &entry : entries) {
-    core::SequenceEvent event{entry.at, 0, 0};
-    const auto bytes = entry.value.bytes();
-    if (!bound) {
-      bytes.copy(reinterpret_cast<char *>(&event.steps), sizeof event.steps);
-    } else if (const auto space = bytes.find(' '); space != std::string_view::npos) {
-      std::int64_t steps = 0; // as SQL has them
-      std::from_chars(bytes.data(), bytes.data() + space, steps);
-      event.steps = static_cast<std::uint64_t>(steps);
-      bindings.push_back(bytes.substr(space));
-      event.binding = bindings.size(); // until they are known
+// An event that is in several inputs meets the steps of all of them.
+void History::merge(const StepsAsked &asked, Steps &steps) const {
+  static std::vector<std::pair<std::span<const Entry>, std::uint64_t>> rest; // kept for its room
+  steps.clear();
+  rest.clear();
+  for (const auto &one : asked.inputs)
+    if (const auto *found = said(one.input))
+      rest.emplace_back(entries_of(*found), one.steps);
+  const auto order = [](const Entry &entry) { return std::pair(entry.at, entry.event_id); };
+  while (!rest.empty()) {
+    auto next = rest.begin();
+    for (auto other = next + 1; other != rest.end(); ++other)
+      if (order(other->first.front()) < order(next->first.front()))
+        next = other;
+    const auto &entry = next->first.front();
+    if (!steps.entries.empty() && steps.entries.back().event_id == entry.event_id)
+      steps.events.back().steps |= next->second;
+    else if (entry.value.kind != InputValue::Kind::null) { // what has nothing in common matches nothing
+      steps.entries.push_back(entry);
+      steps.events.push_back({entry.at, next->second, 0});
     }
-    events.push_back(event);
+    next->first = next->first.subspan(1);
+    if (next->first.empty())
+      rest.erase(next);
   }
+  if (asked.bound)
+    steps.sort();
+}
+
+void Steps::clear() {
+  entries.clear();
+  events.clear();
+  order.clear();
+}
+
+void Steps::sort() {
+  const auto name = [&](std::uint32_t i) { return entries[i].value.bytes(); };
   order.resize(events.size());
   std::iota(order.begin(), order.end(), 0);
-  if (!bound)
-    return;
-  const auto name = [&](std::uint32_t i) {
-    return events[i].binding ? bindings[events[i].binding - 1] : std::string_view();
-  };
-  std::stable_sort(order.begin(), order.end(),
-                   [&](std::uint32_t a, std::uint32_t b) { return name(a) < name(b); });
-  std::vector<std::uint64_t> numbers(events.size());
+  std::sort(order.begin(), order.end(),
+            [&](std::uint32_t a, std::uint32_t b) { return std::pair(name(a), a) < std::pair(name(b), b); });
   for (std::size_t i = 1; i < order.size(); ++i)
-    numbers[order[i]] = numbers[order[i - 1]] + (name(order[i]) != name(order[i - 1]));
-  for (std::size_t i = 0; i < events.size(); ++i)
-    events[i].binding = numbers[i];
+    events[order[i]].binding = events[order[i - 1]].binding + (name(order[i]) != name(order[i - 1]));
+}
+
+StepsAsked StepsAsked::of(std::vector<StepInput> inputs, bool bound) {
+  static std::map<std::pair<std::vector<StepInput>, bool>, std::size_t> numbers;
+  std::sort(inputs.begin(), inputs.end());
+  std::vector<StepInput> joined; // steps may ask the same
+  for (const auto &one : inputs)
+    if (!joined.empty() && joined.back().input == one.input)
+      joined.back().steps |= one.steps;
+    else
+      joined.push_back(one);
+  const auto number = numbers.emplace(std::pair(joined, bound), numbers.size()).first->second;
+  return {number, std::move(joined), bound};
 }
 
 } // namespace cdp::segment

@@ -16,12 +16,30 @@ namespace cdp::segment {
 
 using core::Timestamp;
 
-// The events of a sequence.
+// An input whose events meet these steps of a sequence.
+struct StepInput {
+  std::int32_t input;
+  std::uint64_t steps;
+  auto operator<=>(const StepInput &) const = default;
+};
+
+// The events of a sequence, of several inputs.
 struct Steps {
+  std::vector<core::Entry> entries;        // by time and id
   std::vector<core::SequenceEvent> events; // an entry each
   std::vector<std::uint32_t> order;        // as the matcher reads them
 
-  void read(std::span<const core::Entry> entries, bool bound);
+  void clear();
+  void sort(); // makes the order, of what has been added
+};
+
+// What is asked of histories by its number, the same for all who ask the same.
+struct StepsAsked {
+  std::size_t number = 0;
+  std::vector<StepInput> inputs;
+  bool bound = false; // the inputs' values are what the events of a match have in common
+
+  static StepsAsked of(std::vector<StepInput> inputs, bool bound);
 };
 
 class History {
@@ -42,17 +60,19 @@ public:
   };
   // What counts from an instant on; none when all is older.
   std::span<const core::Entry> of(std::int32_t input, Timestamp from, bool &odd) const;
-  // The same for an input whose values are the steps of a sequence that an event meets, `bound`: with what a
-  // match must have in common. Made once for all who ask.
-  const Steps &steps_of(std::int32_t input, bool bound) const;
+  const Steps &steps_of(const StepsAsked &asked) const; // made once for all who ask
+  const Said *said(std::int32_t input) const {
+    const auto number = static_cast<std::size_t>(input);
+    return number < places_.size() && places_[number] ? &said_[places_[number] - 1] : nullptr;
+  }
   std::size_t size() const { return entries_.size(); }
   std::span<const Said> inputs() const { return said_; } // those that have been told something
 
 private:
   void group_by_input(const std::vector<core::Entry> &entries);
-  const Said *find(std::int32_t input) const {
-    const auto number = static_cast<std::size_t>(input);
-    return number < places_.size() && places_[number] ? &said_[places_[number] - 1] : nullptr;
+  void merge(const StepsAsked &asked, Steps &steps) const;
+  std::span<const core::Entry> entries_of(const Said &said) const {
+    return {entries_.data() + said.start, said.count};
   }
 
   std::vector<std::string_view> packed_;
@@ -60,7 +80,8 @@ private:
   std::vector<core::Entry> entries_; // by input, then time and id
   std::vector<Said> said_;
   std::vector<std::uint32_t> places_; // by input: in said_, from 1; 0: it was told nothing
-  mutable std::vector<std::pair<std::int32_t, std::unique_ptr<Steps>>> steps_; // by input
+  mutable std::vector<std::pair<std::size_t, std::unique_ptr<Steps>>> steps_; // by number, and room for more
+  mutable std::size_t steps_made_ = 0;
 };
 
 // Who reads broken bytes throws this.

@@ -106,7 +106,8 @@ Judge::Judge(std::int32_t segment_id) : segment_id_(segment_id) {
 std::vector<std::string> definitions_of(const pg::Decomposition &made, const pg::RuleSettings &settings) {
   std::vector<std::string> definitions;
   for (const auto &one : made.aggregates)
-    definitions.push_back(to_json(one.input, one.function == "sum" || one.function == "average", settings));
+    for (const auto &input : one.inputs)
+      definitions.push_back(to_json(input, one.function == "sum" || one.function == "average", settings));
   return definitions;
 }
 
@@ -139,7 +140,7 @@ void Judge::make_sweep(const Plan &plan) {
   pg::subtransaction(
       [&] {
         pg::AsOwner owner(settings_, pg::Names::compiled);
-        sweep_ = std::make_unique<Sweep>(*plan.decomposition, std::move(inputs), name_of(settings_));
+        sweep_ = std::make_unique<Sweep>(*plan.decomposition, inputs, name_of(settings_));
       },
       failure);
   if (sweep_ && !sweep_->usable())

@@ -72,7 +72,7 @@ private:
   std::unique_ptr<pg::KeptPlan> judge_, person_inputs_, event_inputs_, group_inputs_, explain_;
 };
 
-// The definitions of the inputs that a plan uses, an aggregate each.
+// The definitions of the inputs that a plan uses, in their order.
 std::vector<std::string> definitions_of(const pg::Decomposition &made, const pg::RuleSettings &settings);
 
 // Those of all rules there are, an input each.

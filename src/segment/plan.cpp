@@ -43,9 +43,13 @@ void add(json::Text &out, const pg::Input &input) {
 
 void add(json::Text &out, const pg::Aggregate &aggregate) {
   out.open('{').add("function", aggregate.function).add("type", aggregate.type);
-  out.add("pattern", aggregate.pattern).add("steps", aggregate.steps);
-  add(out, aggregate.input);
-  out.add("portable", aggregate.input.portable).key("windows").open('[');
+  out.add("pattern", aggregate.pattern).add("steps", aggregate.steps).key("inputs").open('[');
+  for (const auto &one : aggregate.inputs) {
+    out.open('{');
+    add(out, one);
+    out.add("portable", one.portable).close();
+  }
+  out.close().key("windows").open('[');
   for (const auto &one : aggregate.windows) {
     out.open('{').add("op", one.op).add("fixed", one.fixed).add("distance", one.distance);
     out.add("bound", one.bound).add("zones", one.zones).add("wide", one.wide).close();
@@ -59,9 +63,10 @@ pg::Aggregate read_aggregate(std::string_view object) {
   made.type = json::text_member(object, "type");
   made.pattern = json::text_member(object, "pattern");
   made.steps = json::number_member(object, "steps");
-  made.input = {json::texts_member(object, "events"), json::text_member(object, "condition"),
-                json::text_member(object, "value"),   json::text_member(object, "value_type"),
-                json::text_member(object, "key"),     json::true_member(object, "portable")};
+  for (auto one : json::elements(json::member(object, "inputs")))
+    made.inputs.push_back({json::texts_member(one, "events"), json::text_member(one, "condition"),
+                           json::text_member(one, "value"), json::text_member(one, "value_type"),
+                           json::text_member(one, "key"), json::true_member(one, "portable")});
   for (auto one : json::elements(json::member(object, "windows")))
     made.windows.push_back({json::text_member(one, "op"), json::true_member(one, "fixed"),
                             json::number_member(one, "distance"), json::text_member(one, "bound"),
@@ -155,11 +160,12 @@ std::vector<std::string> Plan::events() const {
   std::vector<std::string> names;
   if (!decomposition || !outline.key.empty())
     return names;
-  for (const auto &one : decomposition->aggregates) {
-    if (one.input.events.empty())
-      return {};
-    names.insert(names.end(), one.input.events.begin(), one.input.events.end());
-  }
+  for (const auto &aggregate : decomposition->aggregates)
+    for (const auto &one : aggregate.inputs) {
+      if (one.events.empty())
+        return {};
+      names.insert(names.end(), one.events.begin(), one.events.end());
+    }
   return names;
 }
 

@@ -154,9 +154,8 @@ bool would_use_timelines(const Plan &plan, const pg::RuleSettings &settings) {
     pg::subtransaction(
         [&] {
           pg::AsOwner owner(settings, pg::Names::compiled);
-          usable =
-              Sweep(*plan.decomposition, std::vector<std::int32_t>(plan.decomposition->aggregates.size()), {})
-                  .usable();
+          const auto inputs = definitions_of(*plan.decomposition, settings).size();
+          usable = Sweep(*plan.decomposition, std::vector<std::int32_t>(inputs), {}).usable();
         },
         failure);
   return usable;

@@ -78,8 +78,8 @@ void add_bounds(const pg::Window &window, core::Cutoff *cutoff, std::vector<core
 
 } // namespace
 
-Sweep::Sweep(const pg::Decomposition &made, std::vector<std::int32_t> inputs, const std::string &same)
-    : inputs_(std::move(inputs)), needed_segments_(made.needed_segments),
+Sweep::Sweep(const pg::Decomposition &made, std::span<const std::int32_t> inputs, const std::string &same)
+    : inputs_(inputs.begin(), inputs.end()), needed_segments_(made.needed_segments),
       only_falls_(made.only_falls && made.turns.empty()) {
   std::vector<Oid> types = {TIMESTAMPTZOID, INT8OID, JSONBOID};
   for (const auto &one : made.aggregates) {
@@ -87,17 +87,24 @@ Sweep::Sweep(const pg::Decomposition &made, std::vector<std::int32_t> inputs, co
     aggregate.function = kFunctions.at(one.function);
     aggregate.type = pg::type_named(one.type);
     types.push_back(aggregate.type);
-    if (!one.input.value_type.empty())
-      aggregate.value_type.emplace(pg::type_named(one.input.value_type));
+    aggregate.input = inputs.front();
+    if (const auto &type = one.inputs.front().value_type; !type.empty())
+      aggregate.value_type.emplace(pg::type_named(type));
     std::vector<core::Bound> bounds;
     for (const auto &window : one.windows) {
       aggregate.cutoffs.push_back(cutoff_of(window, usable_));
       add_bounds(window, aggregate.cutoffs.back().get(), bounds);
     }
-    if (one.steps)
+    if (one.steps) {
+      std::vector<StepInput> steps;
+      for (std::size_t step = 0; step < one.inputs.size(); ++step)
+        steps.push_back({inputs[step], std::uint64_t{1} << step});
+      aggregate.asked = StepsAsked::of(std::move(steps), aggregate.value_type.has_value());
       set_sequence(one, aggregate);
+    }
+    inputs = inputs.subspan(one.inputs.size());
     aggregate.tally.emplace(aggregate.function, std::move(bounds));
-    has_key_ = has_key_ || !one.input.key.empty();
+    has_key_ = has_key_ || !one.inputs.front().key.empty();
   }
   for (const auto &need : made.needs)
     add_need(need);
@@ -224,10 +231,9 @@ void Sweep::begin(const Group &group, const Stint &stint) {
     if (aggregate.gives_value())
       find_values(aggregate);
     if (aggregate.steps && has_key_) {
-      aggregate.own_steps.read(aggregate.entries, aggregate.bound);
-      aggregate.met = &aggregate.own_steps;
+      take_steps(stint.history->steps_of(aggregate.asked), group.places[i], aggregate);
     } else if (aggregate.steps) {
-      aggregate.met = &stint.history->steps_of(inputs_[i], aggregate.bound);
+      aggregate.met = &stint.history->steps_of(aggregate.asked);
     }
     aggregate.tally->begin(aggregate.entries, aggregate.ranks, stint.step->from, stint.step->decision_seq);
   }
@@ -437,7 +443,6 @@ void Sweep::find_values(Aggregate &aggregate) {
 
 void Sweep::set_sequence(const pg::Aggregate &one, Aggregate &aggregate) {
   aggregate.steps = static_cast<unsigned>(one.steps);
-  aggregate.bound = !aggregate.value_type->is_by_value();
   aggregate.stands_on_start = aggregate.function == Function::funnel;
   if (aggregate.function == Function::funnel) {
     aggregate.within = std::stoll(one.pattern);
@@ -460,9 +465,15 @@ std::optional<Datum> Sweep::sequence_of(Aggregate &aggregate) {
   events.clear();
   const auto &all = aggregate.met->events;
   const auto older = all.size() - aggregate.entries.size();
-  for (auto i : aggregate.met->order)
-    if (i >= older && all[i].steps && aggregate.tally->includes(i - older))
+  const auto add = [&](std::size_t i) {
+    if (i >= older && aggregate.tally->includes(i - older))
       events.push_back(all[i]);
+  };
+  if (aggregate.asked.bound)
+    std::for_each(aggregate.met->order.begin(), aggregate.met->order.end(), add);
+  else
+    for (auto i = older; i < all.size(); ++i)
+      add(i);
   switch (aggregate.function) {
   case Function::sequence:
     aggregate.start = aggregate.sequence->latest_start(events);

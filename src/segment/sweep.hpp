@@ -26,7 +26,9 @@ class Sweep {
 public:
   // Under the owner's rights and settings, as is judge(). `same` tells apart conditions that read the same
   // but mean something else under other settings.
-  Sweep(const pg::Decomposition &decomposition, std::vector<std::int32_t> inputs, const std::string &same);
+  // `inputs`: the numbers of the definitions_of() it, see judge.hpp.
+  Sweep(const pg::Decomposition &decomposition, std::span<const std::int32_t> inputs,
+        const std::string &same);
   ~Sweep();
 
   const std::vector<std::int32_t> &inputs() const { return inputs_; }
@@ -60,6 +62,7 @@ private:
     Key key;
     std::vector<std::span<const core::Entry>> entries;
     std::vector<std::vector<core::Entry>> owned;
+    std::vector<std::vector<std::uint32_t>> places; // of these in the entries of all keys
   };
   struct AggregateNeed {
     std::size_t aggregate, events; // one at least
@@ -76,6 +79,7 @@ private:
   bool collect(const History &history, Timestamp at);
   void split_by_key();
   void choose_keys();
+  std::int32_t telling_input(const AggregateNeed &need) const;
   void add_need(const pg::Decomposition::Need &need);
   Timestamp since(const AggregateNeed &need, Timestamp at);
   bool is_met(const AggregateNeed &need, const History &history, Timestamp at);
@@ -91,6 +95,8 @@ private:
   void find_turns(bool still, Timestamp from, Timestamp until, std::vector<Timestamp> &turns);
   void find_values(Aggregate &aggregate);
   void set_sequence(const pg::Aggregate &one, Aggregate &aggregate);
+  void collect_sequences(const History &history, Timestamp at);
+  static void take_steps(const Steps &all, std::span<const std::uint32_t> places, Aggregate &aggregate);
   std::optional<Datum> sequence_of(Aggregate &aggregate);
   std::optional<Datum> value_of(Aggregate &aggregate);
   // In the expressions' memory, which goes with the next truth.

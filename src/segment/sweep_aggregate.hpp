@@ -14,6 +14,7 @@ struct Sweep::Aggregate {
   std::optional<pg::ValueType> value_type;
   std::vector<std::unique_ptr<core::Cutoff>> cutoffs;
   std::optional<core::Tally> tally;
+  std::int32_t input = 0; // of what is no sequence
   std::span<const core::Entry> entries;
   std::vector<Datum> values; // of those that give one of them back
   std::vector<std::int32_t> ranks;
@@ -22,9 +23,10 @@ struct Sweep::Aggregate {
   unsigned steps = 0;
   Timestamp within = 0;
   std::uint64_t wanted = 0; // a match has all these
-  Steps own_steps;
-  const Steps *met = &own_steps;     // of the entries, and perhaps of earlier ones
-  bool bound = false;             // some have bindings
+  StepsAsked asked;
+  std::size_t collected = 0;      // its entries that are in time, of all keys
+  Steps own_steps;                // of one key
+  const Steps *met = &own_steps;  // of the entries, and perhaps of earlier ones
   std::optional<Timestamp> start; // of what the value stands on: it changes only when this no longer counts
   bool stands_on_start = false;
 

@@ -26,11 +26,24 @@ void Sweep::add_need(const pg::Decomposition::Need &need) {
 std::optional<Sweep::Need> Sweep::need(Timestamp at) {
   std::optional<Need> best;
   for (const auto &need : needs_) {
-    const Need one{inputs_[need.aggregate], need.events, since(need, at)};
+    const Need one{telling_input(need), need.steps ? 1 : need.events, since(need, at)};
     if (!best || std::pair(one.from, one.events) > std::pair(best->from, best->events))
       best = one;
   }
   return best;
+}
+
+// Of a sequence the last step: the earlier ones are what many do.
+std::int32_t Sweep::telling_input(const AggregateNeed &need) const {
+  const auto &aggregate = *aggregates_[need.aggregate];
+  auto telling = aggregate.input;
+  std::uint64_t latest = 0;
+  for (const auto &one : aggregate.asked.inputs)
+    if (const auto steps = one.steps & need.steps; steps > latest) {
+      latest = steps;
+      telling = one.input;
+    }
+  return telling;
 }
 
 // Nothing that the need is about counts when it is older.
@@ -49,30 +62,50 @@ bool Sweep::collect(const History &history, Timestamp at) {
     groups_.resize(1);
   auto &entries = groups_[0].entries;
   entries.clear();
-  for (std::size_t i = 0; i < inputs_.size(); ++i)
-    entries.push_back(history.of(inputs_[i], aggregates_[i]->tally->least_from(at), odd));
+  for (const auto &aggregate : aggregates_) {
+    entries.emplace_back();
+    if (aggregate->steps == 0)
+      entries.back() = history.of(aggregate->input, aggregate->tally->least_from(at), odd);
+    for (const auto &one : aggregate->asked.inputs)
+      if (const auto *said = history.said(one.input))
+        odd = odd || said->odd;
+  }
   if (odd)
     return false;
   // Else nobody is in, whatever else holds.
   group_count_ = std::all_of(needs_.begin(), needs_.end(),
                              [&](const AggregateNeed &need) { return is_met(need, history, at); });
+  if (group_count_ > 0)
+    collect_sequences(history, at);
   if (group_count_ > 0 && has_key_)
     split_by_key();
   return true;
 }
 
+void Sweep::collect_sequences(const History &history, Timestamp at) {
+  for (std::size_t i = 0; i < aggregates_.size(); ++i) {
+    if (aggregates_[i]->steps == 0)
+      continue;
+    const std::span<const core::Entry> all = history.steps_of(aggregates_[i]->asked).entries;
+    const auto least = aggregates_[i]->tally->least_from(at);
+    groups_[0].entries[i] = {
+        std::partition_point(all.begin(), all.end(), [&](const auto &entry) { return entry.at < least; }),
+        all.end()};
+    aggregates_[i]->collected = groups_[0].entries[i].size();
+  }
+}
+
 // Most people were never often or lately enough, or skipped a step.
 bool Sweep::is_met(const AggregateNeed &need, const History &history, Timestamp at) {
+  const auto from = since(need, at);
   const auto &entries = groups_[0].entries[need.aggregate];
-  if (entries.size() < need.events || entries.back().at < since(need, at))
-    return false;
-  if (need.steps == 0)
-    return true;
-  std::uint64_t met = 0;
-  const auto &events = history.steps_of(inputs_[need.aggregate], aggregates_[need.aggregate]->bound).events;
-  for (auto i = events.size() - entries.size(); i < events.size(); ++i)
-    met |= events[i].steps;
-  return (met & need.steps) == need.steps;
+  const auto &steps = aggregates_[need.aggregate]->asked.inputs;
+  if (steps.empty())
+    return entries.size() >= need.events && entries.back().at >= from;
+  return std::all_of(steps.begin(), steps.end(), [&](const StepInput &one) {
+    const auto *said = history.said(one.input);
+    return (one.steps & need.steps) == 0 || (said && said->last >= from);
+  });
 }
 
 // The keys that have as many events as one aggregate needs, or all.
@@ -89,7 +122,7 @@ void Sweep::choose_keys() {
     least = most->events;
     add(most->aggregate);
   } else {
-    for (std::size_t i = 0; i < inputs_.size(); ++i)
+    for (std::size_t i = 0; i < aggregates_.size(); ++i)
       add(i);
   }
   std::sort(keys_.begin(), keys_.end());
@@ -114,18 +147,37 @@ void Sweep::split_by_key() {
       throw Error(ERRCODE_PROGRAM_LIMIT_EXCEEDED,
                   "a key has more than " + std::to_string(kMostKeyBytes) + " bytes");
     groups_[i].key = keys_[i] ? Key(*keys_[i]) : Key();
-    groups_[i].owned.resize(entries.size());
-    for (auto &owned : groups_[i].owned)
-      owned.clear();
+    groups_[i].owned.assign(entries.size(), {});
+    groups_[i].places.assign(entries.size(), {});
   }
   for (std::size_t i = 0; group_count_ > 0 && i < entries.size(); ++i)
-    for (const auto &entry : entries[i]) {
+    for (std::size_t place = 0; place < entries[i].size(); ++place) {
+      const auto &entry = entries[i][place];
       const auto key = std::lower_bound(keys_.begin(), keys_.end(), entry.value.key());
-      if (key != keys_.end() && *key == entry.value.key())
-        groups_[static_cast<std::size_t>(key - keys_.begin())].owned[i].push_back(entry);
+      if (key == keys_.end() || *key != entry.value.key())
+        continue;
+      auto &group = groups_[static_cast<std::size_t>(key - keys_.begin())];
+      group.owned[i].push_back(entry);
+      if (aggregates_[i]->steps)
+        group.places[i].push_back(static_cast<std::uint32_t>(place));
     }
   for (std::size_t i = 0; i < group_count_; ++i)
     groups_[i].entries.assign(groups_[i].owned.begin(), groups_[i].owned.end());
+}
+
+// The steps of one key: `places` in the entries that are in time.
+void Sweep::take_steps(const Steps &all, std::span<const std::uint32_t> places, Aggregate &aggregate) {
+  auto &own = aggregate.own_steps;
+  own.clear();
+  const auto older = all.entries.size() - aggregate.collected;
+  for (auto place : places) {
+    own.entries.push_back(all.entries[older + place]);
+    own.events.push_back(all.events[older + place]);
+    own.events.back().binding = 0;
+  }
+  if (aggregate.asked.bound)
+    own.sort();
+  aggregate.met = &own;
 }
 
 } // namespace cdp::segment
