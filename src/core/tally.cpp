@@ -25,7 +25,8 @@ void Tally::begin(std::span<const Entry> entries, std::span<const std::int32_t> 
   entries_ = entries;
   ranks_ = ranks;
   known_ = known;
-  low_ = high_ = now_ = begin_ = end_ = 0;
+  low_ = begin_ = end_ = 0;
+  high_ = now_ = entries.size(); // where they mostly are
   count_ = distinct_ = trues_ = 0;
   sum_ = 0;
   overflows_ = false;

@@ -87,26 +87,28 @@ std::span<const Entry> History::of(std::int32_t input, Timestamp from, bool &odd
   return {first, entries.end()};
 }
 
-const Steps &History::steps_of(const StepsAsked &asked) const {
+const Steps &History::steps_of(const StepsAsked &asked, Timestamp from) const {
   for (std::size_t i = 0; i < steps_made_; ++i)
-    if (steps_[i].first == asked.number)
-      return *steps_[i].second;
+    if (steps_[i].number == asked.number && steps_[i].from == from)
+      return *steps_[i].steps;
   if (steps_made_ == steps_.size())
-    steps_.emplace_back(0, std::make_unique<Steps>());
-  auto &[number, steps] = steps_[steps_made_++];
-  number = asked.number;
-  merge(asked, *steps);
-  return *steps;
+    steps_.push_back({0, 0, std::make_unique<Steps>()});
+  auto &made = steps_[steps_made_++];
+  made.number = asked.number;
+  made.from = from;
+  merge(asked, from, *made.steps);
+  return *made.steps;
 }
 
 // An event that is in several inputs meets the steps of all of them.
-void History::merge(const StepsAsked &asked, Steps &steps) const {
+void History::merge(const StepsAsked &asked, Timestamp from, Steps &steps) const {
   static std::vector<std::pair<std::span<const Entry>, std::uint64_t>> rest; // kept for its room
   steps.clear();
   rest.clear();
+  bool odd = false;
   for (const auto &one : asked.inputs)
-    if (const auto *found = said(one.input))
-      rest.emplace_back(entries_of(*found), one.steps);
+    if (const auto entries = of(one.input, from, odd); !entries.empty())
+      rest.emplace_back(entries, one.steps);
   const auto order = [](const Entry &entry) { return std::pair(entry.at, entry.event_id); };
   while (!rest.empty()) {
     auto next = rest.begin();

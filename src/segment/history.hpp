@@ -60,7 +60,8 @@ public:
   };
   // What counts from an instant on; none when all is older.
   std::span<const core::Entry> of(std::int32_t input, Timestamp from, bool &odd) const;
-  const Steps &steps_of(const StepsAsked &asked) const; // made once for all who ask
+  // Those from an instant on. Made once for all who ask.
+  const Steps &steps_of(const StepsAsked &asked, Timestamp from) const;
   const Said *said(std::int32_t input) const {
     const auto number = static_cast<std::size_t>(input);
     return number < places_.size() && places_[number] ? &said_[places_[number] - 1] : nullptr;
@@ -70,7 +71,7 @@ public:
 
 private:
   void group_by_input(const std::vector<core::Entry> &entries);
-  void merge(const StepsAsked &asked, Steps &steps) const;
+  void merge(const StepsAsked &asked, Timestamp from, Steps &steps) const;
   std::span<const core::Entry> entries_of(const Said &said) const {
     return {entries_.data() + said.start, said.count};
   }
@@ -80,7 +81,12 @@ private:
   std::vector<core::Entry> entries_; // by input, then time and id
   std::vector<Said> said_;
   std::vector<std::uint32_t> places_; // by input: in said_, from 1; 0: it was told nothing
-  mutable std::vector<std::pair<std::size_t, std::unique_ptr<Steps>>> steps_; // by number, and room for more
+  struct Made {
+    std::size_t number;
+    Timestamp from;
+    std::unique_ptr<Steps> steps;
+  };
+  mutable std::vector<Made> steps_; // and room for more
   mutable std::size_t steps_made_ = 0;
 };
 

@@ -158,12 +158,27 @@ void Stored::add(Row row) {
   rows_.push_back(row);
 }
 
+// Their people first, which is less to move about than rows.
 void Stored::finish() {
-  std::sort(rows_.begin(), rows_.end(), [](const Row &a, const Row &b) {
-    if (a.profile_id != b.profile_id) // the first says it all but within a person
-      return a.profile_id < b.profile_id;
-    return std::tuple(a.segment_id, a.key(), a.from) < std::tuple(b.segment_id, b.key(), b.from);
-  });
+  std::vector<std::pair<std::int64_t, std::uint32_t>> people;
+  people.reserve(rows_.size());
+  for (const auto &row : rows_)
+    people.emplace_back(row.profile_id, people.size());
+  std::sort(people.begin(), people.end());
+  std::vector<Row> sorted;
+  sorted.reserve(rows_.size());
+  for (const auto &[profile_id, place] : people)
+    sorted.push_back(rows_[place]);
+  const auto before = [](const Row &a, const Row &b) {
+    return a.segment_id != b.segment_id ? a.segment_id < b.segment_id
+                                        : std::tuple(a.key(), a.from) < std::tuple(b.key(), b.from);
+  };
+  for (auto first = sorted.begin(), next = first; first != sorted.end(); first = next) {
+    while (next != sorted.end() && next->profile_id == first->profile_id)
+      ++next;
+    std::sort(first, next, before);
+  }
+  rows_ = std::move(sorted);
 }
 
 Stored::Rows Stored::of(std::int64_t profile_id) const {

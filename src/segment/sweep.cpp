@@ -230,11 +230,8 @@ void Sweep::begin(const Group &group, const Stint &stint) {
     aggregate.entries = group.entries[i];
     if (aggregate.gives_value())
       find_values(aggregate);
-    if (aggregate.steps && has_key_) {
-      take_steps(stint.history->steps_of(aggregate.asked), group.places[i], aggregate);
-    } else if (aggregate.steps) {
-      aggregate.met = &stint.history->steps_of(aggregate.asked);
-    }
+    if (aggregate.steps && has_key_)
+      take_steps(group.places[i], aggregate);
     aggregate.tally->begin(aggregate.entries, aggregate.ranks, stint.step->from, stint.step->decision_seq);
   }
 }
@@ -463,16 +460,15 @@ void Sweep::set_sequence(const pg::Aggregate &one, Aggregate &aggregate) {
 std::optional<Datum> Sweep::sequence_of(Aggregate &aggregate) {
   static std::vector<core::SequenceEvent> events; // kept for its room
   events.clear();
-  const auto &all = aggregate.met->events;
-  const auto older = all.size() - aggregate.entries.size();
+  const auto &met = has_key_ || !aggregate.met ? aggregate.own_steps : *aggregate.met;
   const auto add = [&](std::size_t i) {
-    if (i >= older && aggregate.tally->includes(i - older))
-      events.push_back(all[i]);
+    if (aggregate.tally->includes(i))
+      events.push_back(met.events[i]);
   };
   if (aggregate.asked.bound)
-    std::for_each(aggregate.met->order.begin(), aggregate.met->order.end(), add);
+    std::for_each(met.order.begin(), met.order.end(), add);
   else
-    for (auto i = older; i < all.size(); ++i)
+    for (std::size_t i = 0; i < met.events.size(); ++i)
       add(i);
   switch (aggregate.function) {
   case Function::sequence:

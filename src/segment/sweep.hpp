@@ -96,7 +96,7 @@ private:
   void find_values(Aggregate &aggregate);
   void set_sequence(const pg::Aggregate &one, Aggregate &aggregate);
   void collect_sequences(const History &history, Timestamp at);
-  static void take_steps(const Steps &all, std::span<const std::uint32_t> places, Aggregate &aggregate);
+  static void take_steps(std::span<const std::uint32_t> places, Aggregate &aggregate);
   std::optional<Datum> sequence_of(Aggregate &aggregate);
   std::optional<Datum> value_of(Aggregate &aggregate);
   // In the expressions' memory, which goes with the next truth.

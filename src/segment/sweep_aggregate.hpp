@@ -24,9 +24,8 @@ struct Sweep::Aggregate {
   Timestamp within = 0;
   std::uint64_t wanted = 0; // a match has all these
   StepsAsked asked;
-  std::size_t collected = 0;      // its entries that are in time, of all keys
+  const Steps *met = nullptr;     // of all keys
   Steps own_steps;                // of one key
-  const Steps *met = &own_steps;  // of the entries, and perhaps of earlier ones
   std::optional<Timestamp> start; // of what the value stands on: it changes only when this no longer counts
   bool stands_on_start = false;
 

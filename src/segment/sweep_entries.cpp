@@ -86,12 +86,9 @@ void Sweep::collect_sequences(const History &history, Timestamp at) {
   for (std::size_t i = 0; i < aggregates_.size(); ++i) {
     if (aggregates_[i]->steps == 0)
       continue;
-    const std::span<const core::Entry> all = history.steps_of(aggregates_[i]->asked).entries;
-    const auto least = aggregates_[i]->tally->least_from(at);
-    groups_[0].entries[i] = {
-        std::partition_point(all.begin(), all.end(), [&](const auto &entry) { return entry.at < least; }),
-        all.end()};
-    aggregates_[i]->collected = groups_[0].entries[i].size();
+    auto &aggregate = *aggregates_[i];
+    aggregate.met = &history.steps_of(aggregate.asked, aggregate.tally->least_from(at));
+    groups_[0].entries[i] = aggregate.met->entries;
   }
 }
 
@@ -165,19 +162,17 @@ void Sweep::split_by_key() {
     groups_[i].entries.assign(groups_[i].owned.begin(), groups_[i].owned.end());
 }
 
-// The steps of one key: `places` in the entries that are in time.
-void Sweep::take_steps(const Steps &all, std::span<const std::uint32_t> places, Aggregate &aggregate) {
+// The steps of one key: `places` in those of all keys.
+void Sweep::take_steps(std::span<const std::uint32_t> places, Aggregate &aggregate) {
   auto &own = aggregate.own_steps;
   own.clear();
-  const auto older = all.entries.size() - aggregate.collected;
   for (auto place : places) {
-    own.entries.push_back(all.entries[older + place]);
-    own.events.push_back(all.events[older + place]);
+    own.entries.push_back(aggregate.met->entries[place]);
+    own.events.push_back(aggregate.met->events[place]);
     own.events.back().binding = 0;
   }
   if (aggregate.asked.bound)
     own.sort();
-  aggregate.met = &own;
 }
 
 } // namespace cdp::segment
