@@ -266,7 +266,7 @@ $node->safe_psql('postgres', q{
 	BEGIN
 		PERFORM public.dblink_connect('second', how), public.dblink_exec('second', 'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
 		PERFORM public.dblink_exec('second', format('SET TRANSACTION SNAPSHOT %L', pg_export_snapshot()));
-		RETURN QUERY SELECT d.row FROM public.dblink('second', $q$SELECT concat_ws(E'\n', v, format('as of %s, last seen %s', now(), (SELECT max(last_seen_at) FROM cdp.profiles)), s, (SELECT string_agg(m::text, E'\n') FROM cdp.memberships AS m
+		RETURN QUERY SELECT d.row FROM public.dblink('second', $q$SELECT concat_ws(E'\n', v, format('as of %s, last seen %s', now(), (SELECT max(last_seen_at) FROM cdp.profiles)), s.state, s.version, s.rule, s.per, (SELECT string_agg(m::text, E'\n') FROM cdp.memberships AS m
 			WHERE m.segment_id = s.segment_id AND v.subject LIKE format('%%profile %s,%%', m.profile_id)), (SELECT string_agg(e::text, E'\n') FROM cdp.events AS e
 			WHERE v.subject LIKE format('%%profile %s,%%', e.profile_id))) FROM cdp.verify() AS v LEFT JOIN cdp.segments AS s ON v.subject LIKE format('segment %s,%%', s.name)$q$) AS d (row text);
 		PERFORM public.dblink_disconnect('second');
