@@ -12,9 +12,8 @@ WHERE relnamespace = 'cdp'::regnamespace AND relkind IN ('r', 'v', 'p', 'm', 'S'
   AND NOT EXISTS (SELECT FROM pg_depend AS d WHERE d.objid = c.oid AND d.deptype = 'i') ORDER BY 1;
 
 -- Every function pins search_path; a procedure that commits cannot, what takes a rule or a query keeps its caller's for that
--- (create_segment_from has a body that was bound when it was made),
--- fold_people becomes part of its caller's query (its function pins it where it reads), and what an aggregate calls for
--- each row, in C, would pay for it each time.
+-- (create_segment_from has a body that was bound when it was made), and what an aggregate calls for each row, in C, would
+-- pay for it each time.
 SELECT p.oid::regprocedure::text AS search_path_not_pinned FROM pg_proc AS p
 WHERE pronamespace IN ('cdp'::regnamespace, 'cdp_internal'::regnamespace)
   AND NOT coalesce('search_path=pg_catalog, pg_temp' = ANY (proconfig), false) AND prokind <> 'a'

@@ -159,10 +159,8 @@ SELECT * FROM cdp.verify();
 
 -- Dropping names what depends on a segment: views over its view, and segments that ask about it.
 CREATE VIEW crm.best AS SELECT profile_id FROM cdp_segments.big_spenders;
-INSERT INTO cdp.segment_dependencies SELECT a.segment_id, b.segment_id FROM cdp.segments AS a, cdp.segments AS b
-  WHERE a.name = 'dutch' AND b.name = 'big_spenders';
+SELECT cdp.alter_segment('dutch', $$traits ->> 'country' = 'NL' AND NOT cdp.in_segment('big_spenders')$$, background => false) AS version;
 SELECT cdp.drop_segment('big_spenders');
-SELECT cdp.rename_segment('big_spenders', 'biggest');
 SELECT cdp.drop_segment('big_spenders', cascade => true);
 SELECT to_regclass('crm.best') IS NULL AS view_is_gone;
 SELECT name FROM cdp.segments ORDER BY 1;

@@ -126,4 +126,12 @@ FROM (VALUES ('c-1', NULL, '{"counter": "c"}'::jsonb), ('c-1', 'cora', NULL), ('
 SELECT type, value, rule FROM cdp.refusals WHERE type = 'counter' OR value = 'c-2';
 SELECT type, value, identifier_id = profile_id AS alone FROM cdp.identifiers WHERE value LIKE 'c-_' OR value IN ('c', 'cora') ORDER BY 1, 2;
 
+-- The fold of everything goes into a plain table, by who may insert there, and says what is stored.
+CREATE UNLOGGED TABLE folded (identifier_id bigint, profile_id bigint);
+SELECT cdp_internal.fold_people('folded') = (SELECT count(*) FROM cdp.identifiers) AS all_of_them;
+SELECT identifier_id, profile_id FROM folded EXCEPT SELECT identifier_id, profile_id FROM cdp.identifiers;
+CREATE INDEX ON folded (profile_id);
+SELECT cdp_internal.fold_people('folded');
+SELECT cdp_internal.fold_people('cdp.sources');
+
 SELECT * FROM cdp.verify();

@@ -114,6 +114,14 @@ max(occurred_at) FILTER (WHERE event = 'Product Added') < now() - interval '30 d
 min(occurred_at) FILTER (WHERE event = 'Order Completed' AND occurred_at > now() - interval '30 days') - max(occurred_at) FILTER (WHERE event = 'Order Completed' AND occurred_at <= now() - interval '30 days') > interval '180 days'  -- began again
 cdp.longest_gap(occurred_at) FILTER (WHERE event = 'Order Completed') > interval '1 year'                               -- was once away
 $rules$);
+-- Of other segments.
+SELECT cdp.create_segment('customers', $$count(*) FILTER (WHERE event = 'Order Completed') > 0$$) > 0 AS created;
+SELECT cdp.create_list('blocked') > 0 AS created;
+SELECT cdp.add_members('blocked', 'user_id', ARRAY['Cleo']);
+SELECT * FROM say($rules$
+cdp.in_segment('customers') AND NOT cdp.in_segment('blocked')     -- in one, not in the other
+max(occurred_at) < now() - CASE WHEN cdp.in_segment('customers') THEN interval '2 days' ELSE interval '1 day' END  -- quiet, by what they are
+$rules$);
 -- By chance.
 SELECT * FROM say($rules$
 cdp.bucket(profile_id, 'spring sale', 2) = 0                      -- one half
@@ -121,9 +129,9 @@ cdp.bucket(profile_id, 'spring sale', 2) = 1                      -- the other
 cdp.bucket(profile_id, 'holdout 2026') >= 10                      -- all but a tenth that is held out
 $rules$);
 -- All of them are exact, no rule fails, and the same people are found by other code.
-SELECT count(*) AS rules, bool_and(class = 'exact') AS exact FROM cdp.segments;
+SELECT count(*) AS rules, bool_and(class = 'exact') AS exact FROM cdp.segments WHERE kind = 'rule';
 SELECT count(*) AS errors FROM cdp.segment_errors;
 SELECT count(*) AS wrong FROM cdp.verify();
-SELECT rule AS not_by_the_fast_engine FROM cdp.segments WHERE NOT compiled ? 'decomposition' ORDER BY segment_id;
+SELECT rule AS not_by_the_fast_engine FROM cdp.segments WHERE kind = 'rule' AND NOT compiled ? 'decomposition' ORDER BY segment_id;
 DROP FUNCTION say;
 DROP TABLE happened;

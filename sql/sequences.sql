@@ -186,6 +186,10 @@ DO $$ BEGIN
 END $$;
 SELECT segment, who, greatest(since_days, 0) AS in_days, until_days FROM who_is_in ORDER BY 1, 2, 3;
 SELECT condition, holds, "values" FROM cdp.why_member('quick_buyers', cdp.lookup('user_id', 'cleo')) WHERE condition <> 'until';
+-- A sequence is never unknown: who did nothing of it has not done it.
+SELECT count(cdp.identify(user_id => 'dora')) AS identified;
+SELECT cdp.create_segment('never_bought', $$cdp.sequence('1 -> 2', occurred_at, event = 'Product Added', event = 'Order Completed') = false$$) > 0 AS created;
+SELECT i.value AS who FROM cdp.members('never_bought') AS m JOIN cdp.identifiers AS i USING (profile_id) WHERE i.type = 'user_id' ORDER BY 1;
 SELECT count(*) AS errors FROM cdp.segment_errors;
 SELECT count(*) AS wrong FROM cdp.verify();
 -- A pattern is checked when the segment is made.

@@ -96,29 +96,36 @@ Starts match_starts(const Sequence &sequence, const Instants &instants) {
   return starts;
 }
 
-// Whether there is at all what a match is made of: most people lack a step.
-bool has_all_steps(const Sequence &sequence, const Instants &instants) {
-  std::uint64_t met = 0, wanted = 0;
-  for (const auto &instant : instants)
-    met |= instant.steps;
+std::uint64_t steps_wanted(const Sequence &sequence) {
+  std::uint64_t wanted = 0;
   for (const auto &step : sequence.steps)
     wanted |= step.step;
-  return instants.size() >= sequence.steps.size() && (met & wanted) == wanted;
+  return wanted;
 }
 
-// Calls use(instants) for each binding.
-template <class F> void each_binding(std::span<const SequenceEvent> events, F &&use) {
+// Calls use(instants) for each binding that has at all what a match is made of: most lack a step.
+template <class F>
+void each_binding(std::span<const SequenceEvent> events, std::uint64_t wanted, std::size_t length, F &&use) {
   Instants instants;
-  for (std::size_t i = 0; i < events.size(); ++i) {
-    if (!instants.empty() && instants.back().at == events[i].at)
-      instants.back().steps |= events[i].steps;
-    else
-      instants.push_back({events[i].at, events[i].steps});
-    if (i + 1 == events.size() || events[i + 1].binding != events[i].binding) {
-      use(instants);
-      instants.clear();
-    }
+  for (std::size_t first = 0, next; first < events.size(); first = next) {
+    std::uint64_t met = 0;
+    for (next = first; next < events.size() && events[next].binding == events[first].binding; ++next)
+      met |= events[next].steps;
+    if (next - first < length || (met & wanted) != wanted)
+      continue;
+    instants.clear();
+    for (auto i = first; i < next; ++i)
+      if (!instants.empty() && instants.back().at == events[i].at)
+        instants.back().steps |= events[i].steps;
+      else
+        instants.push_back({events[i].at, events[i].steps});
+    use(instants);
   }
+}
+
+template <class F> void each_match(const Sequence &sequence, std::span<const SequenceEvent> events, F &&use) {
+  each_binding(events, steps_wanted(sequence), sequence.steps.size(),
+               [&](const Instants &instants) { use(instants, match_starts(sequence, instants)); });
 }
 
 } // namespace
@@ -145,10 +152,7 @@ bool Sequence::matches(std::span<const SequenceEvent> events) const {
 
 std::int64_t Sequence::count(std::span<const SequenceEvent> events) const {
   std::int64_t found = 0;
-  each_binding(events, [&](const Instants &instants) {
-    if (!has_all_steps(*this, instants))
-      return;
-    const auto starts = match_starts(*this, instants);
+  each_match(*this, events, [&](const Instants &instants, const Starts &starts) {
     Timestamp end = kNever;
     for (std::size_t i = 0; i < instants.size(); ++i)
       if (starts[i] > end) { // taking what ends first leaves the most room
@@ -161,10 +165,7 @@ std::int64_t Sequence::count(std::span<const SequenceEvent> events) const {
 
 std::optional<Timestamp> Sequence::last(std::span<const SequenceEvent> events) const {
   std::optional<Timestamp> latest;
-  each_binding(events, [&](const Instants &instants) {
-    if (!has_all_steps(*this, instants))
-      return;
-    const auto starts = match_starts(*this, instants);
+  each_match(*this, events, [&](const Instants &instants, const Starts &starts) {
     for (std::size_t i = instants.size(); i-- > 0;)
       if (starts[i] != kNever) {
         latest = std::max(latest, std::optional(instants[i].at));
@@ -176,10 +177,8 @@ std::optional<Timestamp> Sequence::last(std::span<const SequenceEvent> events) c
 
 std::optional<Timestamp> Sequence::latest_start(std::span<const SequenceEvent> events) const {
   std::optional<Timestamp> latest;
-  each_binding(events, [&](const Instants &instants) {
-    if (!has_all_steps(*this, instants))
-      return;
-    for (auto start : match_starts(*this, instants))
+  each_match(*this, events, [&](const Instants &, const Starts &starts) {
+    for (auto start : starts)
       if (start != kNever)
         latest = std::max(latest, std::optional(start));
   });
@@ -192,7 +191,7 @@ int funnel_depth(std::span<const SequenceEvent> events, unsigned step_count, Tim
 
 FunnelReach funnel_reach(std::span<const SequenceEvent> events, unsigned step_count, Timestamp within) {
   FunnelReach reach;
-  each_binding(events, [&](const Instants &instants) {
+  each_binding(events, 1, 1, [&](const Instants &instants) {
     Starts starts;
     for (unsigned n = 0; n < step_count; ++n) {
       const Sequence::Step step{std::uint64_t{1} << n, within, 0, 0};

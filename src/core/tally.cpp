@@ -1,6 +1,7 @@
 #include "core/tally.hpp"
 
 #include <algorithm>
+#include <limits>
 #include <numeric>
 
 namespace cdp::core {
@@ -8,6 +9,7 @@ namespace cdp::core {
 namespace {
 
 constexpr int kScale = 15;
+constexpr auto kEverything = std::numeric_limits<std::int64_t>::max();
 
 std::int64_t power_of_ten(int exponent) {
   std::int64_t power = 1;
@@ -29,7 +31,7 @@ void Tally::begin(std::span<const Entry> entries, std::span<const std::int32_t> 
   overflows_ = false;
   scales_.fill(0);
   unknown_.clear();
-  for (std::size_t i = 0; i < entries.size(); ++i)
+  for (std::size_t i = 0; known != kEverything && i < entries.size(); ++i)
     if (!counts(i))
       unknown_.push_back(i);
   std::sort(unknown_.begin(), unknown_.end(),

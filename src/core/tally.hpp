@@ -81,12 +81,7 @@ public:
   const Entry *smallest();
   const Entry *largest();
 
-  // Places of the entries that count.
-  template <class F> void each(F &&visit) const {
-    for (auto i = begin_; i < end_; ++i)
-      if (counts(i))
-        visit(i);
-  }
+  bool includes(std::size_t i) const { return i >= begin_ && i < end_ && counts(i); }
 
 private:
   bool counts(std::size_t i) const { return entries_[i].event_id <= known_; }

@@ -80,6 +80,9 @@ DECLARE
   oracle text;
 BEGIN
   FOR s IN SELECT * FROM cdp.segments AS o WHERE o.kind = 'rule' AND o.class = 'exact' AND o.state = 'active' ORDER BY o.name LOOP
+    IF s.compiled ? 'segments' THEN
+      s.rule := cdp_internal.rule_in_sql(s.owner, s.time_zone, s.search_path, s.datestyle, s.intervalstyle, s.rule, s.per);
+    END IF;
     oracle := format(
       'SELECT p.profile_id, h.key FROM cdp.profiles AS p CROSS JOIN LATERAL (SELECT (%s)::text AS key FROM
          (SELECT event_id, type, event, source, occurred_at, received_at, properties, context FROM cdp.events AS x

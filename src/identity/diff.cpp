@@ -2,7 +2,9 @@
 #include "identity/history.hpp"
 
 #include <algorithm>
+#include <array>
 
+#include "pg/append.hpp"
 #include "pg/function.hpp"
 #include "pg/spi.hpp"
 
@@ -101,55 +103,18 @@ CDP_FUNCTION(cdp_identity_diff) {
   PG_RETURN_NULL();
 }
 
-namespace {
-
-// Who is who, folded from all there is: an identifier's person. Lives as long as the memory of the call that
-// asks, which is that of a whole query.
-class Folded {
-public:
-  static Folded &of(FunctionCallInfo fcinfo) {
-    auto *&kept = fcinfo->flinfo->fn_extra;
-    if (!kept) {
-      auto made = std::make_unique<Folded>();
-      pg::call([&] {
-        auto *callback = static_cast<MemoryContextCallback *>(
-            MemoryContextAllocZero(fcinfo->flinfo->fn_mcxt, sizeof(MemoryContextCallback)));
-        callback->func = [](void *folded) { delete static_cast<Folded *>(folded); };
-        callback->arg = made.get();
-        MemoryContextRegisterResetCallback(fcinfo->flinfo->fn_mcxt, callback);
-      });
-      kept = made.release();
-    }
-    return *static_cast<Folded *>(kept);
-  }
-
-  Folded() {
-    const pg::OwnNames names;
-    pg::Session session;
-    const auto types = identity::find_types({});
-    identity::History history(types);
-    history.read_everything({});
-    people_ = history.fold().people;
-    places_ = std::move(history).places();
-  }
-
-  std::optional<std::int64_t> person(std::int64_t id) const {
-    const auto place = places_.look(id);
-    return place ? std::optional(people_[*place]) : std::nullopt;
-  }
-
-private:
-  identity::Places places_;
-  std::vector<std::int64_t> people_; // a place each
-};
-
-} // namespace
-
-// cdp_internal.folded_person(identifier_id): the profile id by the rules applied, NULL for an identifier that
-// is not there. Folds once a query.
-CDP_FUNCTION(cdp_folded_person) {
-  const auto person = Folded::of(fcinfo).person(PG_GETARG_INT64(0));
-  if (!person)
-    PG_RETURN_NULL();
-  PG_RETURN_INT64(*person);
+// cdp_internal.fold_people(regclass): appends (identifier_id, profile_id) of every identifier by the rules
+// applied, and returns how many.
+CDP_FUNCTION(cdp_fold_people) {
+  pg::TableAppend answer(PG_GETARG_OID(0), 2);
+  const pg::OwnNames names;
+  pg::Session session;
+  const auto types = identity::find_types({});
+  identity::History history(types);
+  history.read_everything({});
+  const auto people = history.fold().people;
+  for (std::size_t i = 0; i < people.size(); ++i)
+    answer.add(std::array{history.identifiers[i].id, people[i]});
+  answer.finish();
+  PG_RETURN_INT64(static_cast<std::int64_t>(people.size()));
 }

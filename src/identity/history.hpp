@@ -129,7 +129,6 @@ public:
   bool knows(std::int64_t id) const { return by_id_.contains(id); }
   const Known &at(std::int64_t id) const { return identifiers[by_id_.at(id)]; }
   std::size_t index(std::int64_t id) const { return by_id_.at(id); }
-  Places places() && { return std::move(by_id_); } // of the identifiers, for after the history
 
   core::LargeArray<Known> identifiers;
   core::LargeArray<Evidence> evidence; // in order of decision

@@ -181,18 +181,11 @@ CREATE FUNCTION cdp_internal.identity_diff()
   LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'cdp_identity_diff';
 COMMENT ON FUNCTION cdp_internal.identity_diff() IS 'What the pending rules would change, identifiers by id';
 
--- Both without a search_path of their own: the one is called for every identifier (and pins it where it reads), the other
--- becomes part of the query that asks, so that millions of rows go where it wants them without being stored first.
-CREATE FUNCTION cdp_internal.folded_person(identifier_id bigint) RETURNS bigint
-  LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'cdp_folded_person';
-COMMENT ON FUNCTION cdp_internal.folded_person(bigint) IS
-  'Part of cdp_internal.fold_people: whose an identifier is. All evidence is folded once a query';
-
-CREATE FUNCTION cdp_internal.fold_people() RETURNS TABLE (identifier_id bigint, profile_id bigint)
-LANGUAGE sql STABLE AS $$
-  SELECT i.identifier_id, cdp_internal.folded_person(i.identifier_id) FROM cdp.identifiers AS i
-$$;
-COMMENT ON FUNCTION cdp_internal.fold_people() IS 'Who is who, folded from all evidence in memory under the rules applied';
+-- Into a table and not as rows, which cost more to hand over than to find.
+CREATE FUNCTION cdp_internal.fold_people(answer regclass) RETURNS bigint
+  LANGUAGE c STRICT SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'cdp_fold_people';
+COMMENT ON FUNCTION cdp_internal.fold_people(regclass) IS
+  'Who is who, folded from all evidence in memory under the rules applied: appends (identifier_id, profile_id) of every identifier to a plain table of two columns of type bigint, returns how many. Errors: 42809 a table with indexes, triggers, constraints or other columns';
 
 CREATE FUNCTION cdp.identity_diff()
   RETURNS TABLE (change text, profile_id bigint, becomes bigint, identifiers jsonb, rule text, decision_seq bigint)

@@ -3,6 +3,8 @@
 #include "pg/rule_tree.hpp"
 
 extern "C" {
+#include "catalog/namespace.h"
+#include "catalog/pg_collation.h"
 #include "mb/pg_wchar.h"
 #include "optimizer/optimizer.h"
 #include "parser/analyze.h"
@@ -11,6 +13,12 @@ extern "C" {
 }
 
 namespace cdp::pg {
+
+int character_at(const std::string &text, int location) {
+  if (location < 0)
+    return 0;
+  return call([&] { return pg_mbstrlen_with_len(text.c_str(), location); }) + 1;
+}
 
 namespace rule {
 
@@ -29,12 +37,6 @@ const char kTemplate[] =
 const char kColumnsHint[] =
     "A rule may use the event columns event_id, type, event, source, occurred_at, received_at, "
     "properties and context, and of the person traits and profile_id.";
-
-int character(const std::string &text, int location) {
-  if (location < 0)
-    return 0;
-  return call([&] { return pg_mbstrlen_with_len(text.c_str(), location); }) + 1;
-}
 
 // An error of the parser or analyser points into the rule, not into the statement that called us.
 void point_at(ErrorData *data, const std::string &text) {
@@ -149,17 +151,54 @@ Node *clock(const SQLValueFunction *value) {
   }
 }
 
+// In the backend's zone.
+struct Reading {
+  const char *text;
+  List *segments; // the names, each a Const, by place
+  List *literals; // all of them
+};
+
+int position(const Reading *reading, int location) {
+  return errposition(pg_mbstrlen_with_len(reading->text, std::max(location, 0)) + 1);
+}
+
+// cdp.in_segment('vip') becomes a Param, too.
+Node *membership(FuncExpr *function, Reading *reading) {
+  auto *name = static_cast<Node *>(linitial(function->args));
+  if (IsA(name, NamedArgExpr))
+    name = reinterpret_cast<Node *>(reinterpret_cast<NamedArgExpr *>(name)->arg);
+  if (!IsA(name, Const) || reinterpret_cast<Const *>(name)->constisnull ||
+      !is_literal(reading->text, reinterpret_cast<Const *>(name)->location))
+    ereport(ERROR,
+            (errcode(ERRCODE_FEATURE_NOT_SUPPORTED), errmsg("the name of a segment must be a constant"),
+             errhint("Write it as it is: cdp.in_segment('vip')."),
+             position(reading, exprLocation(name) < 0 ? function->location : exprLocation(name))));
+  reading->literals = lappend(reading->literals, name);
+  int place = 0;
+  for (; place < list_length(reading->segments); ++place)
+    if (DatumGetBool(DirectFunctionCall2Coll(
+            texteq, DEFAULT_COLLATION_OID, reinterpret_cast<Const *>(name)->constvalue,
+            reinterpret_cast<Const *>(list_nth(reading->segments, place))->constvalue)))
+      break;
+  if (place == list_length(reading->segments))
+    reading->segments = lappend(reading->segments, name);
+  if (place > kLastSegment - kFirstSegment)
+    ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+                    errmsg("a rule cannot ask about more than %d segments", kLastSegment - kFirstSegment + 1),
+                    position(reading, function->location)));
+  return param(kFirstSegment + place, BOOLOID, InvalidOid, function->location);
+}
+
 // Columns and the clock become Params. In the backend's zone.
 Node *to_params(Node *node, void *context) {
   if (!node)
     return nullptr;
+  auto *reading = static_cast<Reading *>(context);
   if (IsA(node, Var)) {
     auto *var = reinterpret_cast<Var *>(node);
     if (var->varattno <= 0)
-      ereport(ERROR,
-              (errcode(ERRCODE_FEATURE_NOT_SUPPORTED), errmsg("a rule cannot use a whole row"),
-               errhint("%s", kColumnsHint),
-               errposition(pg_mbstrlen_with_len(static_cast<const char *>(context), var->location) + 1)));
+      ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED), errmsg("a rule cannot use a whole row"),
+                      errhint("%s", kColumnsHint), position(reading, var->location)));
     const int number = var->varlevelsup == 0 ? var->varattno : kProfileId + var->varattno - 1;
     return param(number, var->vartype, var->varcollid, var->location);
   }
@@ -167,6 +206,8 @@ Node *to_params(Node *node, void *context) {
     auto *function = reinterpret_cast<FuncExpr *>(node);
     if (function->funcid == F_NOW || function->funcid == F_TRANSACTION_TIMESTAMP)
       return param(kInstant, TIMESTAMPTZOID, InvalidOid, function->location);
+    if (list_length(function->args) == 1 && is_our_function(function->funcid, "in_segment"))
+      return membership(function, reading);
   }
   if (IsA(node, SQLValueFunction))
     if (Node *made = clock(reinterpret_cast<SQLValueFunction *>(node)))
@@ -203,11 +244,27 @@ void check_key(Node *key, const Source &source) {
            "a key cannot have a nondeterministic collation", "Add COLLATE \"C\".");
 }
 
+// What a rule asks about, by place.
+std::vector<AskedSegment> asked_segments(const Reading &reading) {
+  const auto name_of = [](List *list, int place) {
+    return std::string(call(
+        [&] { return TextDatumGetCString(reinterpret_cast<Const *>(list_nth(list, place))->constvalue); }));
+  };
+  std::vector<AskedSegment> segments;
+  for (int i = 0; i < list_length(reading.segments); ++i)
+    segments.push_back({name_of(reading.segments, i), {}, 0});
+  for (int i = 0; i < list_length(reading.literals); ++i)
+    for (auto &segment : segments)
+      if (segment.name == name_of(reading.literals, i))
+        segment.literals.push_back(reinterpret_cast<Const *>(list_nth(reading.literals, i))->location);
+  return segments;
+}
+
 } // namespace
 
 void refuse(const Source &source, int location, int sqlstate, std::string message, std::string hint) {
   throw Error(sqlstate, std::move(message), {}, std::move(hint))
-      .at(*source.text, character(*source.text, location));
+      .at(*source.text, character_at(*source.text, location));
 }
 
 Node *parse_expression(const std::string &text, const char *what) {
@@ -245,10 +302,12 @@ Expression analyse(const std::string &rule, const std::optional<std::string> &pe
   Node *raw_per = per ? parse_expression(*per, "per") : nullptr;
   auto analysed = pointing_at(rule, [&] { return run_analyser(raw_rule, raw_per, rule.c_str()); });
   Expression result;
-  result.having =
-      pointing_at(rule, [&] { return to_params(analysed.having, const_cast<char *>(rule.c_str())); });
+  Reading reading{rule.c_str(), NIL, NIL};
+  result.having = pointing_at(rule, [&] { return to_params(analysed.having, &reading); });
+  result.segments = asked_segments(reading);
   if (per) {
-    result.per = pointing_at(*per, [&] { return to_params(analysed.per, const_cast<char *>(per->c_str())); });
+    Reading of_key{per->c_str(), NIL, NIL};
+    result.per = pointing_at(*per, [&] { return to_params(analysed.per, &of_key); });
     check_key(result.per, per_source);
   }
   return result;
@@ -309,6 +368,32 @@ bool has_aggregate(Node *node) {
   return false;
 }
 
+bool has_segment(Node *node) {
+  return has_param(node, kFirstSegment, kLastSegment, true);
+}
+
+bool has_person(Node *node) {
+  return has_param(node, kProfileId, kTraits, true) || has_segment(node);
+}
+
+bool is_our_function(Oid function, const char *name) {
+  const char *called = get_func_name(function);
+  return called && strcmp(called, name) == 0 &&
+         get_func_namespace(function) == get_namespace_oid("cdp", true);
+}
+
+// It is the same for all events, and an aggregate of nothing else would belong to everybody.
+static void refuse_in_aggregates(Node *node, const Source &source, bool inside) {
+  if (!has_segment(node))
+    return;
+  if (inside && IsA(node, Param))
+    refuse(source, reinterpret_cast<Param *>(node)->location, ERRCODE_FEATURE_NOT_SUPPORTED,
+           "cdp.in_segment(name) cannot stand in an aggregate",
+           "Put it beside: cdp.in_segment('vip') AND count(*) > 0.");
+  for (Node *child : children(node))
+    refuse_in_aggregates(child, source, inside || IsA(node, Aggref));
+}
+
 bool is_constant(Node *node) {
   return !has_param(node, 1, INT32_MAX, true) && !has_aggregate(node);
 }
@@ -324,15 +409,22 @@ Rule compile_rule(const std::string &text, const std::optional<std::string> &per
   rule::Source source{}, per_source{};
   const auto expression = rule::analyse(text, per, source, per_source);
   Rule result;
+  rule::refuse_in_aggregates(expression.having, source, false);
   rule::check(expression.having, source, &result.reasons);
   if (expression.per) {
     rule::check(expression.per, per_source);
     if (rule::has_clock(expression.per, true))
       rule::refuse(per_source, 0, ERRCODE_FEATURE_NOT_SUPPORTED, "a key cannot depend on now()",
                    "A key names what a membership is for; put times into the rule.");
+    if (rule::has_segment(expression.per))
+      rule::refuse(per_source, 0, ERRCODE_FEATURE_NOT_SUPPORTED, "a key cannot depend on a segment",
+                   "A key is an expression over one event.");
   }
+  result.segments = expression.segments;
+  const rule::NamedSegments names(result.segments);
+  result.in_sql = rule::with_person(source, result.segments);
   if (!result.reasons.empty()) {
-    result.query = rule::meaning(rule::with_person(source), per);
+    result.query = rule::meaning(result.in_sql, per);
     return result;
   }
   result.comparisons = rule::find_comparisons(expression.having, source, time_zone);
@@ -340,6 +432,8 @@ Rule compile_rule(const std::string &text, const std::optional<std::string> &per
   result.relevance = rule::find_relevance(expression);
   result.decomposition = rule::decompose(expression, source, time_zone, result.obstacle);
   result.mentions = rule::find_mentions(expression.having);
+  for (const auto &one : result.segments)
+    result.mentions.segments.push_back(one.name);
   result.uses_clock = rule::has_clock(expression.having, true);
   result.having = rule::to_sql(expression.having);
   result.key = expression.per ? rule::to_sql(expression.per) : "";

@@ -38,11 +38,20 @@ struct Compared {
   bool is_time = false;
 };
 
+// Another segment that a rule asks about: cdp.in_segment('name').
+struct AskedSegment {
+  std::string name;
+  std::vector<int> literals;   // where in the rule its name is written
+  std::int32_t segment_id = 0; // whoever compiles finds it
+};
+
 // A top-level AND condition, or a part of one.
 struct Condition {
   std::string text, truth;
   std::vector<Evidence> evidence;
-  std::vector<std::string> traits; // that it asks for by name
+  std::vector<std::string> traits;                // that it asks for by name
+  std::vector<std::size_t> segments;              // their places
+  bool is_membership = false, is_negated = false; // it is cdp.in_segment(…) and no more; or NOT that
   std::optional<Compared> compared;
   std::string joined; // OR or AND, when it has parts
   std::vector<Condition> parts;
@@ -56,6 +65,7 @@ struct Mentions {
     bool operator==(const Property &) const = default;
   };
   std::vector<std::string> events, traits, functions; // functions: other people's, with schema
+  std::vector<std::string> segments;
   std::vector<Property> properties;
 };
 
@@ -104,11 +114,12 @@ struct Turn {
 };
 
 // A rule whose every aggregate is understood. In its texts $1 is the instant, $2 profile_id, $3 traits, $4
-// and on the aggregates.
+// and on the aggregates, and then whether the person is in each of the segments it asks about.
 struct Decomposition {
-  // So many events at least, or nobody is in.
+  // So many events at least, the last of them so many microseconds ago at most, or nobody is in.
   struct Need {
-    std::int64_t aggregate, events;
+    static constexpr std::int64_t kAnyTime = INT64_MAX;
+    std::int64_t aggregate, events, within = kAnyTime;
   };
 
   std::string having;
@@ -120,6 +131,8 @@ struct Decomposition {
   bool uses_person = false, uses_clock = false; // outside of aggregates
   std::vector<Aggregate> aggregates;
   std::vector<Turn> turns;
+  std::int64_t segments = 0;                 // how many it asks about
+  std::vector<std::int64_t> needed_segments; // of these, by place, those without which nobody is in
 };
 
 // What can change the answer, besides time.
@@ -140,6 +153,8 @@ struct Rule {
   std::string obstacle;                       // why there is none
   Mentions mentions;
   bool uses_clock = false;
+  std::vector<AskedSegment> segments; // by place
+  std::string in_sql; // the rule with the person it is about, where plain SQL needs to be told
 
   // Why the rule cannot be kept exact; then nothing above is there, only what it means for everybody: a
   // query.
@@ -150,5 +165,9 @@ struct Rule {
 // Compiles under the settings in force (see AsOwner). Errors point at the character of the text.
 Rule compile_rule(const std::string &rule, const std::optional<std::string> &per,
                   const std::string &time_zone);
+
+// Where the string constant that begins at a byte of a rule ends; which character that byte is, from 1.
+std::size_t end_of_literal(const std::string &text, std::size_t at);
+int character_at(const std::string &text, int location);
 
 } // namespace cdp::pg

@@ -321,6 +321,18 @@ void check_text_cast(Node *node, const Source &source) {
     check_cast_constants(reinterpret_cast<Node *>(cast->arg), node, source);
 }
 
+// In the backend's zone.
+bool asks_about_segments(Node *node, void *context) {
+  if (!node)
+    return false;
+  if (IsA(node, Query))
+    return query_tree_walker(reinterpret_cast<Query *>(node), as_walker(asks_about_segments), context, 0);
+  if (IsA(node, FuncExpr) && list_length(reinterpret_cast<FuncExpr *>(node)->args) == 1 &&
+      is_our_function(reinterpret_cast<FuncExpr *>(node)->funcid, "in_segment"))
+    return true;
+  return expression_tree_walker(node, as_walker(asks_about_segments), context);
+}
+
 void check_sub_query(Node *node, int location, const Source &source, Reasons *reasons) {
   if (!reasons)
     refuse(source, location, ERRCODE_FEATURE_NOT_SUPPORTED, "a key cannot use a sub-query",
@@ -328,6 +340,10 @@ void check_sub_query(Node *node, int location, const Source &source, Reasons *re
   if (call([&] { return contain_volatile_functions(node); }))
     refuse(source, location, ERRCODE_FEATURE_NOT_SUPPORTED, "a rule cannot use a volatile function",
            "Its result could change while nothing is known to have changed.");
+  if (call([&] { return asks_about_segments(node, nullptr); }))
+    refuse(source, location, ERRCODE_FEATURE_NOT_SUPPORTED,
+           "cdp.in_segment(name) cannot stand in a sub-query",
+           "Say who there: cdp.in_segment('vip', profile_id).");
   add_reason(reasons, "it has a sub-query, which looks at other rows");
 }
 

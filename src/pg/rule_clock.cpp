@@ -34,6 +34,9 @@ public:
 
   std::vector<Comparison> found;
 
+  // What may turn between two instants that are looked at cannot guard anything.
+  static bool turns(Node *node) { return has_clock(node, false) || has_segment(node); }
+
   // Guards are conditions that PostgreSQL would have found true before it came here.
   void walk(Node *node, bool in_aggregate, const std::vector<Node *> &guards) {
     if (!node || !has_clock(node, true))
@@ -117,12 +120,12 @@ private:
     if (IsA(condition, BoolExpr) && reinterpret_cast<BoolExpr *>(condition)->boolop == AND_EXPR) {
       bool behind_clock = false;
       for (Node *part : children(condition)) {
-        if (has_clock(part, false))
+        if (turns(part))
           behind_clock = true;
         else if (!behind_clock || is_safe(part))
           guards.push_back(part);
       }
-    } else if (!has_clock(condition, false)) {
+    } else if (!turns(condition)) {
       guards.push_back(condition);
     }
   }
@@ -135,7 +138,7 @@ private:
       auto guards = outer;
       bool behind_clock = false;
       for (std::size_t j = 0; j < parts.size() && node->boolop != NOT_EXPR; ++j) {
-        if (j == i || has_clock(parts[j], false)) {
+        if (j == i || turns(parts[j])) {
           behind_clock = true;
           continue;
         }
@@ -154,7 +157,7 @@ private:
       auto *condition = reinterpret_cast<Node *>(when->expr);
       walk(condition, in_aggregate, guards);
       auto taken = guards;
-      if (!has_clock(condition, false)) {
+      if (!turns(condition)) {
         taken.push_back(condition);
         guards.push_back(test(condition, IS_NOT_TRUE));
       }
@@ -206,7 +209,7 @@ private:
   }
 
   static Level level_of(Node *node, bool in_aggregate) {
-    if (!looks_at_events(node))
+    if (!looks_at_events(node) && !has_segment(node)) // a segment is looked at as often as a group
       return Level::person;
     return in_aggregate ? Level::event : Level::group;
   }

@@ -18,10 +18,6 @@ namespace {
 
 using core::Timestamp;
 
-bool has_person(Node *node) {
-  return has_param(node, kProfileId, kTraits, true);
-}
-
 std::string qualified_type(Oid type) {
   return call([&] { return format_type_extended(type, -1, FORMAT_TYPE_FORCE_QUALIFY); });
 }
@@ -374,21 +370,39 @@ std::optional<std::int64_t> number_of(Node *node) {
   }
 }
 
+std::optional<std::int64_t> aggregate_of(Node *node) {
+  const bool is = IsA(node, Param) && reinterpret_cast<Param *>(node)->paramid >= kFirstInput;
+  return is ? std::optional<std::int64_t>(reinterpret_cast<Param *>(node)->paramid - kFirstInput)
+            : std::nullopt;
+}
+
+// Events that a match is made of; each of another instant than the one before.
+std::int64_t length_of(const Aggregate &aggregate) {
+  const auto parsed = core::Sequence::parse(aggregate.pattern, static_cast<unsigned>(aggregate.steps));
+  const auto *sequence = std::get_if<core::Sequence>(&parsed);
+  return sequence ? std::ssize(sequence->steps) : 1;
+}
+
+// `max(occurred_at) >= now() - interval '7 days'`: how long ago the last event can be.
+std::int64_t within_of(const std::string &op, Node *left, Node *right, const std::string &time_zone) {
+  const auto fixed = fix(op, left, right, time_zone);
+  return fixed && aggregate_of(fixed->stands) && fixed->op[0] == '<' ? fixed->offset
+                                                                     : Decomposition::Need::kAnyTime;
+}
+
 // How many events an aggregate must have seen for the condition to hold: `count(…) >= 3`, `max(…) < now()`,
 // since a comparison with null does not hold.
-std::optional<Decomposition::Need> need_of(Node *condition, const std::vector<Aggregate> &aggregates) {
-  static const std::vector<std::string> kCounts = {"count", "count_value", "count_distinct"};
-  const auto aggregate_of = [](Node *node) {
-    const bool is = IsA(node, Param) && reinterpret_cast<Param *>(node)->paramid >= kFirstInput;
-    return is ? std::optional<std::int64_t>(reinterpret_cast<Param *>(node)->paramid - kFirstInput)
-              : std::nullopt;
+std::optional<Decomposition::Need> need_of(Node *condition, const std::vector<Aggregate> &aggregates,
+                                           const std::string &time_zone) {
+  static const std::vector<std::string> kCounts = {"count", "count_value", "count_distinct", "funnel"};
+  const auto at = [&](std::int64_t place) -> const Aggregate & {
+    return aggregates[static_cast<std::size_t>(place)];
   };
-  const auto function = [&](std::int64_t place) {
-    return aggregates[static_cast<std::size_t>(place)].function;
-  };
-  if (const auto place = aggregate_of(condition);
-      place && (function(*place) == "sequence" || function(*place) == "any"))
-    return Decomposition::Need{*place, 1};
+  if (const auto place = aggregate_of(condition)) {
+    if (at(*place).function == "sequence")
+      return Decomposition::Need{*place, length_of(at(*place))};
+    return at(*place).function == "any" ? std::optional(Decomposition::Need{*place, 1}) : std::nullopt;
+  }
   if (!IsA(condition, OpExpr) || list_length(reinterpret_cast<OpExpr *>(condition)->args) != 2)
     return std::nullopt;
   auto *operation = reinterpret_cast<OpExpr *>(condition);
@@ -403,9 +417,15 @@ std::optional<Decomposition::Need> need_of(Node *condition, const std::vector<Ag
     op = turned(op);
   }
   const auto place = aggregate_of(left);
-  if (!place || function(*place) == "sequence_count" || function(*place) == "funnel")
+  if (!place)
     return std::nullopt;
-  if (std::find(kCounts.begin(), kCounts.end(), function(*place)) == kCounts.end())
+  const auto &function = at(*place).function;
+  if (function == "sequence" || function == "sequence_count") // never null
+    return std::nullopt;
+  if (function == "last_time" || function == "last_sequence")
+    return Decomposition::Need{*place, function == "last_time" ? 1 : length_of(at(*place)),
+                               within_of(op, left, right, time_zone)};
+  if (std::find(kCounts.begin(), kCounts.end(), function) == kCounts.end())
     return Decomposition::Need{*place, 1}; // null without events
   const auto least = number_of(right);
   if (!least || (op != ">" && op != ">=" && op != "="))
@@ -451,27 +471,32 @@ std::optional<Decomposition> decompose(const Expression &expression, const Sourc
     obstacle = "there is a key, but no aggregate";
     return std::nullopt;
   }
-  made.having = to_group_text(having);
+  const int aggregates = list_length(replaced.aggregates);
+  const auto spelling = [aggregates](Node *node) { return to_group_text(node, aggregates); };
+  made.having = spelling(having);
+  made.segments = std::ssize(expression.segments);
   made.uses_person = has_person(having);
   made.uses_clock = has_clock(having, true);
   std::vector<Node *> conditions;
   add_conjuncts(having, conditions);
-  made.only_falls = !made.uses_clock;
+  made.only_falls = !made.uses_clock && !has_segment(having);
   for (Node *condition : conditions) {
-    if (const auto need = need_of(condition, made.aggregates))
+    if (const auto need = need_of(condition, made.aggregates, time_zone))
       made.needs.push_back(*need);
+    if (IsA(condition, Param) && has_segment(condition))
+      made.needed_segments.push_back(reinterpret_cast<Param *>(condition)->paramid - kFirstSegment);
     if (has_person(condition) && is_safe(condition) && !has_clock(condition, true) &&
-        !has_param(condition, kFirstInput, INT32_MAX, true))
-      made.person_conditions.push_back(to_group_text(condition));
+        !has_segment(condition) && !has_param(condition, kFirstInput, INT32_MAX, true))
+      made.person_conditions.push_back(spelling(condition));
     if (!has_person(condition) && !has_clock(condition, true)) {
-      made.conditions.push_back(to_group_text(condition));
+      made.conditions.push_back(spelling(condition));
       if (only_falls(condition, made.aggregates))
         made.falling.push_back(made.conditions.back());
     }
     made.only_falls = made.only_falls && (only_falls(condition, made.aggregates) ||
                                           !has_param(condition, kFirstInput, INT32_MAX, true));
   }
-  for (const auto &one : find_comparisons(having, source, time_zone, to_group_text))
+  for (const auto &one : find_comparisons(having, source, time_zone, spelling))
     made.turns.push_back(turn_of(one));
   return made;
 }

@@ -3,7 +3,28 @@
 
 #include "pg/rule_tree.hpp"
 
-namespace cdp::pg::rule {
+namespace cdp::pg {
+
+std::size_t end_of_literal(const std::string &text, std::size_t at) {
+  if (text[at] == '$') {
+    const auto close = text.find('$', at + 1);
+    const auto tag = text.substr(at, close - at + 1);
+    return text.find(tag, close + 1) + tag.size();
+  }
+  const bool escapes = text[at] == 'E' || text[at] == 'e';
+  at = text.find('\'', at) + 1;
+  for (; at < text.size(); ++at) {
+    if (escapes && text[at] == '\\')
+      ++at;
+    else if (text[at] == '\'' && (at + 1 >= text.size() || text[at + 1] != '\''))
+      return at + 1;
+    else if (text[at] == '\'')
+      ++at;
+  }
+  return text.size();
+}
+
+namespace rule {
 
 namespace {
 
@@ -30,31 +51,21 @@ void find_ranks(Node *node, const Source &source, std::vector<int> &arguments) {
     find_ranks(child, source, arguments);
 }
 
-// Where the string constant that starts here ends.
-std::size_t end_of_literal(const std::string &text, std::size_t at) {
-  if (text[at] == '$') {
-    const auto close = text.find('$', at + 1);
-    const auto tag = text.substr(at, close - at + 1);
-    return text.find(tag, close + 1) + tag.size();
-  }
-  const bool escapes = text[at] == 'E' || text[at] == 'e';
-  at = text.find('\'', at) + 1;
-  for (; at < text.size(); ++at) {
-    if (escapes && text[at] == '\\')
-      ++at;
-    else if (text[at] == '\'' && (at + 1 >= text.size() || text[at + 1] != '\''))
-      return at + 1;
-    else if (text[at] == '\'')
-      ++at;
-  }
-  return text.size();
-}
-
 } // namespace
 
-std::string with_person(const Source &source) {
+bool is_literal(const std::string &text, int location) {
+  if (location < 0 || static_cast<std::size_t>(location) >= text.size())
+    return false;
+  const auto at = static_cast<std::size_t>(location);
+  return text[at] == '\'' || text[at] == '$' ||
+         ((text[at] == 'E' || text[at] == 'e') && at + 1 < text.size() && text[at + 1] == '\'');
+}
+
+std::string with_person(const Source &source, const std::vector<AskedSegment> &segments) {
   std::vector<int> arguments;
   find_ranks(source.raw, source, arguments);
+  for (const auto &one : segments)
+    arguments.insert(arguments.end(), one.literals.begin(), one.literals.end());
   std::sort(arguments.rbegin(), arguments.rend());
   std::string text = *source.text;
   for (int location : arguments)
@@ -71,4 +82,6 @@ std::string meaning(const std::string &having, const std::optional<std::string> 
          (per ? "GROUP BY " + *per + "\n" : std::string()) + "HAVING (" + having + "\n)) AS h";
 }
 
-} // namespace cdp::pg::rule
+} // namespace rule
+
+} // namespace cdp::pg

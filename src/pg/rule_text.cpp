@@ -54,7 +54,21 @@ std::string rename(const std::string &text, const std::function<std::string(int)
   return out;
 }
 
+const std::vector<AskedSegment> *named_segments = nullptr;
+
+bool is_segment(int number) {
+  return number >= kFirstSegment && number <= kLastSegment;
+}
+
 } // namespace
+
+NamedSegments::NamedSegments(const std::vector<AskedSegment> &segments) {
+  named_segments = &segments;
+}
+
+NamedSegments::~NamedSegments() {
+  named_segments = nullptr;
+}
 
 std::string to_sql(Node *node) {
   return rename(deparse(node), [](int number) -> std::string {
@@ -66,6 +80,8 @@ std::string to_sql(Node *node) {
     case kInstant:
       return "s.at";
     default:
+      if (is_segment(number))
+        return "s.segments[" + std::to_string(number - kFirstSegment + 1) + "]";
       return std::string("e.") + kColumns[number - 1];
     }
   });
@@ -81,11 +97,12 @@ std::string to_event_text(Node *node) {
   return rename(deparse(node), [](int number) { return "$" + std::to_string(number); });
 }
 
-std::string to_group_text(Node *node) {
-  return rename(deparse(node), [](int number) {
+std::string to_group_text(Node *node, int aggregates) {
+  return rename(deparse(node), [aggregates](int number) {
     const int place = number == kInstant     ? 1
                       : number == kProfileId ? 2
                       : number == kTraits    ? 3
+                      : is_segment(number)   ? number - kFirstSegment + 4 + aggregates
                                              : number - kFirstInput + 4;
     return "$" + std::to_string(place);
   });
@@ -101,6 +118,9 @@ std::string to_display(Node *node) {
     case kInstant:
       return "now()";
     default:
+      if (is_segment(number) && named_segments)
+        return "cdp.in_segment('" + (*named_segments)[static_cast<std::size_t>(number - kFirstSegment)].name +
+               "')";
       return kColumns[number - 1];
     }
   });

@@ -3,6 +3,8 @@
 #pragma once
 #include "pg/rule.hpp"
 
+#include <functional>
+
 extern "C" {
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
@@ -40,12 +42,15 @@ enum ParamNumber {
   kProfileId = 9,
   kTraits = 10,
   kInstant = 11,
+  kFirstSegment = 20, // whether the person is in a segment
+  kLastSegment = 99,
   kFirstInput = 100
 };
 
 struct Expression {
   Node *having = nullptr;
   Node *per = nullptr;
+  std::vector<AskedSegment> segments;
 };
 
 // A text with its raw string constants, for errors and for words such as 'today'.
@@ -65,6 +70,8 @@ std::vector<Node *> children(Node *node);
 bool has_clock(Node *node, bool inside_aggregates);
 bool has_param(Node *node, int first, int last, bool inside_aggregates);
 bool has_aggregate(Node *node);
+bool has_segment(Node *node); // asks about another segment: time may turn it, at instants that are known
+bool has_person(Node *node);  // or about what the person is
 bool is_constant(Node *node);
 bool is_param(Node *node, int number);
 std::optional<std::string> text_of(Node *node); // of a text constant
@@ -73,15 +80,18 @@ void add_conjuncts(Node *condition, std::vector<Node *> &into);
 // things.
 std::vector<std::string> event_names(Node *condition);
 Node *fold(Node *node);
-std::string builtin_name(Oid function); // empty: not one of PostgreSQL's own
+std::string builtin_name(Oid function);               // empty: not one of PostgreSQL's own
+bool is_our_function(Oid function, const char *name); // may ereport
 inline bool is_instant(Node *node) {
   return IsA(node, Param) && reinterpret_cast<Param *>(node)->paramid == kInstant;
 }
 
 // What makes a rule inexact is added to `reasons`; without them it is refused.
 void check(Node *node, const Source &source, std::vector<std::string> *reasons = nullptr);
-// The rule with the person it is about in each cdp.percentile() and cdp.rank(): rule_interval.cpp.
-std::string with_person(const Source &source);
+// The rule with the person it is about in each cdp.percentile(), cdp.rank() and cdp.in_segment():
+// rule_interval.cpp.
+std::string with_person(const Source &source, const std::vector<AskedSegment> &segments);
+bool is_literal(const std::string &text, int location); // a string constant begins there
 // The oracle of docs/design.md.
 std::string meaning(const std::string &having, const std::optional<std::string> &per);
 std::vector<Node *> raw_children(Node *node);
@@ -93,10 +103,19 @@ bool is_portable(Node *node);
 std::string to_sql(Node *node);
 std::string to_test(Node *node); // with $1 for the instant and $2… for the inputs
 std::string to_display(Node *node);
-std::string to_event_text(Node *node); // with $1 to $8 for the event columns
-std::string to_group_text(Node *node); // see Decomposition
+std::string to_event_text(Node *node);                 // with $1 to $8 for the event columns
+std::string to_group_text(Node *node, int aggregates); // see Decomposition
 
-using Spelling = std::string (*)(Node *);
+// While this lives, to_display() knows the names of segments.
+class NamedSegments {
+public:
+  explicit NamedSegments(const std::vector<AskedSegment> &segments);
+  ~NamedSegments();
+  NamedSegments(const NamedSegments &) = delete;
+  NamedSegments &operator=(const NamedSegments &) = delete;
+};
+
+using Spelling = std::function<std::string(Node *)>;
 std::vector<Comparison> find_comparisons(Node *having, const Source &source, const std::string &time_zone,
                                          Spelling spelling = to_sql);
 // None: `obstacle` says why.

@@ -131,7 +131,7 @@ public:
     if (evaluation_.any()) {
       end_merged(joined, decision);
       if (joined.merged.empty() && !joined.moves.empty() && joined.joined != joined.person)
-        follow_lists(joined, candidate.received_at);
+        follow_lists(joined, candidate.received_at, decision);
       change.everything = change.everything || !joined.merged.empty();
       change.identifiers = !joined.moves.empty();
       add_step(wave, joined.person, person, decision, change);
@@ -182,12 +182,12 @@ private:
 
   // Identifiers that were nobody's join one person, and what the message says is another's: only lists
   // notice.
-  void follow_lists(const identity::Joined &joined, Timestamp at) {
+  void follow_lists(const identity::Joined &joined, Timestamp at, std::int64_t decision) {
     auto &into = people_.at(identities_.profile_id(joined.joined));
     if (into.stored || into.touched)
-      waves_[wave_of_[joined.joined]].steps.push_back({identities_.profile_id(joined.joined),
-                                                       segment::kNoDecision, std::max(into.last_seen_at, at),
-                                                       into.traits(), false, false, nullptr, true});
+      waves_[wave_of_[joined.joined]].steps.push_back({identities_.profile_id(joined.joined), decision,
+                                                       std::max(into.last_seen_at, at), into.traits(), false,
+                                                       false, nullptr, true, false});
   }
 
   void add_step(Wave &wave, std::size_t node, profile::Person &person, std::int64_t decision, Change change) {

@@ -29,6 +29,24 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION cdp_internal.refuse_dependents(cdp.segments, text, boolean, text) IS 'Raises the error that others depend on a segment';
 
+-- Rules say whom they ask about by name. What they mean stays, so that nobody needs to be judged, nor backends to read them anew.
+CREATE FUNCTION cdp_internal.rename_in_dependents(segment integer, named text, new_name text) RETURNS void LANGUAGE plpgsql
+  SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  d cdp.segments;
+BEGIN
+  FOR d IN SELECT s.* FROM cdp.segments AS s JOIN cdp.segment_dependencies AS o USING (segment_id) WHERE o.on_segment_id = segment ORDER BY 1 LOOP
+    d.rule := cdp_internal.rename_in_rule(d.owner, d.time_zone, d.search_path, d.datestyle, d.intervalstyle, d.rule, d.per, named, new_name);
+    d := cdp_internal.compile_definition(d);
+    UPDATE cdp.segments AS s SET rule = d.rule, compiled = d.compiled WHERE s.segment_id = d.segment_id;
+    UPDATE cdp.segment_versions AS v SET rule = d.rule WHERE v.segment_id = coalesce(d.replaces, d.segment_id) AND v.version = d.version;
+    IF d.replaces IS NULL THEN
+      PERFORM cdp_internal.describe_segment_view(d);
+    END IF;
+  END LOOP;
+END $$;
+COMMENT ON FUNCTION cdp_internal.rename_in_dependents(integer, text, text) IS 'Part of cdp.rename_segment';
+
 CREATE FUNCTION cdp_internal.rename_segment(caller jsonb, named text, new_name text) RETURNS void LANGUAGE plpgsql
   SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -37,10 +55,10 @@ BEGIN
   PERFORM cdp_internal.lock_segments();
   s := cdp_internal.own_segment(caller, named);
   PERFORM cdp_internal.check_segment_name(new_name);
-  PERFORM cdp_internal.refuse_dependents(s, 'rename', false, 'Their rules name it. Create a segment of the new name and alter them first.');
   EXECUTE format('ALTER VIEW cdp_segments.%I RENAME TO %I', s.name, new_name);
   UPDATE cdp.segments AS o SET name = CASE WHEN o.replaces IS NULL THEN new_name ELSE format('%s (version %s)', new_name, o.version) END
     WHERE s.segment_id IN (o.segment_id, o.replaces);
+  PERFORM cdp_internal.rename_in_dependents(s.segment_id, named, new_name);
   -- The feed finds a segment by its name; whoever tells or folds it does so before, or sees the new one.
   PERFORM pg_advisory_xact_lock('cdp.membership_changes'::regclass::oid::integer, n) FROM generate_series(0, 1) AS n;
   UPDATE cdp.membership_changes AS c SET segment = new_name WHERE c.segment_id = s.segment_id;
@@ -51,22 +69,32 @@ COMMENT ON FUNCTION cdp_internal.rename_segment(jsonb, text, text) IS 'See cdp.r
 CREATE FUNCTION cdp.rename_segment(name text, new_name text) RETURNS void LANGUAGE c
   SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'cdp_forward';
 COMMENT ON FUNCTION cdp.rename_segment(text, text) IS
-  'Gives a segment, its view and what was told of it another name. Errors: 2BP01 when rules of other segments name it';
+  'Gives a segment, its view and what was told of it another name, and rewrites the rules that ask about it';
+
+CREATE FUNCTION cdp_internal.is_asked_about(segment integer) RETURNS boolean LANGUAGE sql STABLE
+  SET search_path = pg_catalog, pg_temp AS $$
+  SELECT EXISTS (SELECT FROM cdp.segment_dependencies AS d WHERE d.on_segment_id = segment)
+$$;
+COMMENT ON FUNCTION cdp_internal.is_asked_about(integer) IS 'Whether a rule asks about a segment';
 
 CREATE FUNCTION cdp_internal.disable_segment(caller jsonb, named text) RETURNS void LANGUAGE plpgsql
   SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  s cdp.segments;
+  s      cdp.segments;
+  people bigint[];
 BEGIN
   PERFORM cdp_internal.lock_segments();
   s := cdp_internal.own_segment(caller, named);
   IF s.state = 'disabled' THEN
     RETURN;
   END IF;
+  people := ARRAY(SELECT DISTINCT m.profile_id FROM cdp.memberships AS m
+                  WHERE m.segment_id = s.segment_id AND m.left_at > now() AND cdp_internal.is_asked_about(s.segment_id));
   PERFORM cdp_internal.abandon_build(s.segment_id), cdp_internal.end_memberships(s.segment_id);
   DELETE FROM cdp_internal.segment_builds AS b WHERE b.segment_id = s.segment_id;
   DELETE FROM cdp.segment_errors AS e WHERE e.segment_id = s.segment_id;
   UPDATE cdp.segments AS o SET state = 'disabled' WHERE o.segment_id = s.segment_id;
+  PERFORM cdp_internal.judge_dependents(s.segment_id, people);
 END $$;
 COMMENT ON FUNCTION cdp_internal.disable_segment(jsonb, text) IS 'See cdp.disable_segment';
 CREATE FUNCTION cdp.disable_segment(name text) RETURNS void LANGUAGE c

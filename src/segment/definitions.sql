@@ -47,6 +47,22 @@ CREATE FUNCTION cdp_internal.compile_rule(owner name, time_zone text, search_pat
 COMMENT ON FUNCTION cdp_internal.compile_rule(name, text, text, text, text, text, text) IS
   'What cdp.segments.compiled keeps of a rule; of one that is not exact the reasons, and the query it stands for';
 
+CREATE FUNCTION cdp_internal.rule_in_sql(owner name, time_zone text, search_path text, datestyle text, intervalstyle text, rule text, per text)
+  RETURNS text LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'cdp_rule_in_sql';
+COMMENT ON FUNCTION cdp_internal.rule_in_sql(name, text, text, text, text, text, text) IS
+  'The rule as plain SQL would have it: functions that know who it is about are told by profile_id';
+
+CREATE FUNCTION cdp_internal.rename_in_rule(owner name, time_zone text, search_path text, datestyle text, intervalstyle text, rule text, per text,
+                                            name text, new_name text)
+  RETURNS text LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'cdp_rename_in_rule';
+COMMENT ON FUNCTION cdp_internal.rename_in_rule(name, text, text, text, text, text, text, text, text) IS
+  'The rule with another name for a segment that it asks about';
+
+CREATE FUNCTION cdp_internal.judge_dependents(segment_id integer, profile_ids bigint[]) RETURNS void LANGUAGE c
+  SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'cdp_judge_dependents';
+COMMENT ON FUNCTION cdp_internal.judge_dependents(integer, bigint[]) IS
+  'Judges people, whose profiles are locked, by the rules that ask about a segment; null: everybody, while the definitions are locked';
+
 CREATE FUNCTION cdp_internal.check_query(owner name, time_zone text, search_path text, datestyle text, intervalstyle text, query text)
   RETURNS text LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'cdp_check_query';
 COMMENT ON FUNCTION cdp_internal.check_query(name, text, text, text, text, text) IS 'The one SELECT in a text; an error when it is no segment''s query';
@@ -145,13 +161,24 @@ COMMENT ON FUNCTION cdp_internal.compile_definition(cdp.segments) IS 'Checks and
 
 CREATE FUNCTION cdp_internal.tell_class(d cdp.segments) RETURNS void LANGUAGE plpgsql
   SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  others text;
 BEGIN
   IF d.class = 'interval' THEN
     RAISE NOTICE USING MESSAGE = format('segment "%s" is of class interval: it is refreshed every %s', d.name, d.refresh),
       DETAIL = format('It cannot be kept exact: %s.', array_to_string(d.reasons, '; '));
+    RETURN;
+  END IF;
+  WITH RECURSIVE asked AS (
+    SELECT u.id::integer AS segment_id FROM jsonb_array_elements_text(coalesce(d.compiled -> 'segments', '[]')) AS u (id)
+    UNION SELECT o.on_segment_id FROM asked AS a JOIN cdp.segment_dependencies AS o USING (segment_id)
+  ) SELECT string_agg(format('Segment "%s" is refreshed every %s.', s.name, s.refresh), ' ' ORDER BY s.name) INTO others
+    FROM asked AS a JOIN cdp.segments AS s USING (segment_id) WHERE s.class = 'interval';
+  IF others IS NOT NULL THEN
+    RAISE NOTICE USING MESSAGE = format('segment "%s" is exact, but only as right as the segments it asks about', d.name), DETAIL = others;
   END IF;
 END $$;
-COMMENT ON FUNCTION cdp_internal.tell_class(cdp.segments) IS 'Says that a segment is not exact, and why';
+COMMENT ON FUNCTION cdp_internal.tell_class(cdp.segments) IS 'Says that a segment is not exact, and why, or no more exact than others';
 
 CREATE FUNCTION cdp_internal.add_version(d cdp.segments, segment integer, created_by name, applied_at timestamptz) RETURNS void LANGUAGE plpgsql
   SET search_path = pg_catalog, pg_temp AS $$
@@ -163,14 +190,40 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION cdp_internal.add_version(cdp.segments, integer, name, timestamptz) IS 'Notes a definition in cdp.segment_versions';
 
--- The segments that a rule names; the compiler lists them.
+-- Versions that are being built count, and so do those they will replace: which comes into force first nobody knows.
+CREATE FUNCTION cdp_internal.refuse_circle(d cdp.segments) RETURNS void LANGUAGE plpgsql STABLE
+  SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  target constant integer := coalesce(d.replaces, d.segment_id);
+  circle text[];
+BEGIN
+  WITH RECURSIVE asks AS (
+    SELECT coalesce(s.replaces, s.segment_id) AS segment_id, o.on_segment_id
+    FROM cdp.segment_dependencies AS o JOIN cdp.segments AS s USING (segment_id)
+  ), path AS (
+    SELECT a.on_segment_id AS at, ARRAY[target, a.on_segment_id] AS places FROM asks AS a WHERE a.segment_id = target
+    UNION ALL
+    SELECT a.on_segment_id, p.places || a.on_segment_id FROM path AS p JOIN asks AS a ON a.segment_id = p.at
+    WHERE p.at <> target AND NOT a.on_segment_id = ANY (p.places[2:])
+  )
+  SELECT (SELECT array_agg(s.name ORDER BY u.place) FROM unnest(p.places) WITH ORDINALITY AS u (id, place) JOIN cdp.segments AS s ON s.segment_id = u.id)
+    INTO circle FROM path AS p WHERE p.at = target ORDER BY cardinality(p.places), p.places LIMIT 1;
+  IF circle IS NOT NULL THEN
+    RAISE EXCEPTION USING ERRCODE = 'invalid_object_definition', MESSAGE = format('segment "%s" would ask about itself', circle[1]),
+      DETAIL = (SELECT string_agg(format('%s asks about %s', circle[i], circle[i + 1]), ', ' ORDER BY i) FROM generate_series(1, cardinality(circle) - 1) AS i) || '.',
+      HINT = 'A segment cannot depend on who is in it. Versions that are being built count as well.';
+  END IF;
+END $$;
+COMMENT ON FUNCTION cdp_internal.refuse_circle(cdp.segments) IS 'Raises the error of a segment that asks about itself, through whichever others';
+
+-- The segments that a rule asks about; the compiler lists them.
 CREATE FUNCTION cdp_internal.note_dependencies(d cdp.segments) RETURNS void LANGUAGE plpgsql
   SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   DELETE FROM cdp.segment_dependencies AS o WHERE o.segment_id = d.segment_id;
   INSERT INTO cdp.segment_dependencies (segment_id, on_segment_id)
-    SELECT DISTINCT d.segment_id, s.segment_id
-    FROM jsonb_array_elements_text(coalesce(d.compiled -> 'segments', '[]')) AS u (name) JOIN cdp.segments AS s USING (name);
+    SELECT DISTINCT d.segment_id, u.id::integer FROM jsonb_array_elements_text(coalesce(d.compiled -> 'segments', '[]')) AS u (id);
+  PERFORM cdp_internal.refuse_circle(d);
 END $$;
 COMMENT ON FUNCTION cdp_internal.note_dependencies(cdp.segments) IS 'Fills cdp.segment_dependencies for a segment';
 

@@ -119,6 +119,7 @@ std::vector<Line> describe_dependencies(const Plan &plan) {
   if (plan.relevance.traits && mentions.traits.empty())
     lines.push_back({"depends on traits", {}, "any", "{}", {}, {}});
   add("depends on trait", mentions.traits);
+  add("depends on segment", mentions.segments);
   add("depends on function", mentions.functions);
   return lines;
 }
@@ -136,6 +137,10 @@ std::string why_exact(const Plan &plan) {
   if (plan.relevance.traits)
     add(traits.empty() ? "any trait"
                        : (traits.size() == 1 ? "the trait " : "the traits ") + listed(traits, "\""));
+  const auto &segments = plan.outline.mentions.segments;
+  if (!segments.empty())
+    add((segments.size() == 1 ? "membership of the segment " : "membership of the segments ") +
+        listed(segments, "\""));
   if (plan.outline.uses_clock)
     add("the clock, at instants that are known ahead");
   return "what can change it is known: " + (text.empty() ? "nothing" : text);

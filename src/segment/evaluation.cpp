@@ -5,7 +5,10 @@
 #include "segment/evaluation.hpp"
 
 #include <algorithm>
+#include <map>
+#include <set>
 
+#include "segment/insides.hpp"
 #include "segment/lists.hpp"
 #include "segment/progress.hpp"
 
@@ -20,17 +23,29 @@ struct Evaluation::State {
     Observed observed;
     std::optional<std::string> name;
   };
-  std::vector<Progress> segments;
+  std::vector<Progress> segments; // those that others ask about come before these
   std::unordered_map<std::int64_t, Event> events;
   ListMembers lists;
+  std::map<std::int32_t, std::size_t> places;    // of segments
+  std::set<std::int64_t> people;                 // who was judged,
+  core::Timestamp latest = core::kMinusInfinity; // and up to when
 
   // The steps at which something is new that a segment looks at, a segment each.
   std::vector<std::vector<const Step *>> choose(const std::vector<Step> &steps) const;
+  bool concerns(std::size_t segment, const Step &step,
+                const std::vector<std::vector<const Step *>> &chosen) const;
+  const Found *found(std::int32_t segment_id) const;
+  void evaluate(const std::vector<std::vector<const Step *>> &chosen, const Histories &histories);
 };
 
 Evaluation::Evaluation() : state_(std::make_unique<State>()) {
-  for (Judge *judge : judges())
+  auto ordered = judges();
+  std::stable_sort(ordered.begin(), ordered.end(),
+                   [](const Judge *a, const Judge *b) { return a->level() < b->level(); });
+  for (Judge *judge : ordered) {
+    state_->places[judge->segment_id()] = state_->segments.size();
     state_->segments.emplace_back(*judge);
+  }
 }
 
 Evaluation::~Evaluation() = default;
@@ -62,19 +77,72 @@ std::vector<std::vector<const Step *>> Evaluation::State::choose(const std::vect
   std::vector<std::vector<const Step *>> chosen(segments.size());
   for (const auto &step : steps) {
     const auto found = events.find(step.decision_seq);
-    const auto *event = found == events.end() ? nullptr : &found->second;
+    const auto *event = found == events.end() || !step.is_theirs ? nullptr : &found->second;
     for (std::size_t i = 0; i < segments.size(); ++i)
       if (segments[i].judge().concerns(step, event ? &event->observed : nullptr,
-                                       event && event->name ? &*event->name : nullptr))
+                                       event && event->name ? &*event->name : nullptr) ||
+          concerns(i, step, chosen))
         chosen[i].push_back(&step);
   }
   return chosen;
+}
+
+// Whether a segment that this one asks about is looked at.
+bool Evaluation::State::concerns(std::size_t segment, const Step &step,
+                                 const std::vector<std::vector<const Step *>> &chosen) const {
+  const auto asked = segments[segment].judge().segments();
+  return std::any_of(asked.begin(), asked.end(), [&](std::int32_t id) {
+    if (const auto place = places.find(id); place != places.end())
+      return !chosen[place->second].empty() && chosen[place->second].back() == &step;
+    return step.identifiers_changed && lists.is_list(id);
+  });
+}
+
+const Found *Evaluation::State::found(std::int32_t segment_id) const {
+  const auto place = places.find(segment_id);
+  return place == places.end() ? lists.found(segment_id) : &segments[place->second].found();
+}
+
+// Level by level: what a rule asks about is known when it is judged.
+void Evaluation::State::evaluate(const std::vector<std::vector<const Step *>> &chosen,
+                                 const Histories &histories) {
+  std::vector<std::int64_t> asking;
+  std::vector<std::int32_t> asked;
+  auto from = core::kInfinity;
+  for (std::size_t i = 0; i < chosen.size(); ++i)
+    for (const auto *step :
+         segments[i].judge().segments().empty() ? std::vector<const Step *>() : chosen[i]) {
+      const auto of_judge = segments[i].judge().segments();
+      asked.insert(asked.end(), of_judge.begin(), of_judge.end());
+      asking.push_back(step->profile_id);
+      from = std::min(from, step->from);
+    }
+  const auto stored = stored_of(asking, asked, from);
+  Insides insides(stored, [&](std::int32_t id) { return found(id); });
+  for (std::size_t begin = 0, end = 0; begin < segments.size(); begin = end) {
+    std::vector<std::vector<Stint>> stints(segments.size());
+    for (; end < segments.size() && segments[end].judge().level() == segments[begin].judge().level(); ++end) {
+      for (const auto *step : chosen[end]) {
+        const auto history = histories.find(step->profile_id);
+        stints[end].push_back({step, history == histories.end() ? nullptr : &history->second, core::kInfinity,
+                               insides.of(segments[end].judge().segments(), *step)});
+      }
+      std::stable_sort(stints[end].begin(), stints[end].end(), [](const Stint &a, const Stint &b) {
+        return a.step->profile_id < b.step->profile_id;
+      });
+    }
+    Progress::evaluate(segments, stints);
+  }
 }
 
 void Evaluation::evaluate(std::vector<Step> steps) {
   if (!any() || steps.empty())
     return;
   state_->lists.evaluate(steps);
+  for (const auto &step : steps) {
+    state_->people.insert(step.profile_id);
+    state_->latest = std::max(state_->latest, step.from);
+  }
   pg::Session session;
   const auto chosen = state_->choose(steps);
   std::vector<std::int64_t> people;
@@ -87,16 +155,7 @@ void Evaluation::evaluate(std::vector<Step> steps) {
   const auto histories = read_histories(people);
   for (auto &step : steps)
     step.traits_jsonb = pg::parse_jsonb(step.traits);
-  std::vector<std::vector<Stint>> stints(chosen.size());
-  for (std::size_t i = 0; i < chosen.size(); ++i)
-    for (const auto *step : chosen[i]) {
-      const auto history = histories.find(step->profile_id);
-      stints[i].push_back({step, history == histories.end() ? nullptr : &history->second, core::kInfinity});
-    }
-  for (auto &of_segment : stints)
-    std::stable_sort(of_segment.begin(), of_segment.end(),
-                     [](const Stint &a, const Stint &b) { return a.step->profile_id < b.step->profile_id; });
-  Progress::evaluate(state_->segments, stints);
+  state_->evaluate(chosen, histories);
 }
 
 void Evaluation::end(std::int64_t profile_id, core::Timestamp at, std::int64_t) {
@@ -107,33 +166,16 @@ void Evaluation::end(std::int64_t profile_id, core::Timestamp at, std::int64_t) 
 
 void Evaluation::store() {
   auto found = state_->lists.take();
-  for (auto &segment : state_->segments)
+  std::vector<std::int32_t> broken;
+  for (auto &segment : state_->segments) {
     found.push_back(segment.take());
-  store_found(found);
-}
-
-void evaluate_people(std::int32_t segment_id, const std::vector<std::int64_t> &people, Timestamp at) {
-  static pg::Statement read("SELECT profile_id, traits::text FROM cdp.profiles WHERE profile_id = ANY ($1)",
-                            pg::few_keys);
-  pg::Session session;
-  auto rows = read.run(pg::Params().bigints(people));
-  std::vector<Step> steps;
-  for (std::size_t i = 0; i < rows.size(); ++i)
-    steps.push_back({rows.bigint(i, 1), kAllEvents, at, rows.text(i, 2)});
-  Judge &judge = judge_of(segment_id);
-  const auto histories = judge.uses_timelines() ? read_histories(people) : Histories();
-  std::vector<Stint> stints;
-  for (auto &step : steps) {
-    step.traits_jsonb = pg::parse_jsonb(step.traits);
-    const auto history = histories.find(step.profile_id);
-    stints.push_back({&step, history == histories.end() ? nullptr : &history->second, core::kInfinity});
+    if (found.back().broken)
+      broken.push_back(found.back().segment_id);
   }
-  Progress progress(judge);
-  progress.evaluate(stints);
-  auto found = progress.take();
-  if (found.broken)
-    throw Error(found.broken->sqlstate, found.broken->message, found.broken->detail);
-  store_found({std::move(found)});
+  store_found(found);
+  // A rule may have asked about a segment before that turned out to be broken, and stays as it was.
+  if (!broken.empty())
+    evaluate_dependents(broken, {state_->people.begin(), state_->people.end()}, state_->latest);
 }
 
 } // namespace cdp::segment

@@ -21,15 +21,13 @@ struct Step {
   bool traits_changed = true;   // and traits if this says so
   void *traits_jsonb = nullptr; // as PostgreSQL has them; set by the evaluation
   bool identifiers_changed =
-      true; // or identifiers that were nobody's, which lists may know, are new to the person
+      true;              // or identifiers that were nobody's, which lists may know, are new to the person
+  bool is_theirs = true; // else what was decided is another's, and so is its event
 
   // What conditions that look at the person alone said, by their number: rules share them.
   enum class Answer : std::int8_t { unknown, holds, fails };
   mutable std::vector<Answer> answers;
 };
-
-// Of a step at which nothing is new but whose identifiers are whose.
-inline constexpr std::int64_t kNoDecision = 0;
 
 // The jsonb values live as long as the evaluation's memory context.
 struct NewEvent {

@@ -4,6 +4,7 @@
 #include <memory_resource>
 #include <numeric>
 
+#include "segment/insides.hpp"
 #include "segment/progress.hpp"
 
 #include "pg/scan.hpp"
@@ -21,7 +22,7 @@ class Crowd {
 public:
   Crowd(std::span<const std::int64_t> ids, bool with_timelines);
 
-  History history(std::size_t person) const;
+  void read(std::size_t person, History &history) const;
   void *traits(std::size_t person) const { return traits_[person]; }
 
 private:
@@ -140,12 +141,11 @@ void Crowd::read_traits(const pg::Moment &moment) {
   });
 }
 
-History Crowd::history(std::size_t person) const {
-  History history;
+void Crowd::read(std::size_t person, History &history) const {
+  history.clear();
   for (auto i = starts_[person]; i < starts_[person + 1]; ++i)
     history.add(pieces_[i].packed);
   history.finish();
-  return history;
 }
 
 std::vector<std::int64_t> all_people() {
@@ -157,103 +157,136 @@ std::vector<std::int64_t> all_people() {
   return ids;
 }
 
-// For each judge the people who may be in, and those who are stored as being in.
+// The judges whom a person may concern, by what the person has done.
 class Chosen {
 public:
-  explicit Chosen(const std::vector<Judge *> &judges) {
+  Chosen(const std::vector<Judge *> &judges, Timestamp at) {
     for (std::size_t i = 0; i < judges.size(); ++i) {
       const auto inputs = judges[i]->needed_inputs();
       if (inputs.empty())
         anybody_.push_back(i);
-      for (auto input : inputs) {
-        if (by_input_.size() <= static_cast<std::size_t>(input))
-          by_input_.resize(static_cast<std::size_t>(input) + 1);
-        auto &of_input = by_input_[static_cast<std::size_t>(input)];
-        if (of_input.empty() || of_input.back() != i)
-          of_input.push_back(i);
-      }
+      else if (const auto need = judges[i]->need(at))
+        add(*need, i);
+      else
+        for (auto input : inputs)
+          add({input, 1, core::kMinusInfinity}, i);
     }
   }
 
-  void add(const Stint &stint, std::vector<std::vector<Stint>> &stints) const {
-    const auto add_once = [&](std::size_t judge) {
-      if (stints[judge].empty() || stints[judge].back().step != stint.step)
-        stints[judge].push_back(stint);
-    };
+  template <class Visit> void each(const History &history, Visit &&visit) const {
     for (auto judge : anybody_)
-      add_once(judge);
-    if (stint.history)
-      for (const auto &said : stint.history->inputs())
-        if (static_cast<std::size_t>(said.input) < by_input_.size())
-          for (auto judge : by_input_[static_cast<std::size_t>(said.input)])
-            add_once(judge);
+      visit(judge);
+    for (const auto &said : history.inputs())
+      if (static_cast<std::size_t>(said.input) < by_input_.size())
+        for (const auto &[need, judge] : by_input_[static_cast<std::size_t>(said.input)])
+          if (need.is_met_by(said))
+            visit(judge);
   }
 
 private:
+  void add(const Sweep::Need &need, std::size_t judge) {
+    if (by_input_.size() <= static_cast<std::size_t>(need.input))
+      by_input_.resize(static_cast<std::size_t>(need.input) + 1);
+    by_input_[static_cast<std::size_t>(need.input)].emplace_back(need, judge);
+  }
+
   std::vector<std::size_t> anybody_;
-  std::vector<std::vector<std::size_t>> by_input_;
+  std::vector<std::vector<std::pair<Sweep::Need, std::size_t>>> by_input_;
 };
 
 class Round {
 public:
   Round(const std::vector<Judge *> &judges, Timestamp at, Broken broken)
-      : judges_(judges), at_(at), broken_(broken), chosen_(judges) {
-    std::vector<std::int32_t> segments;
-    for (const Judge *judge : judges)
-      segments.push_back(judge->segment_id());
-    stored_ = Stored::of_everybody(segments, at);
-    for (auto segment_id : segments) {
-      rows_.push_back(stored_.of(segment_id));
-      members_.push_back(stored_.members(segment_id));
+      : judges_(judges), at_(at), broken_(broken), chosen_(judges, at), histories_(kBatch) {
+    std::vector<std::int32_t> wanted;
+    for (std::size_t i = 0; i < judges.size(); ++i) {
+      const Judge &judge = *judges[i];
+      segments_.emplace_back(judge.segment_id(), i);
+      wanted.push_back(judge.segment_id());
+      wanted.insert(wanted.end(), judge.segments().begin(), judge.segments().end());
+      levels_ = std::max(levels_, judge.level() + 1);
+      asks_ = asks_ || !judge.segments().empty();
     }
+    std::sort(segments_.begin(), segments_.end());
+    stored_ = Stored::of_everybody(std::move(wanted), at);
   }
 
-  void judge(const Crowd &crowd, std::span<const std::int64_t> ids, std::size_t first, Effort &effort) const {
+  void judge(const Crowd &crowd, std::span<const std::int64_t> ids, std::size_t first, Effort &effort) {
     pg::Session session;
     std::vector<Step> steps;
-    std::vector<History> histories;
     for (std::size_t i = 0; i < ids.size(); ++i) {
       steps.push_back({ids[i], kAllEvents, at_, {}, true, true, crowd.traits(first + i)});
-      histories.push_back(crowd.history(first + i));
-      effort.events += static_cast<std::int64_t>(histories.back().size());
+      crowd.read(first + i, histories_[i]);
+      effort.events += static_cast<std::int64_t>(histories_[i].size());
     }
     std::vector<std::vector<Stint>> stints(judges_.size());
-    for (std::size_t i = 0; i < ids.size(); ++i) {
-      const Stint stint{&steps[i], &histories[i], core::kInfinity};
-      chosen_.add(stint, stints);
-      for (std::size_t judge = 0; judge < judges_.size(); ++judge)
-        if ((stints[judge].empty() || stints[judge].back().step != stint.step) &&
-            std::binary_search(members_[judge].begin(), members_[judge].end(), ids[i]))
-          stints[judge].push_back(stint);
-    }
+    std::vector<std::vector<const Stored::Row *>> rows(judges_.size());
+    for (std::size_t i = 0; i < ids.size(); ++i)
+      choose({&steps[i], &histories_[i], core::kInfinity}, stints, rows);
     std::vector<Progress> segments;
     for (std::size_t i = 0; i < judges_.size(); ++i)
-      segments.emplace_back(*judges_[i], rows_from(i, ids.front()));
-    Progress::evaluate(segments, stints);
+      segments.emplace_back(*judges_[i], rows[i]);
+    if (!asks_)
+      Progress::evaluate(segments, stints);
+    for (int level = 0; asks_ && level < levels_; ++level)
+      judge_level(level, segments, stints);
     std::vector<Found> found;
     for (auto &one : segments) {
       found.push_back(one.take());
-      if (const auto &why = found.back().broken; why && broken_ == Broken::is_error)
+      if (const auto &why = found.back().broken;
+          why && broken_ == Broken::is_error && &one == &segments.front())
         throw Error(why->sqlstate, why->message, why->detail);
     }
     effort.changed += store_found(found, &stored_);
   }
 
 private:
-  std::span<const Stored::Row> rows_from(std::size_t judge, std::int64_t profile_id) const {
-    const auto rows = rows_[judge];
-    const auto first = std::partition_point(
-        rows.begin(), rows.end(), [&](const Stored::Row &row) { return row.profile_id < profile_id; });
-    return {first, rows.end()};
+  // For whom the person may be in, and where the person is stored as being in.
+  void choose(const Stint &stint, std::vector<std::vector<Stint>> &stints,
+              std::vector<std::vector<const Stored::Row *>> &rows) const {
+    const auto add_once = [&](std::size_t judge) {
+      if (stints[judge].empty() || stints[judge].back().step != stint.step)
+        stints[judge].push_back(stint);
+    };
+    chosen_.each(*stint.history, add_once);
+    for (const auto &row : stored_.of(stint.step->profile_id)) {
+      const auto found =
+          std::lower_bound(segments_.begin(), segments_.end(), std::pair(row.segment_id, std::size_t(0)));
+      if (found == segments_.end() || found->first != row.segment_id)
+        continue; // one that is only asked about
+      rows[found->second].push_back(&row);
+      add_once(found->second);
+    }
+  }
+
+  // Whoever is asked about was judged before.
+  void judge_level(int level, std::vector<Progress> &segments,
+                   const std::vector<std::vector<Stint>> &stints) const {
+    Insides insides(stored_, [&](std::int32_t id) -> const Found * {
+      const auto found = std::find_if(segments.begin(), segments.end(),
+                                      [&](const Progress &one) { return one.judge().segment_id() == id; });
+      return found == segments.end() ? nullptr : &found->found();
+    });
+    std::vector<std::vector<Stint>> chosen(stints.size());
+    for (std::size_t i = 0; i < stints.size(); ++i) {
+      if (judges_[i]->level() != level)
+        continue;
+      chosen[i] = stints[i];
+      for (auto &stint : chosen[i])
+        stint.inside = insides.of(judges_[i]->segments(), *stint.step);
+    }
+    Progress::evaluate(segments, chosen);
   }
 
   const std::vector<Judge *> &judges_;
   Timestamp at_;
   Broken broken_;
   Chosen chosen_;
-  Stored stored_{{}};
-  std::vector<std::span<const Stored::Row>> rows_; // of each judge's segment
-  std::vector<std::vector<std::int64_t>> members_;
+  Stored stored_;
+  std::vector<History> histories_;                             // of the batch at hand
+  std::vector<std::pair<std::int32_t, std::size_t>> segments_; // whose judge is where
+  int levels_ = 1;
+  bool asks_ = false; // some ask about segments
 };
 
 // Who still fails is noted again.
@@ -288,7 +321,7 @@ Effort evaluate_everybody(const std::vector<Judge *> &judges, Timestamp at, Brok
   const bool with_timelines =
       std::any_of(judges.begin(), judges.end(), [](const Judge *judge) { return judge->uses_timelines(); });
   const auto ids = all_people();
-  const Round round(judges, at, broken);
+  Round round(judges, at, broken);
   Effort effort{std::ssize(ids), 0, 0};
   forget_failures(judges);
   for (std::size_t start = 0; start < ids.size(); start += kAtOnce) {

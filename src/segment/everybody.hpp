@@ -4,8 +4,8 @@
 
 namespace cdp::segment {
 
-// For segments that are new or were broken. The caller keeps writers away (cdp.segments is locked). A rule
-// that cannot run at all is written down, or an error.
+// For segments that are new or were broken, with all that ask about them. The caller keeps writers away
+// (cdp.segments is locked). A rule that cannot run at all is written down, or, the first one, an error.
 enum class Broken { is_noted, is_error };
 // Says what it took.
 struct Effort {

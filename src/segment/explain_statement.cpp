@@ -40,6 +40,16 @@ std::string array_of(const std::vector<std::string> &texts) {
   return out + "]::text[]";
 }
 
+std::string segments_column(const std::vector<std::int32_t> &segments, const std::string &profile_id,
+                            const std::string &at) {
+  std::string sql;
+  for (auto id : segments)
+    sql += (sql.empty() ? "" : ", ") + profile_id +
+           " IN (SELECT m.profile_id FROM cdp.memberships AS m WHERE m.segment_id = " + std::to_string(id) +
+           " AND m.entered_at <= " + at + " AND m.left_at > " + at + ")";
+  return sql.empty() ? "" : ", ARRAY[" + sql + "] AS segments";
+}
+
 } // namespace parts
 
 namespace {
@@ -63,10 +73,16 @@ const char *words_of(const pg::Compared &one) {
 }
 
 // What is, and what would have to be.
-std::string needed(const pg::Condition &condition) {
+std::string needed(const pg::Condition &condition, const std::vector<std::string> &names) {
   if (!condition.parts.empty())
     return "CASE WHEN (" + condition.truth + ") IS NOT TRUE THEN 'needs " +
            (condition.joined == "OR" ? "one" : "all") + " of its parts' END";
+  if (condition.is_membership)
+    return "CASE WHEN (" + condition.truth + ") IS NOT TRUE THEN " +
+           quoted("is " + std::string(condition.is_negated ? "in" : "not in") + " segment " +
+                  names[condition.segments[0]] + ", needs " + (condition.is_negated ? "not " : "") +
+                  "to be") +
+           " END";
   if (!condition.compared)
     return "NULL::text";
   const auto &one = *condition.compared;
@@ -80,6 +96,8 @@ std::string needed(const pg::Condition &condition) {
 // A row a condition, and a part of one: its text, truth, values, the events behind it, what it needs.
 class Rows {
 public:
+  explicit Rows(const std::vector<std::string> &segments) : segments_(segments) {}
+
   std::string columns, rows;
 
   void add(const pg::Condition &condition, const std::string *part_of) {
@@ -94,23 +112,30 @@ public:
     }
     for (const auto &trait : condition.traits)
       values += comma(values) + quoted("trait " + trait) + "::text, s.traits -> " + quoted(trait);
+    for (auto place : condition.segments)
+      values += comma(values) + quoted("segment " + segments_[place]) + "::text, s.segments[" +
+                std::to_string(place + 1) + "]";
     const std::string number = std::to_string(++count_);
     columns += ", " + condition.truth + " AS h" + number + ", jsonb_build_object(" + values + ") AS v" +
-               number + ", jsonb_build_object(" + evidence + ") AS e" + number + ", " + needed(condition) +
-               " AS n" + number;
+               number + ", jsonb_build_object(" + evidence + ") AS e" + number + ", " +
+               needed(condition, segments_) + " AS n" + number;
     rows += std::string(comma(rows)) + "\n(" + quoted(condition.text) + "::text, g.h" + number + ", g.v" +
             number + ", g.e" + number + ", g.n" + number + ", " + (part_of ? quoted(*part_of) : "NULL") +
             "::text, " + array_of(condition.traits) + ")";
   }
 
 private:
+  const std::vector<std::string> &segments_; // their names
   int count_ = 0;
 };
 
 } // namespace
 
 std::string explain_statement(const pg::Rule &rule) {
-  Rows made;
+  Rows made(rule.mentions.segments);
+  std::vector<std::int32_t> asked;
+  for (const auto &one : rule.segments)
+    asked.push_back(one.segment_id);
   for (const auto &condition : rule.conditions) {
     made.add(condition, nullptr);
     for (const auto &part : condition.parts)
@@ -119,9 +144,10 @@ std::string explain_statement(const pg::Rule &rule) {
   return "SELECT v.condition, coalesce(v.holds, false), v.\"values\", v.evidence, g.key, v.needed, "
          "v.part_of, "
          "v.traits FROM (SELECT $1::int8 AS profile_id, $2::text::jsonb AS traits, $3::timestamptz AS at, "
-         "9223372036854775807 AS seq) AS s CROSS JOIN LATERAL (SELECT " +
-         key_text(rule) + " AS key" + made.columns + " FROM " + events(rule, " AND r.occurred_at <= s.at") +
-         group_by(rule) + ") AS g CROSS JOIN LATERAL (VALUES " + made.rows +
+         "9223372036854775807 AS seq" +
+         segments_column(asked, "$1", "$3") + ") AS s CROSS JOIN LATERAL (SELECT " + key_text(rule) +
+         " AS key" + made.columns + " FROM " + events(rule, " AND r.occurred_at <= s.at") + group_by(rule) +
+         ") AS g CROSS JOIN LATERAL (VALUES " + made.rows +
          ") AS v (condition, holds, \"values\", evidence, needed, part_of, traits)";
 }
 

@@ -1,12 +1,16 @@
 // What SQL calls: compiling, judging and explaining segments. What decides about definitions is SQL itself.
 #include "core/json_text.hpp"
+#include "segment/asked.hpp"
 #include "segment/everybody.hpp"
+#include "segment/insides.hpp"
 #include "segment/judge.hpp"
 #include "segment/lists.hpp"
 #include "segment/plan.hpp"
 #include "segment/refresh.hpp"
 #include "segment/store.hpp"
 #include "segment/unseen.hpp"
+
+#include <algorithm>
 
 #include "pg/function.hpp"
 #include "pg/query.hpp"
@@ -54,7 +58,19 @@ std::string keep_exact(const pg::Rule &rule, const pg::RuleSettings &settings) {
 std::string keep_query(const pg::Rule &rule) {
   core::json::Text out;
   out.open('{').add("query", rule.query).add("reasons", rule.reasons);
+  std::vector<std::int64_t> asked;
+  for (const auto &one : rule.segments)
+    asked.push_back(one.segment_id);
+  if (!asked.empty())
+    out.add("segments", asked);
   return out.close().str();
+}
+
+pg::Rule compile_as_owner(FunctionCallInfo fcinfo, const std::string &rule) {
+  const auto settings = settings_argument(fcinfo, 0);
+  const auto per = PG_ARGISNULL(6) ? std::nullopt : std::optional(pg::text_argument(fcinfo, 6));
+  pg::AsOwner owner(settings, pg::Names::as_written);
+  return pg::compile_rule(rule, per, settings.time_zone);
 }
 
 } // namespace
@@ -81,21 +97,48 @@ CDP_FUNCTION(cdp_need_read_committed) {
 CDP_FUNCTION(cdp_compile_rule) {
   const auto settings = settings_argument(fcinfo, 0);
   const auto rule = pg::text_argument(fcinfo, 5);
-  const auto per = PG_ARGISNULL(6) ? std::nullopt : std::optional(pg::text_argument(fcinfo, 6));
   pg::WithoutContext context;
   std::string result;
   {
     pg::Session session;
-    pg::Rule compiled;
-    {
-      pg::AsOwner owner(settings, pg::Names::as_written);
-      compiled = pg::compile_rule(rule, per, settings.time_zone);
-    }
+    auto compiled = compile_as_owner(fcinfo, rule);
+    segment::find_asked(compiled, rule);
     result = compiled.reasons.empty() ? keep_exact(compiled, settings) : keep_query(compiled);
     if (compiled.reasons.empty())
       segment::warn_of_unseen_events(compiled.mentions);
   }
   return pg::text_result(result);
+}
+
+// cdp_internal.rule_in_sql(owner, time_zone, search_path, datestyle, intervalstyle, rule, per): the rule as
+// plain SQL would have it, with the person it is about where a function must be told.
+CDP_FUNCTION(cdp_rule_in_sql) {
+  std::string sql;
+  {
+    pg::Session session; // its memory goes with it
+    sql = compile_as_owner(fcinfo, pg::text_argument(fcinfo, 5)).in_sql;
+  }
+  return pg::text_result(sql);
+}
+
+// cdp_internal.rename_in_rule(owner, time_zone, search_path, datestyle, intervalstyle, rule, per, name,
+// new_name): the rule with another name for a segment that it asks about.
+CDP_FUNCTION(cdp_rename_in_rule) {
+  auto renamed = pg::text_argument(fcinfo, 5);
+  const auto name = pg::text_argument(fcinfo, 7), new_name = pg::text_argument(fcinfo, 8);
+  std::vector<int> places;
+  {
+    pg::Session session;
+    for (const auto &one : compile_as_owner(fcinfo, renamed).segments)
+      if (one.name == name)
+        places = one.literals;
+  }
+  std::sort(places.rbegin(), places.rend());
+  for (int place : places) {
+    const auto at = static_cast<std::size_t>(place);
+    renamed.replace(at, pg::end_of_literal(renamed, at) - at, "'" + new_name + "'");
+  }
+  return pg::text_result(renamed);
 }
 
 // cdp_internal.check_query(owner, time_zone, search_path, datestyle, intervalstyle, query): the query alone.
@@ -124,7 +167,10 @@ CDP_FUNCTION(cdp_members_of_query) {
 
 CDP_FUNCTION(cdp_judge_everybody) {
   pg::Session session;
-  segment::refresh({&segment::judge_of(PG_GETARG_INT32(0))}, segment::Broken::is_error);
+  std::vector<segment::Judge *> judges = {&segment::judge_of(PG_GETARG_INT32(0))};
+  for (auto *judge : segment::dependents({PG_GETARG_INT32(0)}))
+    judges.push_back(judge);
+  segment::refresh(judges, segment::Broken::is_error);
   PG_RETURN_VOID();
 }
 
@@ -155,7 +201,29 @@ CDP_FUNCTION(cdp_judge_lists) {
     steps.push_back({id, segment::kAllEvents, GetCurrentTransactionStartTimestamp(), {}});
   segment::ListMembers lists;
   lists.evaluate(steps);
-  segment::store_found(lists.take());
+  const auto found = lists.take();
+  std::vector<std::int32_t> changed;
+  for (const auto &one : found)
+    changed.push_back(one.segment_id);
+  if (segment::store_found(found))
+    segment::evaluate_dependents(changed, ids_argument(fcinfo, 0), GetCurrentTransactionStartTimestamp());
+  PG_RETURN_VOID();
+}
+
+// cdp_internal.judge_dependents(segment_id, profile_ids): by the rules that ask about a segment, after its
+// memberships of these people, whose profiles are locked, changed; null: of anybody, while the definitions
+// are.
+CDP_FUNCTION(cdp_judge_dependents) {
+  if (PG_ARGISNULL(0))
+    PG_RETURN_VOID();
+  pg::Session session;
+  const std::vector<std::int32_t> changed = {PG_GETARG_INT32(0)};
+  if (PG_ARGISNULL(1)) {
+    if (const auto judges = segment::dependents(changed); !judges.empty())
+      segment::refresh(judges, segment::Broken::is_noted);
+  } else {
+    segment::evaluate_dependents(changed, ids_argument(fcinfo, 1), GetCurrentTransactionStartTimestamp());
+  }
   PG_RETURN_VOID();
 }
 
@@ -188,56 +256,6 @@ CDP_FUNCTION(cdp_explain_segment) {
     }
     pg::call([&] { tuplestore_putvalues(result->setResult, result->setDesc, values, nulls); });
   }
-  return 0;
-}
-
-namespace {
-
-// Everybody about whom something had happened or been said by then, with their traits of then.
-const char kPeopleAt[] =
-    "SELECT p.profile_id, coalesce(t.traits, '{}')::text FROM cdp.profiles AS p LEFT JOIN ("
-    "SELECT n.profile_id, jsonb_object_agg(n.key, n.value) FILTER (WHERE n.value <> 'null') AS traits FROM ("
-    "SELECT DISTINCT ON (i.profile_id, v.key) i.profile_id, v.key, v.value FROM cdp.assertions AS a "
-    "JOIN cdp.identifiers AS i USING (identifier_id) CROSS JOIN LATERAL jsonb_each(a.traits) AS v "
-    "WHERE a.type = 'identify' AND a.asserted_at <= $1 "
-    "ORDER BY i.profile_id, v.key, a.asserted_at DESC, a.decision_seq DESC) AS n GROUP BY n.profile_id) AS t "
-    "USING (profile_id) WHERE EXISTS (SELECT FROM cdp.identifiers AS i WHERE i.profile_id = p.profile_id AND "
-    "("
-    "EXISTS (SELECT FROM cdp.event_records AS r WHERE r.identifier_id = i.identifier_id AND r.occurred_at <= "
-    "$1) "
-    "OR EXISTS (SELECT FROM cdp.assertions AS a WHERE a.identifier_id = i.identifier_id AND a.asserted_at <= "
-    "$1)))";
-
-} // namespace
-
-// Who a segment would have had at an instant, by all that is known today. Writes nothing.
-CDP_FUNCTION(cdp_judge_segment_at) {
-  static pg::Statement read(kPeopleAt);
-  const core::Timestamp at = PG_GETARG_TIMESTAMPTZ(1);
-  pg::call([&] { InitMaterializedSRF(fcinfo, 0); });
-  auto *result = reinterpret_cast<ReturnSetInfo *>(fcinfo->resultinfo);
-  pg::Session session;
-  auto &judge = segment::judge_of(PG_GETARG_INT32(0));
-  read.each(pg::Params().timestamp(at), [&](const pg::Rows &rows) {
-    pg::check_for_interrupts();
-    std::vector<segment::Step> steps;
-    for (std::size_t i = 0; i < rows.size(); ++i)
-      steps.push_back({rows.bigint(i, 1), segment::kAllEvents, at, rows.text(i, 2)});
-    std::vector<segment::Stint> stints;
-    for (const auto &step : steps)
-      stints.push_back({&step, nullptr, at + 1});
-    const auto ranges = judge.judge_by_sql(stints);
-    for (std::size_t i = 0; i < steps.size(); ++i)
-      for (const auto &range : ranges[i]) {
-        Datum values[2] = {Int64GetDatum(steps[i].profile_id), 0};
-        bool nulls[2] = {false, !range.key};
-        pg::call([&] {
-          if (range.key)
-            values[1] = CStringGetTextDatum(range.key->c_str());
-          tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
-        });
-      }
-  });
   return 0;
 }
 

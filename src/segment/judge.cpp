@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 #include <numeric>
+#include <set>
 #include <tuple>
 
 #include "pg/jsonb.hpp"
@@ -54,6 +55,28 @@ pg::Params parameters(const std::vector<Stint> &stints, const std::vector<std::v
   return params;
 }
 
+// When people enter and leave the segments that a rule asks about; see statements.cpp.
+void add_insides(const std::vector<Stint> &stints, pg::Params &params) {
+  std::vector<Timestamp> instants;
+  std::vector<std::int32_t> ends = {0};
+  for (const auto &stint : stints)
+    for (const auto &of_segment : *stint.inside) {
+      instants.insert(instants.end(), of_segment.begin(), of_segment.end());
+      ends.push_back(static_cast<std::int32_t>(instants.size()));
+    }
+  params.timestamps(instants).integers(ends);
+}
+
+// Those of the segments that a rule asks about.
+std::vector<std::vector<Timestamp>> turns_of_segments(const std::vector<Stint> &stints) {
+  std::vector<std::vector<Timestamp>> turns(stints.size());
+  for (std::size_t i = 0; i < stints.size(); ++i)
+    for (const auto &of_segment : stints[i].inside ? *stints[i].inside : Inside())
+      std::copy_if(of_segment.begin(), of_segment.end(), std::back_inserter(turns[i]),
+                   [&](Timestamp turn) { return turn > stints[i].step->from && turn < stints[i].until; });
+  return turns;
+}
+
 } // namespace
 
 Judge::Judge(std::int32_t segment_id) : segment_id_(segment_id) {
@@ -76,6 +99,7 @@ Judge::Judge(std::int32_t segment_id) : segment_id_(segment_id) {
       searches.tests.push_back(std::make_unique<pg::Search>(test, one.zones, one.wide));
   }
   relevance_ = plan.relevance;
+  segments_ = plan.segments;
   make_sweep(plan);
 }
 
@@ -201,16 +225,21 @@ std::vector<std::size_t> Judge::sweep_all(const std::vector<Stint> &stints,
 std::vector<std::vector<Range>> Judge::judge_by_sql(const std::vector<Stint> &stints) {
   pg::Session session;
   std::vector<std::vector<Range>> result(stints.size());
+  const auto with_insides = [&](pg::Params params) {
+    if (!segments_.empty())
+      add_insides(stints, params);
+    return params;
+  };
   {
     pg::AsOwner owner(settings_, pg::Names::compiled);
-    std::vector<std::vector<Timestamp>> turns(stints.size());
+    auto turns = turns_of_segments(stints);
     add_turns("person", person_inputs_.get(), parameters(stints, nullptr), turns);
     add_turns("event", event_inputs_.get(), parameters(stints, nullptr), turns);
     if (group_inputs_) {
       const auto found = turns;
-      add_turns("group", group_inputs_.get(), parameters(stints, &found), turns);
+      add_turns("group", group_inputs_.get(), with_insides(parameters(stints, &found)), turns);
     }
-    auto rows = judge_->run(parameters(stints, &turns));
+    auto rows = judge_->run(with_insides(parameters(stints, &turns)));
     for (std::size_t row = 0; row < rows.size(); ++row) {
       auto &ranges = result[static_cast<std::size_t>(rows.integer(row, 1))];
       auto key = rows.optional_text(row, 2);
@@ -266,7 +295,37 @@ std::vector<Judge *> judges() {
     result.push_back((fresh[identity] = std::move(one)).get());
   }
   kept = std::move(fresh);
+  std::map<std::int32_t, Judge *> by_id;
+  for (Judge *judge : result) {
+    by_id[judge->segment_id()] = judge;
+    judge->level_ = 0;
+  }
+  // Nobody asks in a circle, so this comes to rest.
+  for (bool higher = true; std::exchange(higher, false);)
+    for (Judge *judge : result)
+      for (auto id : judge->segments_)
+        if (const auto asked = by_id.find(id);
+            asked != by_id.end() && asked->second->level_ >= judge->level_) {
+          judge->level_ = asked->second->level_ + 1;
+          higher = true;
+        }
   return result;
+}
+
+std::vector<Judge *> dependents(const std::vector<std::int32_t> &segments) {
+  auto ordered = judges();
+  std::stable_sort(ordered.begin(), ordered.end(),
+                   [](const Judge *a, const Judge *b) { return a->level() < b->level(); });
+  std::set<std::int32_t> asked(segments.begin(), segments.end());
+  std::vector<Judge *> found;
+  for (Judge *judge : ordered)
+    if (!asked.contains(judge->segment_id()) &&
+        std::any_of(judge->segments().begin(), judge->segments().end(),
+                    [&](std::int32_t id) { return asked.contains(id); })) {
+      asked.insert(judge->segment_id());
+      found.push_back(judge);
+    }
+  return found;
 }
 
 Judge &judge_of(std::int32_t segment_id) {

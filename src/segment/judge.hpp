@@ -24,6 +24,12 @@ public:
   // Whether what is new at a step can change the answer.
   bool concerns(const Step &step, const Observed *event, const std::string *event_name) const;
   bool uses_timelines() const { return sweep_ != nullptr; }
+  // What somebody must have done to be in at an instant or later, when one input tells.
+  std::optional<Sweep::Need> need(Timestamp at) const { return sweep_ ? sweep_->need(at) : std::nullopt; }
+  // Those it asks about, by place. Whoever judges says in each stint when the person is in them.
+  std::span<const std::int32_t> segments() const { return segments_; }
+  // 0: it asks about none that is judged; else more than that of those it asks about.
+  int level() const { return level_; }
   // The inputs without which nobody is in; empty: anybody may be.
   std::span<const std::int32_t> needed_inputs() const {
     return sweep_ && sweep_->needs_events() ? std::span<const std::int32_t>(sweep_->inputs())
@@ -54,7 +60,10 @@ private:
   void add_turns(const std::string &level, pg::KeptPlan *query, const pg::Params &params,
                  std::vector<std::vector<Timestamp>> &turns);
 
+  friend std::vector<Judge *> judges();
   std::int32_t segment_id_;
+  int level_ = 0;
+  std::vector<std::int32_t> segments_;
   std::string name_;
   pg::RuleSettings settings_;
   pg::Relevance relevance_;
@@ -68,6 +77,8 @@ std::vector<std::string> definitions_of(const pg::Decomposition &made, const pg:
 
 // The segments there are, in order; the backend keeps them until one changes.
 std::vector<Judge *> judges();
+// Those that ask about any of these segments, or about one that does; whoever is asked about comes first.
+std::vector<Judge *> dependents(const std::vector<std::int32_t> &segments);
 Judge &judge_of(std::int32_t segment_id);
 
 } // namespace cdp::segment

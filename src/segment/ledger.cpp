@@ -9,6 +9,15 @@ void Course::end(Timestamp at) {
   steps_.push_back({at, std::nullopt, {}});
 }
 
+// Steps without a decision, as those of lists, come first at their instant.
+const Judged *Course::known(Timestamp from, std::int64_t decision) const {
+  const Judged *latest = nullptr;
+  for (const auto &step : steps_)
+    if (std::pair(step.from, step.decision.value_or(0)) <= std::pair(from, decision))
+      latest = &step;
+  return latest;
+}
+
 // Each step counts until the next; ranges that touch are one.
 std::map<Key, std::vector<Range>> Course::join() const {
   std::map<Key, std::vector<Range>> joined;

@@ -40,6 +40,8 @@ public:
   void end(Timestamp at); // nothing holds from here on
   bool empty() const { return steps_.empty(); }
   Timestamp start() const { return steps_.front().from; }
+  // The latest step up to one of these; nullptr: there is none.
+  const Judged *known(Timestamp from, std::int64_t decision) const;
 
   // Against the stored ranges that reach the start of this course.
   std::vector<Change> compare(const std::vector<Range> &stored) const;

@@ -4,6 +4,7 @@
 #include "segment/evaluation.hpp"
 #include "segment/store.hpp"
 
+#include <algorithm>
 #include <map>
 
 namespace cdp::segment {
@@ -17,6 +18,14 @@ public:
   void evaluate(const std::vector<Step> &steps);
   void end(std::int64_t profile_id, core::Timestamp at) { ended_[profile_id] = at; }
 
+  // What was found of a list so far; nullptr: nothing.
+  const Found *found(std::int32_t segment_id) const {
+    const auto place = found_.find(segment_id);
+    return place == found_.end() ? nullptr : &place->second;
+  }
+  bool is_list(std::int32_t segment_id) const {
+    return std::find(lists_.begin(), lists_.end(), segment_id) != lists_.end();
+  }
   std::vector<Found> take();
 
 private:

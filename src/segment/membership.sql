@@ -49,6 +49,31 @@ END $$;
 REVOKE ALL ON FUNCTION cdp_internal.refuse_segment(text) FROM PUBLIC;
 COMMENT ON FUNCTION cdp_internal.refuse_segment(text) IS 'Raises the error of an unknown segment';
 
+CREATE FUNCTION cdp.in_segment(name text, profile_id bigint) RETURNS boolean LANGUAGE plpgsql STABLE
+  SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  chosen integer := (SELECT s.segment_id FROM cdp.segments AS s WHERE s.name = $1 AND s.replaces IS NULL);
+BEGIN
+  IF chosen IS NULL THEN
+    PERFORM cdp_internal.refuse_segment($1);
+  END IF;
+  RETURN EXISTS (SELECT FROM cdp.memberships AS m
+                 WHERE m.profile_id = $2 AND m.segment_id = chosen AND m.entered_at <= now() AND m.left_at > now());
+END $$;
+REVOKE ALL ON FUNCTION cdp.in_segment(text, bigint) FROM PUBLIC;
+COMMENT ON FUNCTION cdp.in_segment(text, bigint) IS
+  'Whether a person is in a segment now, under any key; of somebody who was merged away ask by cdp.current_profile(id). Error: 42704 no such segment';
+
+CREATE FUNCTION cdp.in_segment(name text) RETURNS boolean LANGUAGE plpgsql STABLE
+  SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  RAISE EXCEPTION USING ERRCODE = 'feature_not_supported', MESSAGE = 'cdp.in_segment(name) stands in the rule of a segment',
+    HINT = 'Elsewhere say who: cdp.in_segment(name, profile_id).';
+END $$;
+REVOKE ALL ON FUNCTION cdp.in_segment(text) FROM PUBLIC;
+COMMENT ON FUNCTION cdp.in_segment(text) IS
+  'In rules: whether the person is in another segment, under any key, at the instant the rule is judged. The name is a constant; renaming that segment rewrites the rule';
+
 CREATE FUNCTION cdp_internal.judge_at(segment_id integer, at timestamptz)
   RETURNS TABLE (profile_id bigint, key text) LANGUAGE c STRICT STABLE SECURITY DEFINER
   SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'cdp_judge_segment_at';

@@ -74,12 +74,13 @@ void add(json::Text &out, const pg::Decomposition &made) {
   out.add("falling", made.falling).add("person_conditions", made.person_conditions);
   std::vector<std::int64_t> needs;
   for (const auto &need : made.needs)
-    needs.insert(needs.end(), {need.aggregate, need.events});
+    needs.insert(needs.end(), {need.aggregate, need.events, need.within});
   out.add("needs", needs).add("only_falls", made.only_falls);
   out.add("uses_person", made.uses_person).add("uses_clock", made.uses_clock).key("aggregates").open('[');
   for (const auto &one : made.aggregates)
     add(out, one);
-  out.close().key("turns").open('[');
+  out.close().add("segments", made.segments).add("needed_segments", made.needed_segments);
+  out.key("turns").open('[');
   for (const auto &one : made.turns) {
     out.open('{').add("inputs", one.inputs).add("tests", one.tests).add("zones", one.zones);
     out.add("wide", one.wide).add("offsets", one.offsets).add("still", one.still).close();
@@ -95,10 +96,12 @@ pg::Decomposition read_decomposition(std::string_view object) {
   made.only_falls = json::true_member(object, "only_falls");
   made.person_conditions = json::texts_member(object, "person_conditions");
   const auto needs = json::numbers_member(object, "needs");
-  for (std::size_t i = 0; i + 1 < needs.size(); i += 2)
-    made.needs.push_back({needs[i], needs[i + 1]});
+  for (std::size_t i = 0; i + 2 < needs.size(); i += 3)
+    made.needs.push_back({needs[i], needs[i + 1], needs[i + 2]});
   made.uses_person = json::true_member(object, "uses_person");
   made.uses_clock = json::true_member(object, "uses_clock");
+  made.segments = json::number_member(object, "segments");
+  made.needed_segments = json::numbers_member(object, "needed_segments");
   for (auto one : json::elements(json::member(object, "aggregates")))
     made.aggregates.push_back(read_aggregate(one));
   for (auto one : json::elements(json::member(object, "turns")))
@@ -112,7 +115,8 @@ void add(json::Text &out, const Outline &made) {
   out.open('{').add("having", made.having).add("key", made.key);
   out.add("uses_source", made.uses_source).add("uses_clock", made.uses_clock).add("obstacle", made.obstacle);
   out.add("events", made.mentions.events).add("traits", made.mentions.traits);
-  out.add("functions", made.mentions.functions).key("properties").open('[');
+  out.add("functions", made.mentions.functions).add("segments", made.mentions.segments);
+  out.key("properties").open('[');
   for (const auto &one : made.mentions.properties)
     out.open('{').add("events", one.events).add("name", one.name).close();
   out.close().key("conditions").open('[');
@@ -130,6 +134,7 @@ Outline read_outline(std::string_view object) {
                {json::texts_member(object, "events"),
                 json::texts_member(object, "traits"),
                 json::texts_member(object, "functions"),
+                json::texts_member(object, "segments"),
                 {}},
                json::text_member(object, "obstacle")};
   for (auto one : json::elements(json::member(object, "properties")))
@@ -159,16 +164,22 @@ std::vector<std::string> Plan::events() const {
 }
 
 Plan make_plan(const pg::Rule &rule) {
-  return {make_statements(rule),
-          rule.relevance,
-          rule.decomposition,
-          {rule.having, rule.key, rule.uses_source, rule.uses_clock, rule.conditions, rule.mentions,
-           rule.obstacle}};
+  Plan plan{make_statements(rule),
+            rule.relevance,
+            rule.decomposition,
+            {rule.having, rule.key, rule.uses_source, rule.uses_clock, rule.conditions, rule.mentions,
+             rule.obstacle},
+            {}};
+  for (const auto &one : rule.segments)
+    plan.segments.push_back(one.segment_id);
+  return plan;
 }
 
 std::string to_json(const Plan &plan) {
   json::Text out;
   out.open('{');
+  if (!plan.segments.empty())
+    out.add("segments", std::vector<std::int64_t>(plan.segments.begin(), plan.segments.end()));
   add(out, plan.statements);
   out.key("relevance").open('{').add("any_event", plan.relevance.any_event);
   out.add("events", plan.relevance.events).add("traits", plan.relevance.traits).close();
@@ -182,7 +193,9 @@ std::string to_json(const Plan &plan) {
 }
 
 Plan read_plan(std::string_view text) {
-  Plan plan{read_statements(text), {}, std::nullopt, read_outline(json::member(text, "outline"))};
+  Plan plan{read_statements(text), {}, std::nullopt, read_outline(json::member(text, "outline")), {}};
+  for (auto id : json::numbers_member(text, "segments"))
+    plan.segments.push_back(static_cast<std::int32_t>(id));
   const auto relevance = json::member(text, "relevance");
   plan.relevance = {json::true_member(relevance, "any_event"), json::texts_member(relevance, "events"),
                     json::true_member(relevance, "traits")};

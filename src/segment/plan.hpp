@@ -20,6 +20,7 @@ struct Plan {
   pg::Relevance relevance;
   std::optional<pg::Decomposition> decomposition;
   Outline outline;
+  std::vector<std::int32_t> segments; // that the rule asks about, by place
 
   // The events that can matter; none: any. People without such an event have none, as far as the rule can
   // say.

@@ -4,6 +4,7 @@
 
 #include "core/json_text.hpp"
 
+#include "segment/asked.hpp"
 #include "segment/describe.hpp"
 #include "segment/judge.hpp"
 #include "segment/survey.hpp"
@@ -203,6 +204,7 @@ CDP_FUNCTION(cdp_preview_segment) {
     pg::AsOwner owner(settings, pg::Names::as_written);
     compiled = pg::compile_rule(rule, per, settings.time_zone);
   }
+  find_asked(compiled, rule);
   const auto plan = make_plan(compiled);
   const auto found = survey(plan, settings, GetCurrentTransactionStartTimestamp(), false);
   const auto people = each_once(found.members);

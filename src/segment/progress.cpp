@@ -106,19 +106,18 @@ bool Progress::try_together(std::vector<Progress> &segments, const Places &toget
 }
 
 // Of somebody who is judged once, for all the future. Takes the rows of people up to them away.
-bool Progress::is_stored(std::span<const Stored::Row> &rows, const Step &step,
-                         const std::vector<Range> &ranges) {
+bool Progress::is_stored(StoredRows &rows, const Step &step, const std::vector<Range> &ranges) {
   std::size_t first = 0;
-  while (first < rows.size() && rows[first].profile_id < step.profile_id)
+  while (first < rows.size() && rows[first]->profile_id < step.profile_id)
     ++first;
   rows = rows.subspan(first);
   std::size_t count = 0;
-  while (count < rows.size() && rows[count].profile_id == step.profile_id)
+  while (count < rows.size() && rows[count]->profile_id == step.profile_id)
     ++count;
   return std::equal(rows.begin(), rows.begin() + static_cast<std::ptrdiff_t>(count), ranges.begin(),
-                    ranges.end(), [&](const Stored::Row &row, const Range &range) {
-                      return row.range.key == range.key && row.range.to == range.to &&
-                             std::max(row.range.from, step.from) == range.from;
+                    ranges.end(), [&](const Stored::Row *row, const Range &range) {
+                      return row->key() == range.key && row->to == range.to &&
+                             std::max(row->from, step.from) == range.from;
                     });
 }
 

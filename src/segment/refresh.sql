@@ -125,6 +125,8 @@ BEGIN
     ON CONFLICT (segment_id) DO UPDATE SET refreshed_at = excluded.refreshed_at, tried_at = excluded.tried_at, took = excluded.took,
       members = excluded.members, entered = excluded.entered, left_it = excluded.left_it, unknown = excluded.unknown;
   DELETE FROM cdp.segment_errors AS e WHERE e.segment_id IN (s.segment_id, target);
+  -- Exclusive is only what replaces, or is new: then anybody's may be others.
+  PERFORM cdp_internal.judge_dependents(target, CASE WHEN NOT exclusive THEN coalesce(change.ids, '{}') END);
 END $$;
 COMMENT ON FUNCTION cdp_internal.refresh_kept(cdp.segments, boolean) IS 'Refreshes a segment of class interval';
 
@@ -167,6 +169,8 @@ COMMENT ON FUNCTION cdp_internal.build_batch(integer, integer) IS 'Judges the ne
 -- Everybody is judged, or (not `filled`) is judged here: the segment, or the version, is in force from now on.
 CREATE FUNCTION cdp_internal.finish_build(s cdp.segments, filled boolean) RETURNS void LANGUAGE plpgsql
   SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  people bigint[] := '{}';
 BEGIN
   IF s.class = 'interval' THEN
     PERFORM cdp_internal.refresh_kept(s, true);
@@ -189,12 +193,29 @@ BEGIN
     UPDATE cdp.segment_versions AS v SET applied_at = coalesce(v.applied_at, now()) WHERE v.segment_id = s.segment_id AND v.version = s.version;
   ELSE
     IF s.class = 'exact' THEN
+      people := cdp_internal.people_who_differ(s.segment_id, s.replaces);
       PERFORM cdp_internal.swap_memberships(s.segment_id, s.replaces);
     END IF;
-    PERFORM cdp_internal.promote_segment(s);
+    PERFORM cdp_internal.promote_segment(s), cdp_internal.judge_dependents(s.replaces, people);
   END IF;
 END $$;
 COMMENT ON FUNCTION cdp_internal.finish_build(cdp.segments, boolean) IS 'Puts in force what was built';
+
+-- For the rules that ask about `target`.
+CREATE FUNCTION cdp_internal.people_who_differ(built integer, target integer) RETURNS bigint[] LANGUAGE plpgsql
+  SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF NOT cdp_internal.is_asked_about(target) THEN
+    RETURN '{}';
+  END IF;
+  RETURN ARRAY(
+    SELECT DISTINCT d.profile_id FROM (
+      SELECT m.profile_id, m.key, greatest(m.entered_at, now()) AS entered_at, m.left_at, count(*) FILTER (WHERE m.segment_id = built) AS wanted,
+             count(*) FILTER (WHERE m.segment_id = target) AS had
+      FROM cdp.memberships AS m WHERE m.segment_id IN (built, target) AND m.left_at > now() GROUP BY 1, 2, 3, 4) AS d
+    WHERE d.wanted <> d.had ORDER BY 1);
+END $$;
+COMMENT ON FUNCTION cdp_internal.people_who_differ(integer, integer) IS 'Part of cdp_internal.finish_build';
 
 -- From now on the memberships of `target` are those of `built`. Who is in both stays since whenever it was; who is in one
 -- leaves or enters now. For whom the new rule failed, all stays as it was.

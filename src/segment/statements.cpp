@@ -39,13 +39,29 @@ std::string turns(const pg::Rule &rule, Level level) {
   return values;
 }
 
+// Of a segment at one place: whether the person is in at a.at. $10 has the instants at which they enter and
+// leave by turns, all people's one after the other, and $11 where each one's begin.
+std::string is_inside(const std::string &places, std::size_t place) {
+  const std::string slot = "($11::int4[])[s.step * " + places + " + " + std::to_string(place);
+  return "(SELECT count(*) % 2 = 1 FROM unnest(($10::timestamptz[])[" + slot + " + 1] + 1 : " + slot +
+         " + 2]]) AS b (at) WHERE b.at <= a.at)";
+}
+
+std::string segments(const pg::Rule &rule) {
+  std::string sql;
+  for (std::size_t place = 0; place < rule.segments.size(); ++place)
+    sql += (place ? ", " : "") + is_inside(std::to_string(rule.segments.size()), place);
+  return sql.empty() ? "" : ", ARRAY[" + sql + "] AS segments";
+}
+
 // c: each step's candidate instants, each with the next one. Between them nothing that is searched for can
 // turn.
 std::string candidates(const pg::Rule &rule) {
   std::string sql = std::string(kSteps) +
                     ",\nc AS MATERIALIZED (\n  SELECT s.step, s.profile_id, s.seq, s.traits, "
                     "s.until_at, a.at, lead(a.at) OVER (PARTITION BY s.step ORDER BY a.at) "
-                    "AS next_at\n  FROM s CROSS JOIN LATERAL (\n    SELECT s.from_at AS at\n";
+                    "AS next_at" +
+                    segments(rule) + "\n  FROM s CROSS JOIN LATERAL (\n    SELECT s.from_at AS at\n";
   sql += "    UNION SELECT e.occurred_at FROM " +
          events(rule, " AND r.occurred_at > s.from_at AND r.occurred_at < s.until_at") + "\n";
   if (auto values = turns(rule, Level::event); !values.empty())

@@ -61,14 +61,16 @@ Stored read_stored(const std::vector<Found> &found, const std::map<std::int64_t,
   for (const auto &one : found)
     if (!one.people.empty())
       segments.push_back(one.segment_id);
-  std::vector<Stored::Row> stored;
+  Stored stored;
   auto rows = read.run(pg::Params().bigints(profiles).timestamps(from).integers(segments));
-  for (std::size_t i = 0; i < rows.size(); ++i)
-    stored.push_back({rows.integer(i, 1),
-                      rows.bigint(i, 2),
-                      {rows.optional_text(i, 3), rows.timestamp(i, 4), rows.timestamp(i, 5),
-                       rows.is_null(i, 6) ? std::nullopt : std::optional(rows.bigint(i, 6))}});
-  return Stored(std::move(stored));
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    const auto key = rows.optional_text(i, 3);
+    stored.add({rows.bigint(i, 2), rows.integer(i, 1), key.has_value(), !rows.is_null(i, 6),
+                key ? std::string_view(*key) : std::string_view(), rows.timestamp(i, 4), rows.timestamp(i, 5),
+                rows.is_null(i, 6) ? 0 : rows.bigint(i, 6)});
+  }
+  stored.finish();
+  return stored;
 }
 
 // By the person: thousands may have entered a segment at one instant, so its index must not be taken.
@@ -143,43 +145,49 @@ const Course &whole(const Found &segment, const Person &person, Course &made) {
 
 } // namespace
 
-Stored::Stored(std::vector<Row> rows) : rows_(std::move(rows)) {
+Range Stored::Row::range() const {
+  return {has_key ? Key(key_text) : Key(), from, to, has_decision ? std::optional(decision) : std::nullopt};
+}
+
+void Stored::add(Row row) {
+  if (row.has_key) {
+    auto *copy = static_cast<char *>(memory_->allocate(row.key_text.size(), 1));
+    row.key_text.copy(copy, row.key_text.size());
+    row.key_text = {copy, row.key_text.size()};
+  }
+  rows_.push_back(row);
+}
+
+void Stored::finish() {
   std::sort(rows_.begin(), rows_.end(), [](const Row &a, const Row &b) {
-    return std::tie(a.segment_id, a.profile_id, a.range.key, a.range.from) <
-           std::tie(b.segment_id, b.profile_id, b.range.key, b.range.from);
+    if (a.profile_id != b.profile_id) // the first says it all but within a person
+      return a.profile_id < b.profile_id;
+    return std::tuple(a.segment_id, a.key(), a.from) < std::tuple(b.segment_id, b.key(), b.from);
   });
 }
 
-std::span<const Stored::Row> Stored::of(std::int32_t segment_id, std::int64_t profile_id) const {
-  const auto before = [](const Row &row, const std::pair<std::int32_t, std::int64_t> &other) {
-    return std::pair(row.segment_id, row.profile_id) < other;
-  };
-  const auto first = std::lower_bound(rows_.begin(), rows_.end(), std::pair(segment_id, profile_id), before);
+Stored::Rows Stored::of(std::int64_t profile_id) const {
+  const auto first = std::partition_point(rows_.begin(), rows_.end(),
+                                          [&](const Row &row) { return row.profile_id < profile_id; });
   auto last = first;
-  while (last != rows_.end() && last->segment_id == segment_id && last->profile_id == profile_id)
+  while (last != rows_.end() && last->profile_id == profile_id)
     ++last;
   return {first, last};
 }
 
-std::span<const Stored::Row> Stored::of(std::int32_t segment_id) const {
-  const auto first = std::partition_point(rows_.begin(), rows_.end(),
+Stored::Rows Stored::of(std::int64_t profile_id, std::int32_t segment_id) const {
+  const auto rows = of(profile_id);
+  const auto first = std::partition_point(rows.begin(), rows.end(),
                                           [&](const Row &row) { return row.segment_id < segment_id; });
-  const auto last =
-      std::partition_point(first, rows_.end(), [&](const Row &row) { return row.segment_id == segment_id; });
+  auto last = first;
+  while (last != rows.end() && last->segment_id == segment_id)
+    ++last;
   return {first, last};
-}
-
-std::vector<std::int64_t> Stored::members(std::int32_t segment_id) const {
-  std::vector<std::int64_t> members;
-  for (const auto &row : of(segment_id))
-    if (members.empty() || members.back() != row.profile_id)
-      members.push_back(row.profile_id);
-  return members;
 }
 
 Stored Stored::of_everybody(std::vector<std::int32_t> segments, Timestamp at) {
   std::sort(segments.begin(), segments.end());
-  std::vector<Row> rows;
+  Stored stored;
   const pg::Moment moment;
   pg::TableScan scan(moment, "cdp", "memberships",
                      {{"segment_id", INT4OID},
@@ -190,12 +198,12 @@ Stored Stored::of_everybody(std::vector<std::int32_t> segments, Timestamp at) {
                       {"decision_seq", INT8OID}});
   scan.each([&](const pg::Cells &row) {
     if (row.timestamp(4) >= at && std::binary_search(segments.begin(), segments.end(), row.integer(0)))
-      rows.push_back({row.integer(0),
-                      row.bigint(1),
-                      {row.is_null(2) ? Key() : Key(row.text(2)), row.timestamp(3), row.timestamp(4),
-                       row.is_null(5) ? std::nullopt : std::optional(row.bigint(5))}});
+      stored.add({row.bigint(1), row.integer(0), !row.is_null(2), !row.is_null(5),
+                  row.is_null(2) ? std::string_view() : row.text(2), row.timestamp(3), row.timestamp(4),
+                  row.is_null(5) ? 0 : row.bigint(5)});
   });
-  return Stored(std::move(rows));
+  stored.finish();
+  return stored;
 }
 
 std::int64_t store_found(const std::vector<Found> &found, const Stored *given) {
@@ -225,7 +233,7 @@ std::int64_t store_found(const std::vector<Found> &found, const Stored *given) {
     return 0;
 
   pg::Session session;
-  const auto read = given ? Stored({}) : read_stored(found, starts);
+  const auto read = given ? Stored() : read_stored(found, starts);
   const auto &stored = given ? *given : read;
   Columns removed, updated, inserted;
   for (const auto &segment : found) {
@@ -234,9 +242,9 @@ std::int64_t store_found(const std::vector<Found> &found, const Stored *given) {
       if (course.empty())
         continue;
       std::vector<Range> rows;
-      for (const auto &row : stored.of(segment.segment_id, profile))
-        if (row.range.to >= course.start())
-          rows.push_back(row.range);
+      for (const auto &row : stored.of(profile, segment.segment_id))
+        if (row.to >= course.start())
+          rows.push_back(row.range());
       for (const auto &change : course.compare(rows)) {
         auto &columns = change.kind == Change::insert   ? inserted
                         : change.kind == Change::update ? updated

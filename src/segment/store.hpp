@@ -3,6 +3,7 @@
 #include "segment/ledger.hpp"
 
 #include <limits>
+#include <memory_resource>
 #include <span>
 #include <unordered_map>
 
@@ -39,30 +40,40 @@ struct Found {
   Timestamp failed_at = 0;
 };
 
-// Memberships as stored.
+// Memberships as stored, a person's together. Rows point into memory that it owns.
 class Stored {
 public:
   struct Row {
-    std::int32_t segment_id;
     std::int64_t profile_id;
-    Range range;
+    std::int32_t segment_id;
+    bool has_key, has_decision;
+    std::string_view key_text;
+    Timestamp from, to;
+    std::int64_t decision;
+
+    std::optional<std::string_view> key() const { return has_key ? std::optional(key_text) : std::nullopt; }
+    Range range() const;
   };
-  explicit Stored(std::vector<Row> rows);
-  std::span<const Row> of(std::int32_t segment_id, std::int64_t profile_id) const;
-  std::span<const Row> of(std::int32_t segment_id) const;
-  std::vector<std::int64_t> members(std::int32_t segment_id) const; // in order, each once
+  using Rows = std::span<const Row>;
+
+  Stored() : memory_(std::make_unique<std::pmr::monotonic_buffer_resource>()) {}
+  void add(Row row); // its key is copied
+  void finish();     // once, when all are added
+  Rows of(std::int64_t profile_id) const;
+  Rows of(std::int64_t profile_id, std::int32_t segment_id) const;
 
   // Everybody's in these segments that reach an instant.
   static Stored of_everybody(std::vector<std::int32_t> segments, Timestamp at);
 
 private:
-  std::vector<Row> rows_; // by segment and person
+  std::unique_ptr<std::pmr::monotonic_buffer_resource> memory_;
+  std::vector<Row> rows_; // by person, segment, key and time
 };
 
 // Against what is stored, which is read if it is not given. Returns how many memberships changed.
 std::int64_t store_found(const std::vector<Found> &found, const Stored *stored = nullptr);
 
-// The same of some people, whose profiles must be locked.
+// Judges some people, whose profiles must be locked, and by the rules that ask about this segment.
 void evaluate_people(std::int32_t segment_id, const std::vector<std::int64_t> &people, Timestamp at);
 
 } // namespace cdp::segment

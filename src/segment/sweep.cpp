@@ -1,9 +1,6 @@
-#include "segment/sweep.hpp"
-
-#include "core/sequence.hpp"
+#include "segment/sweep_aggregate.hpp"
 
 #include <algorithm>
-#include <charconv>
 #include <map>
 
 #include "pg/values.hpp"
@@ -16,8 +13,7 @@ using core::Entry;
 using core::Function;
 using core::InputValue;
 
-constexpr std::size_t kMostKeyBytes = 1000; // an index entry must hold it
-constexpr int kFirstAggregate = 4;          // $1 to $3 are the instant, profile_id and traits
+constexpr int kFirstAggregate = 4; // $1 to $3 are the instant, profile_id and traits
 
 const std::map<std::string_view, Function> kFunctions = {{"count", Function::count},
                                                          {"count_value", Function::count_value},
@@ -53,36 +49,6 @@ struct Clock {
 
 } // namespace
 
-struct Sweep::Aggregate {
-  Function function;
-  Oid type = InvalidOid;
-  std::optional<pg::ValueType> value_type;
-  std::vector<std::unique_ptr<core::Cutoff>> cutoffs;
-  std::optional<core::Tally> tally;
-  std::span<const Entry> entries;
-  std::vector<Datum> values; // of those that give one of them back
-  std::vector<std::int32_t> ranks;
-  // Of sequences and funnels.
-  std::optional<core::Sequence> sequence;
-  unsigned steps = 0;
-  Timestamp within = 0;
-  std::vector<core::SequenceEvent> events; // an entry each
-  bool bound = false;                      // some have bindings
-  std::optional<Timestamp> start; // of what the value stands on: it changes only when this no longer counts
-  bool stands_on_start = false;
-
-  Timestamp next(Timestamp until) {
-    if (!stands_on_start || !tally->only_sheds())
-      return tally->next(until);
-    return start ? tally->leaves(*start, until) : until;
-  }
-
-  bool is_ordered() const { return function == Function::minimum || function == Function::maximum; }
-  bool gives_value() const {
-    return is_ordered() || function == Function::first || function == Function::last;
-  }
-};
-
 struct Sweep::Turning {
   pg::Turn turn;
   std::vector<std::unique_ptr<pg::Expression>> inputs;
@@ -113,7 +79,8 @@ void add_bounds(const pg::Window &window, core::Cutoff *cutoff, std::vector<core
 } // namespace
 
 Sweep::Sweep(const pg::Decomposition &made, std::vector<std::int32_t> inputs, const std::string &same)
-    : inputs_(std::move(inputs)), needs_(made.needs), only_falls_(made.only_falls && made.turns.empty()) {
+    : inputs_(std::move(inputs)), needed_segments_(made.needed_segments),
+      only_falls_(made.only_falls && made.turns.empty()) {
   std::vector<Oid> types = {TIMESTAMPTZOID, INT8OID, JSONBOID};
   for (const auto &one : made.aggregates) {
     auto &aggregate = *aggregates_.emplace_back(std::make_unique<Aggregate>());
@@ -132,6 +99,9 @@ Sweep::Sweep(const pg::Decomposition &made, std::vector<std::int32_t> inputs, co
     aggregate.tally.emplace(aggregate.function, std::move(bounds));
     has_key_ = has_key_ || !one.input.key.empty();
   }
+  for (const auto &need : made.needs)
+    add_need(need);
+  types.insert(types.end(), static_cast<std::size_t>(made.segments), BOOLOID);
   bindings_ = std::make_unique<pg::Bindings>(types);
   having_ = std::make_unique<pg::Expression>(made.having, *bindings_);
   static std::map<std::string, std::size_t> numbers; // of all conditions this backend has met
@@ -162,7 +132,7 @@ void Sweep::judge_nobody(const pg::Decomposition &made) {
   for (auto &aggregate : aggregates_)
     aggregate->tally->begin({}, {}, 0, 0);
   pg::Failure failure;
-  bool never = false;
+  bool never = need(0).has_value();
   for (const auto &condition : made.conditions)
     pg::subtransaction(
         [&] {
@@ -179,34 +149,26 @@ void Sweep::judge_nobody(const pg::Decomposition &made) {
   never_without_events_ = never_without_events_ || (still_ && !empty_);
 }
 
-bool Sweep::judge(std::span<const Stint> stints, std::span<std::vector<Range> *> ranges) {
-  if (!collect(*stints.front().history, stints.front().step->from))
-    return false;
-  if (groups_.empty() || (stints.size() == 1 && !meets_person_conditions(*stints.front().step)))
-    return true;
-  overflows_ = false;
-  for (const auto &group : groups_)
-    if (!judge(group, stints, ranges))
-      return false;
-  return true;
+// Never in a segment that one must be in.
+bool Sweep::is_needlessly_asked(const Stint &stint) const {
+  return std::any_of(needed_segments_.begin(), needed_segments_.end(), [&](std::int64_t place) {
+    const auto &turns = (*stint.inside)[static_cast<std::size_t>(place)];
+    const auto next = std::upper_bound(turns.begin(), turns.end(), stint.step->from);
+    return (next - turns.begin()) % 2 == 0 && (next == turns.end() || *next >= stint.until);
+  });
 }
 
-// False: an input could not say what an event means.
-bool Sweep::collect(const History &history, Timestamp at) {
-  bool odd = false;
-  groups_.resize(1);
-  groups_[0].entries.clear();
-  for (std::size_t i = 0; i < inputs_.size(); ++i)
-    groups_[0].entries.push_back(history.of(inputs_[i], aggregates_[i]->tally->least_from(at), odd));
-  if (odd)
+bool Sweep::judge(std::span<const Stint> stints, std::span<std::vector<Range> *> ranges) {
+  if (stints.size() == 1 && is_needlessly_asked(stints.front()))
+    return true;
+  if (!collect(*stints.front().history, stints.front().step->from))
     return false;
-  const bool enough = std::all_of(needs_.begin(), needs_.end(), [&](const auto &need) {
-    return std::ssize(groups_[0].entries[static_cast<std::size_t>(need.aggregate)]) >= need.events;
-  });
-  if (!enough)
-    groups_.clear(); // nobody is in, whatever else holds
-  else if (has_key_)
-    split_by_key();
+  if (group_count_ == 0 || (stints.size() == 1 && !meets_person_conditions(*stints.front().step)))
+    return true;
+  overflows_ = false;
+  for (std::size_t i = 0; i < group_count_; ++i)
+    if (!judge(groups_[i], stints, ranges))
+      return false;
   return true;
 }
 
@@ -228,29 +190,6 @@ bool Sweep::meets_person_conditions(const Step &step) {
   return true;
 }
 
-void Sweep::split_by_key() {
-  const auto entries = std::move(groups_[0].entries);
-  groups_.clear();
-  std::map<std::optional<std::string_view>, std::vector<std::vector<Entry>>> keys;
-  for (std::size_t i = 0; i < entries.size(); ++i)
-    for (const auto &entry : entries[i]) {
-      auto &of_key = keys[entry.value.key()];
-      of_key.resize(entries.size());
-      of_key[i].push_back(entry);
-    }
-  for (auto &[key, owned] : keys) {
-    auto &group = groups_.emplace_back();
-    if (key)
-      group.key = std::string(*key);
-    if (key && key->size() > kMostKeyBytes)
-      throw Error(ERRCODE_PROGRAM_LIMIT_EXCEEDED,
-                  "a key has more than " + std::to_string(kMostKeyBytes) + " bytes");
-    group.owned = std::move(owned);
-    for (const auto &some : group.owned)
-      group.entries.emplace_back(some);
-  }
-}
-
 bool Sweep::judge(const Group &group, std::span<const Stint> stints, std::span<std::vector<Range> *> ranges) {
   const bool nothing = std::all_of(group.entries.begin(), group.entries.end(),
                                    [](const auto &entries) { return entries.empty(); });
@@ -264,7 +203,7 @@ bool Sweep::judge(const Group &group, std::span<const Stint> stints, std::span<s
       continue;
     }
     if (i == 0)
-      begin(group, step);
+      begin(group, stints[i]);
     else
       for (auto &aggregate : aggregates_) {
         aggregate->tally->know(step.decision_seq);
@@ -277,22 +216,27 @@ bool Sweep::judge(const Group &group, std::span<const Stint> stints, std::span<s
   return true;
 }
 
-void Sweep::begin(const Group &group, const Step &step) {
+void Sweep::begin(const Group &group, const Stint &stint) {
   MemoryContextReset(values_);
   for (std::size_t i = 0; i < aggregates_.size(); ++i) {
     auto &aggregate = *aggregates_[i];
     aggregate.entries = group.entries[i];
     if (aggregate.gives_value())
       find_values(aggregate);
-    if (aggregate.steps)
-      find_steps(aggregate);
-    aggregate.tally->begin(aggregate.entries, aggregate.ranks, step.from, step.decision_seq);
+    if (aggregate.steps && has_key_) {
+      aggregate.own_steps.read(aggregate.entries, aggregate.bound);
+      aggregate.met = &aggregate.own_steps;
+    } else if (aggregate.steps) {
+      aggregate.met = &stint.history->steps_of(inputs_[i], aggregate.bound);
+    }
+    aggregate.tally->begin(aggregate.entries, aggregate.ranks, stint.step->from, stint.step->decision_seq);
   }
 }
 
 // Time goes from one instant at which something can change to the next.
 void Sweep::judge(const Key &key, const Stint &stint, std::vector<Range> &ranges) {
   bind(*stint.step);
+  inside_ = stint.inside;
   const auto until = stint.until;
   auto at = stint.step->from;
   bool holds = truth(at); // binds the values that turns are found with
@@ -316,6 +260,9 @@ void Sweep::judge(const Key &key, const Stint &stint, std::vector<Range> &ranges
     auto next = until;
     for (auto &aggregate : aggregates_)
       next = aggregate->next(next);
+    for (const auto &one : inside_ ? *inside_ : Inside())
+      if (const auto turn = std::upper_bound(one.begin(), one.end(), at); turn != one.end())
+        next = std::min(next, *turn);
     turns.clear();
     find_turns(false, at, next, turns);
     std::copy_if(still_turns.begin(), still_turns.end(), std::back_inserter(turns),
@@ -328,7 +275,7 @@ void Sweep::judge(const Key &key, const Stint &stint, std::vector<Range> &ranges
     go(next);
     if (next == until)
       return;
-    bool changed = !turns_.empty();
+    bool changed = !turns_.empty() || inside_;
     for (auto &aggregate : aggregates_)
       changed |= aggregate->tally->move(at);
     if (changed)
@@ -347,6 +294,11 @@ void Sweep::bind(const Step &step) {
 bool Sweep::truth(Timestamp at) {
   bind_values();
   bindings_->bind(1, TimestampTzGetDatum(at));
+  for (std::size_t i = 0; inside_ && i < inside_->size(); ++i) {
+    const auto &turns = (*inside_)[i];
+    const auto past = std::upper_bound(turns.begin(), turns.end(), at) - turns.begin();
+    bindings_->bind(kFirstAggregate + static_cast<int>(aggregates_.size() + i), BoolGetDatum(past % 2 == 1));
+  }
   const auto value = pg::call([&] { return having_->evaluate(); });
   return !value.is_null && DatumGetBool(value.datum);
 }
@@ -485,6 +437,7 @@ void Sweep::find_values(Aggregate &aggregate) {
 
 void Sweep::set_sequence(const pg::Aggregate &one, Aggregate &aggregate) {
   aggregate.steps = static_cast<unsigned>(one.steps);
+  aggregate.bound = !aggregate.value_type->is_by_value();
   aggregate.stands_on_start = aggregate.function == Function::funnel;
   if (aggregate.function == Function::funnel) {
     aggregate.within = std::stoll(one.pattern);
@@ -493,42 +446,23 @@ void Sweep::set_sequence(const pg::Aggregate &one, Aggregate &aggregate) {
   auto parsed = core::Sequence::parse(one.pattern, aggregate.steps);
   if (auto *sequence = std::get_if<core::Sequence>(&parsed))
     aggregate.sequence = std::move(*sequence);
-  if (aggregate.sequence)
-    aggregate.stands_on_start =
-        aggregate.function == Function::sequence && aggregate.sequence->before.empty();
-  else
+  if (!aggregate.sequence) {
     usable_ = false;
-}
-
-// Which steps each entry meets, and its binding.
-void Sweep::find_steps(Aggregate &aggregate) {
-  std::map<std::string_view, std::uint64_t> bindings;
-  aggregate.events.clear();
-  aggregate.bound = !aggregate.value_type->is_by_value();
-  for (const auto &entry : aggregate.entries) {
-    core::SequenceEvent event{entry.at, 0, 0};
-    const auto bytes = entry.value.bytes();
-    if (entry.value.kind == InputValue::Kind::bytes && aggregate.value_type->is_by_value()) {
-      event.steps = static_cast<std::uint64_t>(aggregate.value_type->datum(bytes, values_));
-    } else if (const auto space = bytes.find(' '); space != std::string_view::npos) {
-      std::int64_t steps = 0;
-      std::from_chars(bytes.data(), bytes.data() + space, steps);
-      event.steps = static_cast<std::uint64_t>(steps);
-      event.binding = bindings.emplace(bytes.substr(space), bindings.size()).first->second;
-    }
-    aggregate.events.push_back(event);
+    return;
   }
+  aggregate.stands_on_start = aggregate.function == Function::sequence && aggregate.sequence->before.empty();
+  for (const auto &step : aggregate.sequence->steps)
+    aggregate.wanted |= step.step;
 }
 
 std::optional<Datum> Sweep::sequence_of(Aggregate &aggregate) {
   static std::vector<core::SequenceEvent> events; // kept for its room
   events.clear();
-  aggregate.tally->each([&](std::size_t i) {
-    if (aggregate.events[i].steps)
-      events.push_back(aggregate.events[i]);
-  });
-  if (aggregate.bound) // else they are in order already
-    core::sort_events(events);
+  const auto &all = aggregate.met->events;
+  const auto older = all.size() - aggregate.entries.size();
+  for (auto i : aggregate.met->order)
+    if (i >= older && all[i].steps && aggregate.tally->includes(i - older))
+      events.push_back(all[i]);
   switch (aggregate.function) {
   case Function::sequence:
     aggregate.start = aggregate.sequence->latest_start(events);

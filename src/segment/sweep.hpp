@@ -11,11 +11,15 @@
 
 namespace cdp::segment {
 
+// Of each segment that a rule asks about, by place: when the person enters and leaves it, by turns.
+using Inside = std::vector<std::vector<Timestamp>>;
+
 // A person's step as it is judged: up to an instant, with what is known of the person.
 struct Stint {
   const Step *step;
   const History *history; // nullptr: nobody looks at timelines
   Timestamp until;
+  const Inside *inside = nullptr; // nullptr: the rule asks about no segment
 };
 
 class Sweep {
@@ -29,6 +33,14 @@ public:
   // Whether it can judge at all: with a key, only a rule that nobody without an event fulfils.
   bool usable() const { return usable_; }
 
+  // Who is in at an instant or later has so many events of an input, the last of them not before another one.
+  struct Need {
+    std::int32_t input;
+    std::size_t events;
+    Timestamp from;
+    bool is_met_by(const History::Said &said) const { return said.count >= events && said.last >= from; }
+  };
+  std::optional<Need> need(Timestamp at);
   // Nobody to whom none of its inputs applies is in.
   bool needs_events() const { return never_without_events_; }
 
@@ -49,16 +61,26 @@ private:
     std::vector<std::span<const core::Entry>> entries;
     std::vector<std::vector<core::Entry>> owned;
   };
+  struct AggregateNeed {
+    std::size_t aggregate, events; // one at least
+    std::int64_t within;           // see pg::Decomposition::Need
+    std::uint64_t steps;           // of a sequence, all of which must be met
+  };
   struct PersonCondition {
     std::size_t number;
     std::unique_ptr<pg::Expression> holds;
   };
   bool meets_person_conditions(const Step &step);
   void judge_nobody(const pg::Decomposition &made);
+  bool is_needlessly_asked(const Stint &stint) const;
   bool collect(const History &history, Timestamp at);
   void split_by_key();
+  void choose_keys();
+  void add_need(const pg::Decomposition::Need &need);
+  Timestamp since(const AggregateNeed &need, Timestamp at);
+  bool is_met(const AggregateNeed &need, const History &history, Timestamp at);
   bool judge(const Group &group, std::span<const Stint> stints, std::span<std::vector<Range> *> ranges);
-  void begin(const Group &group, const Step &step);
+  void begin(const Group &group, const Stint &stint);
   void judge(const Key &key, const Stint &stint, std::vector<Range> &ranges);
   void bind(const Step &step);
   void bind_values();
@@ -69,7 +91,6 @@ private:
   void find_turns(bool still, Timestamp from, Timestamp until, std::vector<Timestamp> &turns);
   void find_values(Aggregate &aggregate);
   void set_sequence(const pg::Aggregate &one, Aggregate &aggregate);
-  void find_steps(Aggregate &aggregate);
   std::optional<Datum> sequence_of(Aggregate &aggregate);
   std::optional<Datum> value_of(Aggregate &aggregate);
   // In the expressions' memory, which goes with the next truth.
@@ -90,9 +111,13 @@ private:
   std::vector<std::unique_ptr<Aggregate>> aggregates_;
   std::vector<std::unique_ptr<Turning>> turns_;
   std::vector<std::int32_t> inputs_;
-  std::vector<pg::Decomposition::Need> needs_;
+  std::vector<AggregateNeed> needs_;
+  std::vector<std::int64_t> needed_segments_;
+  const Inside *inside_ = nullptr; // of the stint at hand
   std::vector<PersonCondition> person_conditions_;
-  std::vector<Group> groups_; // of the person at hand
+  std::vector<Group> groups_;                         // of the person at hand
+  std::size_t group_count_ = 0;                       // that are in use
+  std::vector<std::optional<std::string_view>> keys_; // that may be in, in order
   bool only_falls_ = false;
   bool has_key_ = false, usable_ = true, overflows_ = false;
   bool still_ = false; // without events the answer is always the same: `empty_`

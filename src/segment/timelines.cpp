@@ -14,15 +14,10 @@ using core::TimelineEvent;
 constexpr std::size_t kMostEvents = 256, kMostBytes = 6000; // of a row: it stays on its page
 constexpr Timestamp kStart = core::kMinusInfinity;
 
-Error broken() {
-  return Error(ERRCODE_DATA_CORRUPTED, "a timeline cannot be read", {},
-               "TRUNCATE cdp_internal.timelines; they are made anew from the events.");
-}
-
 std::vector<TimelineEvent> unpack(std::string_view packed) {
   std::vector<TimelineEvent> events;
   if (!core::unpack_timeline(packed, events))
-    throw broken();
+    throw broken_timeline();
   return events;
 }
 
@@ -157,79 +152,6 @@ std::vector<Stretch> make_anew(const std::vector<std::int64_t> &ids, Keeper &kee
 }
 
 } // namespace
-
-void History::finish() {
-  static std::vector<TimelineEvent> events; // kept for their room
-  static std::vector<core::Entry> entries;
-  events.clear();
-  entries.clear();
-  for (const auto packed : packed_)
-    if (!core::unpack_timeline(packed, events))
-      throw broken();
-  const auto earlier = [](const auto &a, const auto &b) { return a.order() < b.order(); };
-  if (packed_.size() > 1 && !std::is_sorted(events.begin(), events.end(), earlier))
-    std::sort(events.begin(), events.end(), earlier);
-  for (const auto &event : events) {
-    core::InputValues values(event.values);
-    while (values.next())
-      entries.push_back({event.at, event.event_id, values.value()});
-    if (values.broken())
-      throw broken();
-  }
-  group_by_input(entries);
-}
-
-// By input, each in the order they are in.
-void History::group_by_input(const std::vector<core::Entry> &entries) {
-  static std::vector<std::size_t> places; // an input each; all 0 in between
-  struct Zero {
-    const std::vector<Said> &said;
-    ~Zero() {
-      for (const auto &one : said)
-        if (static_cast<std::size_t>(one.input) < places.size())
-          places[static_cast<std::size_t>(one.input)] = 0;
-    }
-  } const zero{said_};
-  for (const auto &entry : entries) {
-    const auto input = static_cast<std::size_t>(entry.value.input);
-    if (places.size() <= input)
-      places.resize(input + 1);
-    if (places[input] == 0)
-      said_.push_back({entry.value.input, false, 0, 0});
-    ++places[input];
-  }
-  std::sort(said_.begin(), said_.end(), [](const Said &a, const Said &b) { return a.input < b.input; });
-  std::size_t start = 0;
-  for (auto &one : said_) {
-    one.start = start;
-    start += std::exchange(places[static_cast<std::size_t>(one.input)], start);
-  }
-  entries_.resize(entries.size());
-  for (const auto &entry : entries)
-    entries_[places[static_cast<std::size_t>(entry.value.input)]++] = entry;
-  for (auto &one : said_) {
-    const auto end = places[static_cast<std::size_t>(one.input)];
-    for (auto i = one.start; i < end; ++i)
-      one.odd = one.odd || entries_[i].value.kind == core::InputValue::Kind::odd;
-    one.last = entries_[end - 1].at;
-  }
-  said_.push_back({INT32_MAX, false, start, 0});
-}
-
-std::span<const core::Entry> History::of(std::int32_t input, Timestamp from, bool &odd) const {
-  const auto found = std::lower_bound(said_.begin(), said_.end(), input,
-                                      [](const Said &one, std::int32_t other) { return one.input < other; });
-  if (found == said_.end() || found->input != input)
-    return {};
-  odd = odd || found->odd;
-  if (found->last < from)
-    return {};
-  auto first = entries_.begin() + static_cast<std::ptrdiff_t>(found->start);
-  const auto end = entries_.begin() + static_cast<std::ptrdiff_t>((found + 1)->start);
-  if (first->at < from)
-    first = std::partition_point(first, end, [&](const core::Entry &entry) { return entry.at < from; });
-  return {first, end};
-}
 
 std::vector<std::pair<std::int64_t, std::string>>
 make_timelines(const std::vector<std::int64_t> &identifiers) {

@@ -104,7 +104,7 @@ class Examiner:
             maker = Maker(random.Random(history.rules_seed))
             history.rules = []
             while len(history.rules) < history.rules_wanted:
-                rule = maker.rule()
+                rule = maker.rule(history.rules)
                 history.drawn += 1
                 if self.called.create_segment(len(history.rules) + 1, rule):
                     history.rules.append(rule)

@@ -89,8 +89,8 @@ WITH break AS MATERIALIZED (
   UNION
   SELECT profile_id, date_trunc('day', at) + shift FROM break CROSS JOIN unnest({midnights}::interval[]) AS u (shift)
   UNION SELECT profile_id, at FROM break
-  UNION SELECT profile_id, entered_at FROM cdp.memberships WHERE segment_id = {segment}
-  UNION SELECT profile_id, left_at FROM cdp.memberships WHERE segment_id = {segment}
+  UNION SELECT profile_id, entered_at FROM cdp.memberships WHERE segment_id = ANY ({segments})
+  UNION SELECT profile_id, left_at FROM cdp.memberships WHERE segment_id = ANY ({segments})
   UNION
   SELECT p.profile_id, r.at FROM (SELECT DISTINCT profile_id FROM step) p, unnest(%(instants)s::timestamptz[]) AS r (at)
 ), point AS MATERIALIZED (
@@ -238,8 +238,14 @@ def check_profiles(cursor):
         raise Difference("profiles", f"profile {profile}: {got}\nexpected {expected}")
 
 
-def parts(rule, now):
-    return {"rule": re.sub(r"\bnow\(\)", now, rule.text).replace("%", "%%"),
+# Another segment is held against its own rule; whoever asks about it asks what is stored.
+ASKED = ("EXISTS (SELECT FROM cdp.memberships m WHERE m.segment_id = \\1 AND m.profile_id = {profile} "
+         "AND m.entered_at <= {now} AND {now} < m.left_at)")
+
+
+def parts(rule, now, profile):
+    text = re.sub(r"cdp\.in_segment\('s(\d+)'\)", ASKED.format(profile=profile, now=now), rule.text)
+    return {"rule": re.sub(r"\bnow\(\)", now, text).replace("%", "%%"),
             "key": f"({rule.per})::text" if rule.per else "NULL::text",
             "group_by": f"GROUP BY {rule.per}" if rule.per else ""}
 
@@ -247,10 +253,10 @@ def parts(rule, now):
 def check_memberships(cursor, segment, rule, instants):
     """Returns how many instants were looked at, and at how many somebody was in."""
     text = MEMBERSHIP_DIFFERENCES.format(
-        segment=segment, breaks=", ".join(f"({one})" for one in ["k.occurred_at"] + rule.breaks),
+        segment=segment, segments=f"ARRAY{[segment, *rule.asked]}", breaks=", ".join(f"({one})" for one in ["k.occurred_at"] + rule.breaks),
         person_breaks=", ".join(f"({one})" for one in ["s.from_at"] + rule.person_breaks),
         shifts=CALENDAR_SHIFTS if rule.calendar else "'{}'", midnights=CALENDAR_MIDNIGHTS if rule.calendar else "'{}'",
-        **parts(rule, "(q.at)"))
+        **parts(rule, "(q.at)", "q.profile_id"))
     set_zone(cursor, rule.time_zone)
     cursor.execute(text, {"instants": instants})
     rows = cursor.fetchall()
@@ -264,7 +270,7 @@ def check_memberships(cursor, segment, rule, instants):
 
 
 def check_design(cursor, segment, rule, instants):
-    expected = " UNION ALL ".join(DESIGN.format(at=at, **parts(rule, f"('{at}'::timestamptz)")) for at in instants)
+    expected = " UNION ALL ".join(DESIGN.format(at=at, **parts(rule, f"('{at}'::timestamptz)", "p.profile_id")) for at in instants)
     set_zone(cursor, rule.time_zone)
     cursor.execute(DESIGN_DIFFERENCES.format(expected=expected, segment=segment), {"at": instants})
     rows = cursor.fetchall()

@@ -16,6 +16,7 @@ class Rule:
     calendar: bool                               # months or a zone with daylight saving time: turns are searched wider
     breaks: list = field(default_factory=list)   # SQL over an event's columns: when the clock meets it
     person_breaks: list = field(default_factory=list)  # SQL over traits
+    asked: list = field(default_factory=list)    # places of the rules whose segments it asks about
 
     def __str__(self):
         per = f"\n    per {self.per}" if self.per else ""
@@ -26,8 +27,10 @@ class Maker:
     def __init__(self, random):
         self.random = random
 
-    def rule(self):
+    def rule(self, others=()):
+        """It may ask about the segments of the others, which are called s1, s2 and so on."""
         random = self.random
+        self.others, self.asked = others, set()
         roll = random.random()
         self.zone = "Europe/Amsterdam" if roll < 0.12 else "America/New_York" if roll < 0.15 else "UTC"
         self.months = random.random() < (0.5 if self.zone != "UTC" else 0.08)
@@ -37,7 +40,7 @@ class Maker:
             per = random.choice(["properties->>'product_id'"] * 4 + ["event", "occurred_at::date", "type || source"])
         text = self.condition(random.choice([0, 1, 1, 2]))
         calendar = self.zone != "UTC" or self.months or self.truncated
-        return Rule(text, per, self.zone, calendar, sorted(self.breaks), sorted(self.person_breaks))
+        return Rule(text, per, self.zone, calendar, sorted(self.breaks), sorted(self.person_breaks), sorted(self.asked))
 
     def condition(self, depth):
         random = self.random
@@ -52,7 +55,7 @@ class Maker:
             self.count, self.count, self.count, self.count, self.between, self.total, self.extreme, self.distinct,
             self.flag, self.latest, self.latest, self.order, self.since, self.trait, self.trait, self.trait_time,
             self.property_time, self.truncation, self.weighted, self.last_event, self.clock_free, self.sequence,
-            self.sequence, self.funnel, self.edge, self.zoned, self.doubtful])()
+            self.sequence, self.funnel, self.edge, self.zoned, self.doubtful, self.membership, self.membership])()
 
     # Pieces.
     def span(self):
@@ -216,6 +219,31 @@ class Maker:
             f"(max(occurred_at) > now() - interval '{span}') = (traits->>'country' = 'NL')",
             f"(max(occurred_at) AT TIME ZONE 'Asia/Tokyo')::date = "
             f"((now() - interval '{span}') AT TIME ZONE 'Asia/Tokyo')::date"])
+
+    def membership(self):
+        """Of another segment, alone and where it changes what else is asked."""
+        random = self.random
+        if not self.others:
+            return self.count()
+        place = random.randint(1, len(self.others))
+        other = self.others[place - 1]
+        self.asked.add(place)
+        self.breaks |= set(other.breaks)
+        self.person_breaks |= set(other.person_breaks)
+        self.truncated |= other.calendar
+        name = f"cdp.in_segment('s{place}')"
+        roll = random.random()
+        if roll < 0.4:
+            return name
+        if roll < 0.6:
+            return f"NOT {name}"
+        if roll < 0.7:
+            return f"{name} = ({self.trait()})"
+        if roll < 0.85:
+            return f"CASE WHEN {name} THEN {self.latest()} ELSE {self.count()} END"
+        near, far = random.sample(SPANS, 2)
+        self.breaks |= {f"occurred_at + interval '{near}'", f"occurred_at + interval '{far}'"}
+        return f"max(occurred_at) > now() - CASE WHEN {name} THEN interval '{near}' ELSE interval '{far}' END"
 
     def steps(self):
         events = ["event = 'Added'", "event = 'Bought'", "event = 'Viewed'", "event = 'Mailed'", "type = 'page'",

@@ -43,7 +43,8 @@ def smaller(examiner, history, difference):
         return None
 
     rules, messages = history.rules, history.messages
-    for some in ([difference.rule] if difference.rule else [], rules[:1]):
+    needed = rules[:rules.index(difference.rule) + 1] if difference.rule in rules else []  # it may ask about them
+    for some in ([difference.rule] if difference.rule else [], rules[:1], needed):
         found = some != rules and fails(messages, some)
         if found:
             rules, difference = some, found

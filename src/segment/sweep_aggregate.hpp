@@ -1,0 +1,45 @@
+// An aggregate of a rule while it is swept over one person's timeline.
+#pragma once
+#include "segment/sweep.hpp"
+
+#include "core/sequence.hpp"
+
+#include "pg/values.hpp"
+
+namespace cdp::segment {
+
+struct Sweep::Aggregate {
+  core::Function function;
+  Oid type = InvalidOid;
+  std::optional<pg::ValueType> value_type;
+  std::vector<std::unique_ptr<core::Cutoff>> cutoffs;
+  std::optional<core::Tally> tally;
+  std::span<const core::Entry> entries;
+  std::vector<Datum> values; // of those that give one of them back
+  std::vector<std::int32_t> ranks;
+  // Of sequences and funnels.
+  std::optional<core::Sequence> sequence;
+  unsigned steps = 0;
+  Timestamp within = 0;
+  std::uint64_t wanted = 0; // a match has all these
+  Steps own_steps;
+  const Steps *met = &own_steps;     // of the entries, and perhaps of earlier ones
+  bool bound = false;             // some have bindings
+  std::optional<Timestamp> start; // of what the value stands on: it changes only when this no longer counts
+  bool stands_on_start = false;
+
+  Timestamp next(Timestamp until) {
+    if (!stands_on_start || !tally->only_sheds())
+      return tally->next(until);
+    return start ? tally->leaves(*start, until) : until;
+  }
+
+  bool is_ordered() const {
+    return function == core::Function::minimum || function == core::Function::maximum;
+  }
+  bool gives_value() const {
+    return is_ordered() || function == core::Function::first || function == core::Function::last;
+  }
+};
+
+} // namespace cdp::segment

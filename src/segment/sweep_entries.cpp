@@ -1,0 +1,131 @@
+// Who is swept at all, and over what: most people are settled by how often and when they did something.
+#include "segment/sweep_aggregate.hpp"
+
+#include <algorithm>
+
+namespace cdp::segment {
+
+namespace {
+
+constexpr std::size_t kMostKeyBytes = 1000; // an index entry must hold it
+
+} // namespace
+
+void Sweep::add_need(const pg::Decomposition::Need &need) {
+  if (need.events <= 0)
+    return;
+  const auto place = static_cast<std::size_t>(need.aggregate);
+  const auto &aggregate = *aggregates_[place];
+  const auto depth = std::min<std::int64_t>(need.events, aggregate.steps);
+  needs_.push_back(
+      {place, static_cast<std::size_t>(need.events), need.within,
+       aggregate.function == core::Function::funnel ? UINT64_MAX >> (64 - depth) : aggregate.wanted});
+}
+
+// The most telling of its needs: what was done lately, or often.
+std::optional<Sweep::Need> Sweep::need(Timestamp at) {
+  std::optional<Need> best;
+  for (const auto &need : needs_) {
+    const Need one{inputs_[need.aggregate], need.events, since(need, at)};
+    if (!best || std::pair(one.from, one.events) > std::pair(best->from, best->events))
+      best = one;
+  }
+  return best;
+}
+
+// Nothing that the need is about counts when it is older.
+Timestamp Sweep::since(const AggregateNeed &need, Timestamp at) {
+  const auto least = aggregates_[need.aggregate]->tally->least_from(at);
+  Timestamp earliest;
+  if (need.within == pg::Decomposition::Need::kAnyTime || __builtin_sub_overflow(at, need.within, &earliest))
+    return least;
+  return std::max(least, earliest);
+}
+
+// False: an input could not say what an event means.
+bool Sweep::collect(const History &history, Timestamp at) {
+  bool odd = false;
+  if (groups_.empty())
+    groups_.resize(1);
+  auto &entries = groups_[0].entries;
+  entries.clear();
+  for (std::size_t i = 0; i < inputs_.size(); ++i)
+    entries.push_back(history.of(inputs_[i], aggregates_[i]->tally->least_from(at), odd));
+  if (odd)
+    return false;
+  // Else nobody is in, whatever else holds.
+  group_count_ = std::all_of(needs_.begin(), needs_.end(),
+                             [&](const AggregateNeed &need) { return is_met(need, history, at); });
+  if (group_count_ > 0 && has_key_)
+    split_by_key();
+  return true;
+}
+
+// Most people were never often or lately enough, or skipped a step.
+bool Sweep::is_met(const AggregateNeed &need, const History &history, Timestamp at) {
+  const auto &entries = groups_[0].entries[need.aggregate];
+  if (entries.size() < need.events || entries.back().at < since(need, at))
+    return false;
+  if (need.steps == 0)
+    return true;
+  std::uint64_t met = 0;
+  const auto &events = history.steps_of(inputs_[need.aggregate], aggregates_[need.aggregate]->bound).events;
+  for (auto i = events.size() - entries.size(); i < events.size(); ++i)
+    met |= events[i].steps;
+  return (met & need.steps) == need.steps;
+}
+
+// The keys that have as many events as one aggregate needs, or all.
+void Sweep::choose_keys() {
+  keys_.clear();
+  const auto add = [&](std::size_t aggregate) {
+    for (const auto &entry : groups_[0].entries[aggregate])
+      keys_.push_back(entry.value.key());
+  };
+  const auto most = std::max_element(needs_.begin(), needs_.end(),
+                                     [](const auto &a, const auto &b) { return a.events < b.events; });
+  std::size_t least = 1;
+  if (most != needs_.end()) {
+    least = most->events;
+    add(most->aggregate);
+  } else {
+    for (std::size_t i = 0; i < inputs_.size(); ++i)
+      add(i);
+  }
+  std::sort(keys_.begin(), keys_.end());
+  std::size_t kept = 0;
+  for (std::size_t first = 0, next; first < keys_.size(); first = next) {
+    for (next = first + 1; next < keys_.size() && keys_[next] == keys_[first];)
+      ++next;
+    if (next - first >= least)
+      keys_[kept++] = keys_[first];
+  }
+  keys_.resize(kept);
+}
+
+void Sweep::split_by_key() {
+  choose_keys();
+  const auto entries = groups_[0].entries;
+  if (groups_.size() < keys_.size())
+    groups_.resize(keys_.size());
+  group_count_ = keys_.size();
+  for (std::size_t i = 0; i < group_count_; ++i) {
+    if (keys_[i] && keys_[i]->size() > kMostKeyBytes)
+      throw Error(ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+                  "a key has more than " + std::to_string(kMostKeyBytes) + " bytes");
+    groups_[i].key = keys_[i] ? Key(*keys_[i]) : Key();
+    groups_[i].owned.resize(entries.size());
+    for (auto &owned : groups_[i].owned)
+      owned.clear();
+  }
+  for (std::size_t i = 0; group_count_ > 0 && i < entries.size(); ++i)
+    for (const auto &entry : entries[i]) {
+      const auto key = std::lower_bound(keys_.begin(), keys_.end(), entry.value.key());
+      if (key != keys_.end() && *key == entry.value.key())
+        groups_[static_cast<std::size_t>(key - keys_.begin())].owned[i].push_back(entry);
+    }
+  for (std::size_t i = 0; i < group_count_; ++i)
+    groups_[i].entries.assign(groups_[i].owned.begin(), groups_[i].owned.end());
+}
+
+} // namespace cdp::segment
