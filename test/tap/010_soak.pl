@@ -149,7 +149,10 @@ $node->safe_psql('postgres', q{
 		$r$sum((properties ->> 'price')::numeric) FILTER (WHERE occurred_at > date_trunc('minute', now())) > 20$r$,
 		$r$count(DISTINCT event) = 3$r$,
 		$r$string_agg(event, ',' ORDER BY occurred_at, event_id) LIKE '%Visited,Bought%'$r$,
-		$r$count(*) = 0$r$, $r$true$r$])[1 + floor(random() * 11)] $$;
+		$r$cdp.in_segment('buyers') AND NOT cdp.in_segment('lately')$r$,
+		$r$max(occurred_at) < now() - CASE WHEN cdp.in_segment('guests') THEN interval '2 seconds' ELSE interval '1 second' END$r$,
+		$r$NOT cdp.in_segment('products')$r$,
+		$r$count(*) = 0$r$, $r$true$r$])[1 + floor(random() * 14)] $$;
 	-- Changes of definitions; what is refused because somebody else was first is noted.
 	CREATE PROCEDURE define() LANGUAGE plpgsql AS $$
 	DECLARE
