@@ -178,6 +178,9 @@ BEGIN
     PERFORM cdp_internal.lock_segments();
     IF NOT filled THEN
       PERFORM cdp_internal.judge_everybody(s.segment_id);
+    ELSIF EXISTS (SELECT FROM cdp_internal.segment_builds AS b JOIN cdp.profiles AS p ON p.profile_id > b.place AND p.profile_id <= b.last
+                  WHERE b.segment_id = s.segment_id) THEN
+      RETURN; -- begun anew while we waited
     END IF;
   END IF;
   SELECT * INTO s FROM cdp.segments AS o WHERE o.segment_id = s.segment_id AND o.version = s.version AND o.state = 'building';

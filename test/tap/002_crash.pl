@@ -41,7 +41,6 @@ is($storm->safe_psql('postgres', 'SELECT count(*) FROM cdp.inbox'), $lines, 'the
 
 sub waiting { return $storm->safe_psql('postgres', 'SELECT count(*) FROM cdp.inbox') }
 
-sub recovered { return wait_until(sub { ($storm->psql('postgres', 'SELECT 1'))[0] == 0 }) }
 
 # kill -9, when it is there to be killed; true when the process was in the middle of a transaction.
 sub strike
@@ -50,7 +49,7 @@ sub strike
 	my $state = $storm->safe_psql('postgres', "SELECT state FROM pg_stat_activity WHERE pid = $pid");
 	kill 9, $pid or die "$what $pid: $!";
 	sleep 0.1; # for the server to notice
-	recovered() or die "no recovery after kill -9 of $what";
+	recovered($storm) or die "no recovery after kill -9 of $what";
 	return $state eq 'active';
 }
 
@@ -130,11 +129,11 @@ note 'senders who do not know what became of their message';
 			{
 				sleep rand 0.06;
 				my ($rc, $pid) = $storm->psql('postgres', "SELECT pid FROM pg_stat_activity WHERE query LIKE '%sender%' AND pid <> pg_backend_pid() LIMIT 1");
-				if ($pid) { $kills++; kill 9, $pid; sleep 0.1; recovered(); }
+				if ($pid) { $kills++; kill 9, $pid; sleep 0.1; recovered($storm); }
 			}
 			eval { $sender->finish };
 			last if $out =~ /^20$/m;
-			recovered();
+			recovered($storm);
 		}
 	}
 	cmp_ok($tries, '>=', 30, "all batches were sent, in $tries tries with $kills kills");

@@ -13,7 +13,7 @@ my $node = new_server('server', conf => "cdp.worker_naptime = 10\ndeadlock_timeo
 $node->start;
 $node->safe_psql('postgres', q{CREATE EXTENSION cdp; SELECT cdp.create_segment('active', $$count(*) > 2 AND max(occurred_at) > now() - interval '1 day'$$)});
 
-# What was sent, a row a message, written before it is sent. Every half second there are fifty new identifiers, so
+# What was sent, a row a message, written before it is sent. Every half second there are 150 new identifiers, so
 # that there is always somebody left to be merged; now and then a message also names somebody older.
 $node->safe_psql('postgres', q{
 	SELECT cdp_internal.make_ready();
@@ -21,7 +21,7 @@ $node->safe_psql('postgres', q{
 	CREATE TABLE sent (message_id text PRIMARY KEY, type text, door text, identifiers text[], other text[]);
 	CREATE SEQUENCE number;
 	CREATE FUNCTION somebody() RETURNS text LANGUAGE sql AS $$
-		SELECT 'p' || floor(random() * 50) || '.' || (floor(extract(epoch FROM clock_timestamp()) * 2)
+		SELECT 'p' || floor(random() * 150) || '.' || (floor(extract(epoch FROM clock_timestamp()) * 2)
 			- CASE WHEN random() < 0.02 THEN 1 ELSE 0 END)::bigint % 10000 $$;
 	CREATE FUNCTION carrying(type text, message_id text, identifiers text[]) RETURNS jsonb LANGUAGE sql AS $$
 		SELECT jsonb_build_object('type', type, 'messageId', message_id, 'event', 'E' || floor(random() * 3), 'timestamp', clock_timestamp(),

@@ -68,7 +68,7 @@ for my $step (@steps)
 				$kills++;
 				kill 9, $pid;
 				sleep 0.1;
-				wait_until(sub { ($storm->psql('postgres', 'SELECT 1'))[0] == 0 }) or die 'no recovery';
+				recovered($storm) or die 'no recovery';
 			}
 		}
 		my $fine = eval { $run->finish };

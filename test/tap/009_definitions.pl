@@ -30,7 +30,6 @@ $node->safe_psql('postgres', q{
 
 sub value { return $node->safe_psql('postgres', $_[0]) }
 sub members { return value("SELECT count(*) FROM cdp.members('$_[0]')") }
-sub recovered { return wait_until(sub { ($node->psql('postgres', 'SELECT 1'))[0] == 0 }) }
 
 my $before = members('visitors');
 is($before, $people / 2, 'half of them visited');
@@ -52,7 +51,7 @@ while (value('SELECT count(*) FROM cdp_internal.segment_builds') > 0)
 			$kills++;
 			kill 9, $pid;
 			sleep 0.1;
-			recovered() or die 'no recovery';
+			recovered($node) or die 'no recovery';
 		}
 	}
 	eval { $run->finish };
@@ -86,7 +85,7 @@ for my $n (1 .. 12)
 		sleep rand 0.2;
 		kill 9, $pid;
 		sleep 0.1;
-		recovered() or die 'no recovery';
+		recovered($node) or die 'no recovery';
 	}
 	value("SELECT cdp.track('Visited', user_id => 'u' || 2 * $n - 1)");
 	value("SELECT cdp.track('Visited', user_id => 'late' || $n)");

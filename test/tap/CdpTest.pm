@@ -7,7 +7,7 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More ();
 
-our @EXPORT = qw(new_server configure workers worker_pid messages wait_until psql_start
+our @EXPORT = qw(new_server configure workers worker_pid messages wait_until recovered psql_start
   cdp_state same_state inbox_of_people answers verified);
 
 # A server that is not started yet. Options: preload (default 1), streaming, conf (text).
@@ -73,6 +73,14 @@ sub wait_until
 		select undef, undef, undef, 0.05;
 	}
 	return 0;
+}
+
+# True as soon as the server takes connections again. A psql that is turned away may be gone before it is asked, which
+# IPC::Run dies of.
+sub recovered
+{
+	my ($node) = @_;
+	return wait_until(sub { my ($rc) = eval { $node->psql('postgres', 'SELECT 1') }; return defined $rc && $rc == 0 });
 }
 
 # A psql in the background, each statement in its own transaction; finish() the handle.
