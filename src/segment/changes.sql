@@ -123,6 +123,7 @@ BEGIN
   END IF;
   s.state := CASE WHEN background AND s.kind <> 'list' THEN 'building' ELSE 'active' END;
   UPDATE cdp.segments AS o SET state = s.state WHERE o.segment_id = s.segment_id;
+  DELETE FROM cdp_internal.trait_runs AS r WHERE s.compiled -> 'since' ? r.trait; -- nobody may have followed them meanwhile
   IF s.state = 'building' THEN
     PERFORM cdp_internal.begin_build(s.segment_id);
   ELSE

@@ -134,6 +134,8 @@ Sweep::Sweep(const pg::Decomposition &made, std::vector<std::int32_t> inputs, co
     has_key_ = has_key_ || !one.input.key.empty();
   }
   types.insert(types.end(), static_cast<std::size_t>(made.segments), BOOLOID);
+  types.insert(types.end(), static_cast<std::size_t>(made.since), TIMESTAMPTZOID);
+  first_since_ = static_cast<int>(types.size()) + 1 - static_cast<int>(made.since);
   bindings_ = std::make_unique<pg::Bindings>(types);
   having_ = std::make_unique<pg::Expression>(made.having, *bindings_);
   static std::map<std::string, std::size_t> numbers; // of all conditions this backend has met
@@ -307,6 +309,11 @@ void Sweep::begin(const Group &group, const Step &step) {
 void Sweep::judge(const Key &key, const Stint &stint, std::vector<Range> &ranges) {
   bind(*stint.step);
   inside_ = stint.inside;
+  for (std::size_t i = 0; stint.since && i < stint.since->size(); ++i)
+    if (const auto since = (*stint.since)[i]; since == core::kMinusInfinity)
+      bindings_->bind_null(first_since_ + static_cast<int>(i));
+    else
+      bindings_->bind(first_since_ + static_cast<int>(i), TimestampTzGetDatum(since));
   const auto until = stint.until;
   auto at = stint.step->from;
   bool holds = truth(at); // binds the values that turns are found with

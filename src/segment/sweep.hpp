@@ -13,6 +13,8 @@ namespace cdp::segment {
 
 // Of each segment that a rule asks about, by place: when the person enters and leaves it, by turns.
 using Inside = std::vector<std::vector<Timestamp>>;
+// Since when each of the traits that it asks that of is what it is, by place; kMinusInfinity: it was never set.
+using Since = std::vector<Timestamp>;
 
 // A person's step as it is judged: up to an instant, with what is known of the person.
 struct Stint {
@@ -20,6 +22,7 @@ struct Stint {
   const History *history; // nullptr: nobody looks at timelines
   Timestamp until;
   const Inside *inside = nullptr; // nullptr: the rule asks about no segment
+  const Since *since = nullptr;   // nullptr: nor that
 };
 
 class Sweep {
@@ -98,6 +101,7 @@ private:
   std::vector<pg::Decomposition::Need> needs_;
   std::vector<std::int64_t> needed_segments_;
   const Inside *inside_ = nullptr; // of the stint at hand
+  int first_since_ = 0;            // parameter
   std::vector<PersonCondition> person_conditions_;
   std::vector<Group> groups_; // of the person at hand
   bool only_falls_ = false;
