@@ -167,7 +167,8 @@ int position(const Reading *reading, int location) {
 }
 
 bool same_text(Const *one, Const *other) {
-  return DatumGetBool(DirectFunctionCall2Coll(texteq, DEFAULT_COLLATION_OID, one->constvalue, other->constvalue));
+  return DatumGetBool(
+      DirectFunctionCall2Coll(texteq, DEFAULT_COLLATION_OID, one->constvalue, other->constvalue));
 }
 
 // cdp.in_segment('vip') and cdp.trait_since('plan') become Params, too. In the backend's zone.
@@ -256,9 +257,8 @@ void check_key(Node *key, const Source &source) {
 // By place.
 std::vector<Asked> by_place(const Names &names) {
   const auto name_of = [](List *list, int place) {
-    return std::string(call([&] {
-      return TextDatumGetCString(reinterpret_cast<Const *>(list_nth(list, place))->constvalue);
-    }));
+    return std::string(call(
+        [&] { return TextDatumGetCString(reinterpret_cast<Const *>(list_nth(list, place))->constvalue); }));
   };
   std::vector<Asked> found;
   for (int i = 0; i < list_length(names.places); ++i)
@@ -452,7 +452,8 @@ Rule compile_rule(const std::string &text, const std::optional<std::string> &per
   for (const auto &one : result.segments)
     result.mentions.segments.push_back(one.name);
   for (const auto &one : result.since)
-    if (auto &traits = result.mentions.traits; std::find(traits.begin(), traits.end(), one.name) == traits.end())
+    if (auto &traits = result.mentions.traits;
+        std::find(traits.begin(), traits.end(), one.name) == traits.end())
       traits.push_back(one.name);
   result.uses_clock = rule::has_clock(expression.having, true);
   result.having = rule::to_sql(expression.having);

@@ -38,8 +38,8 @@ struct Compared {
   bool is_time = false;
 };
 
-// What a rule asks about by name: another segment, cdp.in_segment('vip'), or since when a trait is what it is,
-// cdp.trait_since('plan').
+// What a rule asks about by name: another segment, cdp.in_segment('vip'), or since when a trait is what it
+// is, cdp.trait_since('plan').
 struct Asked {
   std::string name;
   std::vector<int> literals;   // where in the rule its name is written
@@ -51,8 +51,8 @@ struct Condition {
   std::string text, truth;
   std::vector<Evidence> evidence;
   std::vector<std::string> traits;                // that it asks for by name
-  std::vector<std::size_t> segments; // their places
-  std::vector<std::size_t> since;    // and of traits that it asks since when they are so
+  std::vector<std::size_t> segments;              // their places
+  std::vector<std::size_t> since;                 // and of traits that it asks since when they are so
   bool is_membership = false, is_negated = false; // it is cdp.in_segment(…) and no more; or NOT that
   std::optional<Compared> compared;
   std::string joined; // OR or AND, when it has parts
@@ -158,7 +158,7 @@ struct Rule {
   bool uses_clock = false;
   std::vector<Asked> segments; // by place
   std::vector<Asked> since;    // traits, by place
-  std::string in_sql; // the rule with the person it is about, where plain SQL needs to be told
+  std::string in_sql;          // the rule with the person it is about, where plain SQL needs to be told
 
   // Why the rule cannot be kept exact; then nothing above is there, only what it means for everybody: a
   // query.

@@ -343,8 +343,8 @@ void check_sub_query(Node *node, int location, const Source &source, Reasons *re
            "Its result could change while nothing is known to have changed.");
   if (call([&] { return asks_by_name(node, nullptr); }))
     refuse(source, location, ERRCODE_FEATURE_NOT_SUPPORTED,
-           "this function cannot stand in a sub-query without saying who it is about",
-           "Say who: cdp.in_segment('vip', profile_id), cdp.trait_since('plan', profile_id).");
+           "a sub-query cannot use cdp.in_segment(name) or cdp.trait_since(name)",
+           "Say who there: cdp.in_segment('vip', profile_id), cdp.trait_since('plan', profile_id).");
   add_reason(reasons, "it has a sub-query, which looks at other rows");
 }
 

@@ -465,7 +465,8 @@ std::optional<Decomposition> decompose(const Expression &expression, const Sourc
     if (IsA(condition, Param) && has_segment(condition))
       made.needed_segments.push_back(reinterpret_cast<Param *>(condition)->paramid - kFirstSegment);
     if (has_person(condition) && is_safe(condition) && !has_clock(condition, true) &&
-        !has_segment(condition) && !has_since(condition) && !has_param(condition, kFirstInput, INT32_MAX, true))
+        !has_segment(condition) && !has_since(condition) &&
+        !has_param(condition, kFirstInput, INT32_MAX, true))
       made.person_conditions.push_back(spelling(condition));
     if (!has_person(condition) && !has_clock(condition, true)) {
       made.conditions.push_back(spelling(condition));

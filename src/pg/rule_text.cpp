@@ -126,7 +126,8 @@ std::string to_display(Node *node) {
       return "now()";
     default:
       if (is_segment(number) && named)
-        return "cdp.in_segment('" + named->segments[static_cast<std::size_t>(number - kFirstSegment)].name + "')";
+        return "cdp.in_segment('" + named->segments[static_cast<std::size_t>(number - kFirstSegment)].name +
+               "')";
       if (is_since(number) && named)
         return "cdp.trait_since('" + named->since[static_cast<std::size_t>(number - kFirstSince)].name + "')";
       return kColumns[number - 1];

@@ -106,7 +106,7 @@ bool is_portable(Node *node);
 std::string to_sql(Node *node);
 std::string to_test(Node *node); // with $1 for the instant and $2… for the inputs
 std::string to_display(Node *node);
-std::string to_event_text(Node *node);                 // with $1 to $8 for the event columns
+std::string to_event_text(Node *node); // with $1 to $8 for the event columns
 // See Decomposition; of so many aggregates, and segments.
 std::string to_group_text(Node *node, int aggregates, int segments);
 

@@ -65,7 +65,8 @@ private:
       std::vector<std::int64_t> ids;
       for (const auto &step : steps)
         ids.push_back(step.profile_id);
-      RunsOf runs(ids, std::vector(ids.size(), kAllEvents), {judge.since().begin(), judge.since().end()}, at_);
+      RunsOf runs(ids, std::vector(ids.size(), kAllEvents), {judge.since().begin(), judge.since().end()},
+                  at_);
       std::vector<Inside> insides(steps.size());
       std::vector<Stint> stints;
       for (std::size_t i = 0; i < steps.size(); ++i) {

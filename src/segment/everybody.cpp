@@ -272,9 +272,10 @@ private:
       for (auto &stint : chosen[i])
         stint.inside = insides.of(judges_[i]->segments(), *stint.step);
       for (auto &stint : chosen[i])
-        stint.since = runs.since(static_cast<std::size_t>(std::lower_bound(ids.begin(), ids.end(), stint.step->profile_id) -
-                                                          ids.begin()),
-                                 judges_[i]->since());
+        stint.since =
+            runs.since(static_cast<std::size_t>(
+                           std::lower_bound(ids.begin(), ids.end(), stint.step->profile_id) - ids.begin()),
+                       judges_[i]->since());
     }
     Progress::evaluate(segments, chosen);
   }

@@ -160,8 +160,9 @@ std::string explain_statement(const pg::Rule &rule) {
          "v.part_of, "
          "v.traits FROM (SELECT $1::int8 AS profile_id, $2::text::jsonb AS traits, $3::timestamptz AS at, "
          "9223372036854775807 AS seq" +
-         segments_column(asked, "$1", "$3") + since_column(since, "$1") + ") AS s CROSS JOIN LATERAL (SELECT " + key_text(rule) +
-         " AS key" + made.columns + " FROM " + events(rule, " AND r.occurred_at <= s.at") + group_by(rule) +
+         segments_column(asked, "$1", "$3") + since_column(since, "$1") +
+         ") AS s CROSS JOIN LATERAL (SELECT " + key_text(rule) + " AS key" + made.columns + " FROM " +
+         events(rule, " AND r.occurred_at <= s.at") + group_by(rule) +
          " HAVING true) AS g CROSS JOIN LATERAL (VALUES " + made.rows +
          ") AS v (condition, holds, \"values\", evidence, needed, part_of, traits)";
 }

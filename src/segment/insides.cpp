@@ -84,7 +84,8 @@ Found judge_people(Judge &judge, const std::vector<std::int64_t> &people, Timest
   std::vector<std::int64_t> ids;
   for (const auto &step : steps)
     ids.push_back(step.profile_id);
-  RunsOf runs(ids, std::vector(ids.size(), kAllEvents), {judge.since().begin(), judge.since().end()}, core::kInfinity);
+  RunsOf runs(ids, std::vector(ids.size(), kAllEvents), {judge.since().begin(), judge.since().end()},
+              core::kInfinity);
   std::vector<Stint> stints;
   for (std::size_t i = 0; i < steps.size(); ++i) {
     auto &step = steps[i];

@@ -55,8 +55,8 @@ pg::Params parameters(const std::vector<Stint> &stints, const std::vector<std::v
   return params;
 }
 
-// When people enter and leave the segments that a rule asks about, and since when their traits are what they are; see
-// statements.cpp.
+// When people enter and leave the segments that a rule asks about, and since when their traits are what they
+// are; see statements.cpp.
 void add_asked(const std::vector<Stint> &stints, pg::Params &params) {
   std::vector<Timestamp> instants;
   std::vector<std::int32_t> ends = {0};

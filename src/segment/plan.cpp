@@ -79,7 +79,10 @@ void add(json::Text &out, const pg::Decomposition &made) {
   out.add("uses_person", made.uses_person).add("uses_clock", made.uses_clock).key("aggregates").open('[');
   for (const auto &one : made.aggregates)
     add(out, one);
-  out.close().add("segments", made.segments).add("since", made.since).add("needed_segments", made.needed_segments);
+  out.close()
+      .add("segments", made.segments)
+      .add("since", made.since)
+      .add("needed_segments", made.needed_segments);
   out.key("turns").open('[');
   for (const auto &one : made.turns) {
     out.open('{').add("inputs", one.inputs).add("tests", one.tests).add("zones", one.zones);

@@ -61,13 +61,15 @@ RunsOf::RunsOf(const std::vector<std::int64_t> &people, const std::vector<std::i
   if (people.empty() || traits.empty())
     return;
   const std::vector<std::string> names(traits.begin(), traits.end());
-  read.each(pg::Params().bigints(people).bigints(decisions).texts(names).timestamp(until), [&](const pg::Rows &rows) {
-    for (std::size_t i = 0; i < rows.size(); ++i) {
-      auto &runs = runs_[static_cast<std::size_t>(rows.integer(i, 1)) - 1];
-      if (!rows.is_null(i, 2))
-        runs[rows.text(i, 2)].say(rows.timestamp(i, 3), rows.bigint(i, 4), hash_of(rows.text(i, 5)));
-    }
-  });
+  read.each(pg::Params().bigints(people).bigints(decisions).texts(names).timestamp(until),
+            [&](const pg::Rows &rows) {
+              for (std::size_t i = 0; i < rows.size(); ++i) {
+                auto &runs = runs_[static_cast<std::size_t>(rows.integer(i, 1)) - 1];
+                if (!rows.is_null(i, 2))
+                  runs[rows.text(i, 2)].say(rows.timestamp(i, 3), rows.bigint(i, 4),
+                                            hash_of(rows.text(i, 5)));
+              }
+            });
 }
 
 const std::map<std::string, Run> *RunsOf::find(std::size_t place) const {
@@ -87,10 +89,11 @@ void KeptRuns::load(const std::vector<const Step *> &steps) {
   std::vector<std::int64_t> people;
   for (const auto *step : steps)
     people.push_back(step->profile_id);
-  auto rows = read.run(pg::Params().bigints(people).texts(std::vector<std::string>(traits_.begin(), traits_.end())));
+  auto rows =
+      read.run(pg::Params().bigints(people).texts(std::vector<std::string>(traits_.begin(), traits_.end())));
   for (std::size_t i = 0; i < rows.size(); ++i)
-    people_[rows.bigint(i, 1)][rows.text(i, 2)] = {rows.timestamp(i, 3), rows.timestamp(i, 4), rows.bigint(i, 5),
-                                                   rows.uuid(i, 6)};
+    people_[rows.bigint(i, 1)][rows.text(i, 2)] = {rows.timestamp(i, 3), rows.timestamp(i, 4),
+                                                   rows.bigint(i, 5), rows.uuid(i, 6)};
 }
 
 void KeptRuns::read_again(const std::vector<const Step *> &steps) {
@@ -124,7 +127,8 @@ void KeptRuns::follow(const std::vector<const Step *> &steps) {
   if (!first.empty())
     load(first);
   for (const auto *step : first)
-    if (const auto known = people_.find(step->profile_id); known == people_.end() || known->second.size() < traits_.size())
+    if (const auto known = people_.find(step->profile_id);
+        known == people_.end() || known->second.size() < traits_.size())
       unknown.push_back(step);
   if (!unknown.empty())
     read_again(unknown);
@@ -150,16 +154,19 @@ void KeptRuns::follow(const std::vector<const Step *> &steps) {
 
 const Since *KeptRuns::since(const Step &step, const std::vector<std::string> &traits) {
   const auto found = at_.find(&step);
-  return traits.empty() ? nullptr
-                        : &made_.emplace_back(values_of(found == at_.end() ? nullptr : &found->second, traits));
+  return traits.empty()
+             ? nullptr
+             : &made_.emplace_back(values_of(found == at_.end() ? nullptr : &found->second, traits));
 }
 
 void KeptRuns::store() {
   static pg::Statement erase("DELETE FROM cdp_internal.trait_runs WHERE profile_id = ANY ($1)", pg::few_keys);
   static pg::Statement write(
       "INSERT INTO cdp_internal.trait_runs AS r (profile_id, trait, since, latest_at, latest_seq, value) "
-      "SELECT unnest($1), unnest($2), unnest($3), unnest($4), unnest($5), unnest($6) ON CONFLICT (profile_id, trait) DO "
-      "UPDATE SET since = excluded.since, latest_at = excluded.latest_at, latest_seq = excluded.latest_seq, value = "
+      "SELECT unnest($1), unnest($2), unnest($3), unnest($4), unnest($5), unnest($6) ON CONFLICT "
+      "(profile_id, trait) DO "
+      "UPDATE SET since = excluded.since, latest_at = excluded.latest_at, latest_seq = excluded.latest_seq, "
+      "value = "
       "excluded.value");
   if (traits_.empty())
     return;
@@ -181,7 +188,13 @@ void KeptRuns::store() {
   if (!gone.empty())
     erase.run(pg::Params().bigints(gone));
   if (!people.empty())
-    write.run(pg::Params().bigints(people).texts(traits).timestamps(since).timestamps(latest).bigints(decisions).uuids(values));
+    write.run(pg::Params()
+                  .bigints(people)
+                  .texts(traits)
+                  .timestamps(since)
+                  .timestamps(latest)
+                  .bigints(decisions)
+                  .uuids(values));
 }
 
 } // namespace cdp::segment

@@ -1,7 +1,7 @@
-// Since when people's traits are what they are: over all that was said of a person, the first of the last assertions
-// that say the same. Rules that ask are few, so only their traits are followed, in cdp_internal.trait_runs: a
-// message that comes in order needs no more than the row before it; when it comes late, or people change, the
-// person's assertions are read again. So nothing depends on these rows but speed.
+// Since when people's traits are what they are: over all that was said of a person, the first of the last
+// assertions that say the same. Rules that ask are few, so only their traits are followed, in
+// cdp_internal.trait_runs: a message that comes in order needs no more than the row before it; when it comes
+// late, or people change, the person's assertions are read again. So nothing depends on these rows but speed.
 #pragma once
 #include "segment/evaluation.hpp"
 #include "segment/sweep.hpp"
@@ -18,7 +18,7 @@ namespace cdp::segment {
 struct Run {
   Timestamp since = core::kMinusInfinity, latest = core::kMinusInfinity; // the first and the last of them
   std::int64_t decision = 0;                                             // of the last
-  pg_uuid_t value{};                                                     // its hash: no second copy of personal data
+  pg_uuid_t value{}; // its hash: no second copy of personal data
 
   void say(Timestamp at, std::int64_t by, const pg_uuid_t &said);
 };

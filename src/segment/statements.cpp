@@ -17,14 +17,16 @@ std::string since(const pg::Rule &rule) {
   std::string sql;
   const auto places = std::to_string(rule.since.size());
   for (std::size_t place = 1; place <= rule.since.size(); ++place)
-    sql += (place > 1 ? ", " : "") + ("nullif(($12::timestamptz[])[u.step * " + places + " + " + std::to_string(place)) +
+    sql += (place > 1 ? ", " : "") +
+           ("nullif(($12::timestamptz[])[u.step * " + places + " + " + std::to_string(place)) +
            "], '-infinity')";
   return sql.empty() ? "" : ", ARRAY[" + sql + "] AS since";
 }
 
 // The steps, with what is known of each person.
 std::string steps(const pg::Rule &rule) {
-  return "WITH s AS MATERIALIZED (\n  SELECT u.step, u.profile_id, u.seq, u.from_at, u.until_at, u.traits::jsonb AS "
+  return "WITH s AS MATERIALIZED (\n  SELECT u.step, u.profile_id, u.seq, u.from_at, u.until_at, "
+         "u.traits::jsonb AS "
          "traits, u.low, u.high" +
          since(rule) + kSteps;
 }
@@ -75,7 +77,9 @@ std::string segments(const pg::Rule &rule) {
 std::string candidates(const pg::Rule &rule) {
   std::string sql = steps(rule) +
                     ",\nc AS MATERIALIZED (\n  SELECT s.step, s.profile_id, s.seq, s.traits, "
-                    "s.until_at" + (rule.since.empty() ? "" : ", s.since") + ", a.at, lead(a.at) OVER (PARTITION BY s.step ORDER BY a.at) "
+                    "s.until_at" +
+                    (rule.since.empty() ? "" : ", s.since") +
+                    ", a.at, lead(a.at) OVER (PARTITION BY s.step ORDER BY a.at) "
                     "AS next_at" +
                     segments(rule) + "\n  FROM s CROSS JOIN LATERAL (\n    SELECT s.from_at AS at\n";
   sql += "    UNION SELECT e.occurred_at FROM " +
@@ -125,8 +129,8 @@ std::string input_query(const pg::Rule &rule, Level level, std::vector<SearchPla
   if (level == Level::person)
     return steps(rule) + "\nSELECT s.step, s.from_at, s.until_at" + columns + " FROM s";
   if (level == Level::event)
-    return steps(rule) + "\nSELECT s.step, s.from_at, s.until_at" + columns +
-           " FROM s CROSS JOIN LATERAL " + events(rule, "");
+    return steps(rule) + "\nSELECT s.step, s.from_at, s.until_at" + columns + " FROM s CROSS JOIN LATERAL " +
+           events(rule, "");
   std::string names;
   for (int i = 4; i < plans.back().first + plans.back().count; ++i)
     names += ", g.x" + std::to_string(i);

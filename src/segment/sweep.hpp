@@ -13,7 +13,8 @@ namespace cdp::segment {
 
 // Of each segment that a rule asks about, by place: when the person enters and leaves it, by turns.
 using Inside = std::vector<std::vector<Timestamp>>;
-// Since when each of the traits that it asks that of is what it is, by place; kMinusInfinity: it was never set.
+// Since when each of the traits that it asks that of is what it is, by place; kMinusInfinity: it was never
+// set.
 using Since = std::vector<Timestamp>;
 
 // A person's step as it is judged: up to an instant, with what is known of the person.
