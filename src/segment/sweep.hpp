@@ -26,6 +26,13 @@ struct Stint {
   const Since *since = nullptr;   // nullptr: nor that
 };
 
+// What a rule asks about by name, as parameters from a number on: sweep_asked.cpp.
+void bind_inside(pg::Bindings &bindings, int first, const Inside *inside, Timestamp at);
+void bind_since(pg::Bindings &bindings, int first, const Since *since);
+Timestamp next_turn(const Inside *inside, Timestamp at); // of any segment
+// Never in one of these segments.
+bool is_outside(const Stint &stint, std::span<const std::int64_t> segments);
+
 class Sweep {
 public:
   // Under the owner's rights and settings, as is judge(). `same` tells apart conditions that read the same
@@ -63,7 +70,6 @@ private:
   };
   bool meets_person_conditions(const Step &step);
   void judge_nobody(const pg::Decomposition &made);
-  bool is_needlessly_asked(const Stint &stint) const;
   bool collect(const History &history, Timestamp at);
   void split_by_key();
   bool judge(const Group &group, std::span<const Stint> stints, std::span<std::vector<Range> *> ranges);
