@@ -79,7 +79,7 @@ CREATE FUNCTION cdp.trait_since(name text, profile_id bigint) RETURNS timestampt
   SET search_path = pg_catalog, pg_temp AS $$
   WITH said AS (
     SELECT a.asserted_at, a.decision_seq, (a.traits -> name)::text AS value
-    FROM cdp.identifiers AS i JOIN cdp.assertions AS a USING (identifier_id)
+    FROM cdp.identifiers AS i CROSS JOIN LATERAL (SELECT * FROM cdp.assertions AS o WHERE o.identifier_id = i.identifier_id OFFSET 0) AS a
     WHERE i.profile_id = $2 AND a.type = 'identify' AND a.traits ? name
   ), latest AS (
     SELECT s.value FROM said AS s ORDER BY s.asserted_at DESC, s.decision_seq DESC LIMIT 1
