@@ -114,6 +114,13 @@ max(occurred_at) FILTER (WHERE event = 'Product Added') < now() - interval '30 d
 min(occurred_at) FILTER (WHERE event = 'Order Completed' AND occurred_at > now() - interval '30 days') - max(occurred_at) FILTER (WHERE event = 'Order Completed' AND occurred_at <= now() - interval '30 days') > interval '180 days'  -- began again
 cdp.longest_gap(occurred_at) FILTER (WHERE event = 'Order Completed') > interval '1 year'                               -- was once away
 $rules$);
+-- Since when they are what they are.
+SELECT * FROM say($rules$
+traits ->> 'country' = 'NL' AND cdp.trait_since('country') > now() - interval '30 days'  -- has been for less than that
+now() - cdp.trait_since('vip') >= interval '0 days'               -- a span
+cdp.trait_since('country') IS NULL                                -- was never set
+count(*) FILTER (WHERE event = 'Order Completed' AND occurred_at < cdp.trait_since('country')) >= 2  -- what they did before
+$rules$);
 -- Of other segments.
 SELECT cdp.create_segment('customers', $$count(*) FILTER (WHERE event = 'Order Completed') > 0$$) > 0 AS created;
 SELECT cdp.create_list('blocked') > 0 AS created;

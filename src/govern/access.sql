@@ -15,7 +15,7 @@ DECLARE
     'GRANT EXECUTE ON FUNCTION cdp.lookup, cdp.current_profile, cdp.find_profiles, cdp.profile, cdp.members, cdp.export_definitions, cdp_internal.as_lines, '
     'cdp.why_member, cdp.explain_segment, cdp.preview_segment, cdp_internal.judge_at, cdp.render_segment_template, cdp.read_changes, cdp.ack_changes, cdp.drop_consumer, cdp.segment_size, cdp.segment_set, cdp.segment_overlap, cdp_internal.overlap, '
     'cdp.why_same, cdp.identity_health, cdp.check_identifier_type, cdp.health, cdp_internal.refuse_segment TO %1$I',
-    'GRANT EXECUTE ON FUNCTION cdp.in_segment(text), cdp.in_segment(text, bigint) TO %1$I',
+    'GRANT EXECUTE ON FUNCTION cdp.in_segment(text), cdp.in_segment(text, bigint), cdp.trait_since(text), cdp.trait_since(text, bigint) TO %1$I',
     'GRANT EXECUTE ON FUNCTION cdp.percentile(text), cdp.percentile(text, bigint), cdp.rank(text), cdp.rank(text, bigint) TO %1$I',
     'GRANT EXECUTE ON FUNCTION cdp_internal.known_person, cdp_internal.person_at, cdp_internal.identifiers_of, cdp_internal.one_identifier, '
     'cdp_internal.chain, cdp_internal.name_identifier, cdp_internal.say_rule, cdp_internal.why_one, cdp_internal.why_decided, '

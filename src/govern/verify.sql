@@ -80,7 +80,7 @@ DECLARE
   oracle text;
 BEGIN
   FOR s IN SELECT * FROM cdp.segments AS o WHERE o.kind = 'rule' AND o.class = 'exact' AND o.state = 'active' ORDER BY o.name LOOP
-    IF s.compiled ? 'segments' THEN
+    IF s.compiled ?| '{segments,since}' THEN
       s.rule := cdp_internal.rule_in_sql(s.owner, s.time_zone, s.search_path, s.datestyle, s.intervalstyle, s.rule, s.per);
     END IF;
     oracle := format(
@@ -118,6 +118,16 @@ BEGIN
       AND b.key IS NOT DISTINCT FROM a.key AND a.entered_at < b.entered_at AND b.entered_at < a.left_at;
 END $$;
 COMMENT ON FUNCTION cdp_internal.verify_segments() IS 'Part of cdp.verify()';
+
+-- What is kept of traits that rules ask about.
+CREATE FUNCTION cdp_internal.verify_trait_runs()
+  RETURNS TABLE (room text, problem text, subject text, stored text, expected text)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT 'segment', 'since when a trait is what it is differs', format('profile %s, trait %s', r.profile_id, r.trait), r.since::text, e.since::text
+  FROM cdp_internal.trait_runs AS r CROSS JOIN LATERAL (SELECT coalesce(cdp.trait_since(r.trait, r.profile_id), '-infinity') AS since) AS e
+  WHERE r.since <> e.since AND EXISTS (SELECT FROM cdp.segments AS s WHERE s.compiled -> 'since' ? r.trait AND s.state <> 'disabled')
+$$;
+COMMENT ON FUNCTION cdp_internal.verify_trait_runs() IS 'Part of cdp.verify()';
 
 -- Lists, by what is on them. Of what is refreshed, what must be so whatever the query found: its inputs are gone.
 CREATE FUNCTION cdp_internal.verify_kept_segments()
@@ -162,6 +172,7 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
   UNION ALL SELECT * FROM cdp_internal.verify_profiles()
   UNION ALL SELECT * FROM cdp_internal.verify_segments()
   UNION ALL SELECT * FROM cdp_internal.verify_kept_segments()
+  UNION ALL SELECT * FROM cdp_internal.verify_trait_runs()
   UNION ALL SELECT * FROM cdp_internal.verify_feed()
   UNION ALL SELECT * FROM cdp_internal.verify_sets()
 $$;

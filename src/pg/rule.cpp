@@ -151,42 +151,50 @@ Node *clock(const SQLValueFunction *value) {
   }
 }
 
-// In the backend's zone.
+// What a rule asks about by name. In the backend's zone.
+struct Names {
+  List *places;   // each a Const
+  List *literals; // all of them
+};
+
 struct Reading {
   const char *text;
-  List *segments; // the names, each a Const, by place
-  List *literals; // all of them
+  Names segments, since;
 };
 
 int position(const Reading *reading, int location) {
   return errposition(pg_mbstrlen_with_len(reading->text, std::max(location, 0)) + 1);
 }
 
-// cdp.in_segment('vip') becomes a Param, too.
-Node *membership(FuncExpr *function, Reading *reading) {
+bool same_text(Const *one, Const *other) {
+  return DatumGetBool(
+      DirectFunctionCall2Coll(texteq, DEFAULT_COLLATION_OID, one->constvalue, other->constvalue));
+}
+
+// cdp.in_segment('vip') and cdp.trait_since('plan') become Params, too. In the backend's zone.
+Node *asked(FuncExpr *function, Reading *reading, Names *names, int first, int last) {
   auto *name = static_cast<Node *>(linitial(function->args));
   if (IsA(name, NamedArgExpr))
     name = reinterpret_cast<Node *>(reinterpret_cast<NamedArgExpr *>(name)->arg);
+  const char *called = get_func_name(function->funcid);
   if (!IsA(name, Const) || reinterpret_cast<Const *>(name)->constisnull ||
       !is_literal(reading->text, reinterpret_cast<Const *>(name)->location))
-    ereport(ERROR,
-            (errcode(ERRCODE_FEATURE_NOT_SUPPORTED), errmsg("the name of a segment must be a constant"),
-             errhint("Write it as it is: cdp.in_segment('vip')."),
-             position(reading, exprLocation(name) < 0 ? function->location : exprLocation(name))));
-  reading->literals = lappend(reading->literals, name);
+    ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+                    errmsg("the name that cdp.%s is asked about must be a constant", called),
+                    errhint("Write it as it is: cdp.%s('name').", called),
+                    position(reading, exprLocation(name) < 0 ? function->location : exprLocation(name))));
+  names->literals = lappend(names->literals, name);
   int place = 0;
-  for (; place < list_length(reading->segments); ++place)
-    if (DatumGetBool(DirectFunctionCall2Coll(
-            texteq, DEFAULT_COLLATION_OID, reinterpret_cast<Const *>(name)->constvalue,
-            reinterpret_cast<Const *>(list_nth(reading->segments, place))->constvalue)))
+  for (; place < list_length(names->places); ++place)
+    if (same_text(reinterpret_cast<Const *>(name), reinterpret_cast<Const *>(list_nth(names->places, place))))
       break;
-  if (place == list_length(reading->segments))
-    reading->segments = lappend(reading->segments, name);
-  if (place > kLastSegment - kFirstSegment)
+  if (place == list_length(names->places))
+    names->places = lappend(names->places, name);
+  if (place > last - first)
     ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-                    errmsg("a rule cannot ask about more than %d segments", kLastSegment - kFirstSegment + 1),
+                    errmsg("a rule cannot ask cdp.%s about more than %d names", called, last - first + 1),
                     position(reading, function->location)));
-  return param(kFirstSegment + place, BOOLOID, InvalidOid, function->location);
+  return param(first + place, function->funcresulttype, InvalidOid, function->location);
 }
 
 // Columns and the clock become Params. In the backend's zone.
@@ -207,7 +215,9 @@ Node *to_params(Node *node, void *context) {
     if (function->funcid == F_NOW || function->funcid == F_TRANSACTION_TIMESTAMP)
       return param(kInstant, TIMESTAMPTZOID, InvalidOid, function->location);
     if (list_length(function->args) == 1 && is_our_function(function->funcid, "in_segment"))
-      return membership(function, reading);
+      return asked(function, reading, &reading->segments, kFirstSegment, kLastSegment);
+    if (list_length(function->args) == 1 && is_our_function(function->funcid, "trait_since"))
+      return asked(function, reading, &reading->since, kFirstSince, kLastSince);
   }
   if (IsA(node, SQLValueFunction))
     if (Node *made = clock(reinterpret_cast<SQLValueFunction *>(node)))
@@ -244,20 +254,20 @@ void check_key(Node *key, const Source &source) {
            "a key cannot have a nondeterministic collation", "Add COLLATE \"C\".");
 }
 
-// What a rule asks about, by place.
-std::vector<AskedSegment> asked_segments(const Reading &reading) {
+// By place.
+std::vector<Asked> by_place(const Names &names) {
   const auto name_of = [](List *list, int place) {
     return std::string(call(
         [&] { return TextDatumGetCString(reinterpret_cast<Const *>(list_nth(list, place))->constvalue); }));
   };
-  std::vector<AskedSegment> segments;
-  for (int i = 0; i < list_length(reading.segments); ++i)
-    segments.push_back({name_of(reading.segments, i), {}, 0});
-  for (int i = 0; i < list_length(reading.literals); ++i)
-    for (auto &segment : segments)
-      if (segment.name == name_of(reading.literals, i))
-        segment.literals.push_back(reinterpret_cast<Const *>(list_nth(reading.literals, i))->location);
-  return segments;
+  std::vector<Asked> found;
+  for (int i = 0; i < list_length(names.places); ++i)
+    found.push_back({name_of(names.places, i), {}, 0});
+  for (int i = 0; i < list_length(names.literals); ++i)
+    for (auto &one : found)
+      if (one.name == name_of(names.literals, i))
+        one.literals.push_back(reinterpret_cast<Const *>(list_nth(names.literals, i))->location);
+  return found;
 }
 
 } // namespace
@@ -302,11 +312,12 @@ Expression analyse(const std::string &rule, const std::optional<std::string> &pe
   Node *raw_per = per ? parse_expression(*per, "per") : nullptr;
   auto analysed = pointing_at(rule, [&] { return run_analyser(raw_rule, raw_per, rule.c_str()); });
   Expression result;
-  Reading reading{rule.c_str(), NIL, NIL};
+  Reading reading{rule.c_str(), {NIL, NIL}, {NIL, NIL}};
   result.having = pointing_at(rule, [&] { return to_params(analysed.having, &reading); });
-  result.segments = asked_segments(reading);
+  result.segments = by_place(reading.segments);
+  result.since = by_place(reading.since);
   if (per) {
-    Reading of_key{per->c_str(), NIL, NIL};
+    Reading of_key{per->c_str(), {NIL, NIL}, {NIL, NIL}};
     result.per = pointing_at(*per, [&] { return to_params(analysed.per, &of_key); });
     check_key(result.per, per_source);
   }
@@ -372,8 +383,12 @@ bool has_segment(Node *node) {
   return has_param(node, kFirstSegment, kLastSegment, true);
 }
 
+bool has_since(Node *node) {
+  return has_param(node, kFirstSince, kLastSince, true);
+}
+
 bool has_person(Node *node) {
-  return has_param(node, kProfileId, kTraits, true) || has_segment(node);
+  return has_param(node, kProfileId, kTraits, true) || has_segment(node) || has_since(node);
 }
 
 bool is_our_function(Oid function, const char *name) {
@@ -382,11 +397,12 @@ bool is_our_function(Oid function, const char *name) {
          get_func_namespace(function) == get_namespace_oid("cdp", true);
 }
 
-// It is the same for all events, and an aggregate of nothing else would belong to everybody.
+// An aggregate of nothing else would belong to everybody; and who is in a segment is the same for all events.
 static void refuse_in_aggregates(Node *node, const Source &source, bool inside) {
-  if (!has_segment(node))
-    return;
-  if (inside && IsA(node, Param))
+  if (IsA(node, Aggref) && has_since(node) && !has_param(node, 1, kEventColumns, true))
+    refuse(source, call([&] { return exprLocation(node); }), ERRCODE_FEATURE_NOT_SUPPORTED,
+           "an aggregate must look at events", "Put cdp.trait_since(name) beside it.");
+  if (inside && IsA(node, Param) && has_segment(node))
     refuse(source, reinterpret_cast<Param *>(node)->location, ERRCODE_FEATURE_NOT_SUPPORTED,
            "cdp.in_segment(name) cannot stand in an aggregate",
            "Put it beside: cdp.in_segment('vip') AND count(*) > 0.");
@@ -416,13 +432,14 @@ Rule compile_rule(const std::string &text, const std::optional<std::string> &per
     if (rule::has_clock(expression.per, true))
       rule::refuse(per_source, 0, ERRCODE_FEATURE_NOT_SUPPORTED, "a key cannot depend on now()",
                    "A key names what a membership is for; put times into the rule.");
-    if (rule::has_segment(expression.per))
-      rule::refuse(per_source, 0, ERRCODE_FEATURE_NOT_SUPPORTED, "a key cannot depend on a segment",
+    if (rule::has_segment(expression.per) || rule::has_since(expression.per))
+      rule::refuse(per_source, 0, ERRCODE_FEATURE_NOT_SUPPORTED, "a key cannot depend on the person",
                    "A key is an expression over one event.");
   }
   result.segments = expression.segments;
-  const rule::NamedSegments names(result.segments);
-  result.in_sql = rule::with_person(source, result.segments);
+  result.since = expression.since;
+  const rule::NamedAsked names(expression);
+  result.in_sql = rule::with_person(source, expression);
   if (!result.reasons.empty()) {
     result.query = rule::meaning(result.in_sql, per);
     return result;
@@ -434,6 +451,10 @@ Rule compile_rule(const std::string &text, const std::optional<std::string> &per
   result.mentions = rule::find_mentions(expression.having);
   for (const auto &one : result.segments)
     result.mentions.segments.push_back(one.name);
+  for (const auto &one : result.since)
+    if (auto &traits = result.mentions.traits;
+        std::find(traits.begin(), traits.end(), one.name) == traits.end())
+      traits.push_back(one.name);
   result.uses_clock = rule::has_clock(expression.having, true);
   result.having = rule::to_sql(expression.having);
   result.key = expression.per ? rule::to_sql(expression.per) : "";

@@ -38,11 +38,12 @@ struct Compared {
   bool is_time = false;
 };
 
-// Another segment that a rule asks about: cdp.in_segment('name').
-struct AskedSegment {
+// What a rule asks about by name: another segment, cdp.in_segment('vip'), or since when a trait is what it
+// is, cdp.trait_since('plan').
+struct Asked {
   std::string name;
   std::vector<int> literals;   // where in the rule its name is written
-  std::int32_t segment_id = 0; // whoever compiles finds it
+  std::int32_t segment_id = 0; // of a segment; whoever compiles finds it
 };
 
 // A top-level AND condition, or a part of one.
@@ -51,6 +52,7 @@ struct Condition {
   std::vector<Evidence> evidence;
   std::vector<std::string> traits;                // that it asks for by name
   std::vector<std::size_t> segments;              // their places
+  std::vector<std::size_t> since;                 // and of traits that it asks since when they are so
   bool is_membership = false, is_negated = false; // it is cdp.in_segment(…) and no more; or NOT that
   std::optional<Compared> compared;
   std::string joined; // OR or AND, when it has parts
@@ -113,7 +115,8 @@ struct Turn {
 };
 
 // A rule whose every aggregate is understood. In its texts $1 is the instant, $2 profile_id, $3 traits, $4
-// and on the aggregates, and then whether the person is in each of the segments it asks about.
+// and on the aggregates, then whether the person is in each of the segments it asks about, then since when
+// each of the traits it asks that of is what it is.
 struct Decomposition {
   // So many events at least, the last of them so many microseconds ago at most, or nobody is in.
   struct Need {
@@ -131,6 +134,7 @@ struct Decomposition {
   std::vector<Aggregate> aggregates;
   std::vector<Turn> turns;
   std::int64_t segments = 0;                 // how many it asks about
+  std::int64_t since = 0;                    // of how many traits it asks since when
   std::vector<std::int64_t> needed_segments; // of these, by place, those without which nobody is in
 };
 
@@ -152,8 +156,9 @@ struct Rule {
   std::string obstacle;                       // why there is none
   Mentions mentions;
   bool uses_clock = false;
-  std::vector<AskedSegment> segments; // by place
-  std::string in_sql; // the rule with the person it is about, where plain SQL needs to be told
+  std::vector<Asked> segments; // by place
+  std::vector<Asked> since;    // traits, by place
+  std::string in_sql;          // the rule with the person it is about, where plain SQL needs to be told
 
   // Why the rule cannot be kept exact; then nothing above is there, only what it means for everybody: a
   // query.

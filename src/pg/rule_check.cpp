@@ -322,15 +322,16 @@ void check_text_cast(Node *node, const Source &source) {
 }
 
 // In the backend's zone.
-bool asks_about_segments(Node *node, void *context) {
+bool asks_by_name(Node *node, void *context) {
   if (!node)
     return false;
   if (IsA(node, Query))
-    return query_tree_walker(reinterpret_cast<Query *>(node), as_walker(asks_about_segments), context, 0);
-  if (IsA(node, FuncExpr) && list_length(reinterpret_cast<FuncExpr *>(node)->args) == 1 &&
-      is_our_function(reinterpret_cast<FuncExpr *>(node)->funcid, "in_segment"))
-    return true;
-  return expression_tree_walker(node, as_walker(asks_about_segments), context);
+    return query_tree_walker(reinterpret_cast<Query *>(node), as_walker(asks_by_name), context, 0);
+  if (IsA(node, FuncExpr) && list_length(reinterpret_cast<FuncExpr *>(node)->args) == 1)
+    for (const char *name : {"in_segment", "trait_since"})
+      if (is_our_function(reinterpret_cast<FuncExpr *>(node)->funcid, name))
+        return true;
+  return expression_tree_walker(node, as_walker(asks_by_name), context);
 }
 
 void check_sub_query(Node *node, int location, const Source &source, Reasons *reasons) {
@@ -340,10 +341,10 @@ void check_sub_query(Node *node, int location, const Source &source, Reasons *re
   if (call([&] { return contain_volatile_functions(node); }))
     refuse(source, location, ERRCODE_FEATURE_NOT_SUPPORTED, "a rule cannot use a volatile function",
            "Its result could change while nothing is known to have changed.");
-  if (call([&] { return asks_about_segments(node, nullptr); }))
+  if (call([&] { return asks_by_name(node, nullptr); }))
     refuse(source, location, ERRCODE_FEATURE_NOT_SUPPORTED,
-           "cdp.in_segment(name) cannot stand in a sub-query",
-           "Say who there: cdp.in_segment('vip', profile_id).");
+           "a sub-query cannot use cdp.in_segment(name) or cdp.trait_since(name)",
+           "Say who there: cdp.in_segment('vip', profile_id), cdp.trait_since('plan', profile_id).");
   add_reason(reasons, "it has a sub-query, which looks at other rows");
 }
 

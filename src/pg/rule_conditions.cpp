@@ -160,7 +160,7 @@ std::optional<Compared> find_compared(Node *node) {
   auto *left = static_cast<Node *>(linitial(operation->args));
   auto *right = static_cast<Node *>(lsecond(operation->args));
   const auto stands_still = [](Node *side) {
-    return !has_param(side, 1, kTraits, true) && !has_segment(side) && !has_aggregate(side);
+    return !has_param(side, 1, kEventColumns, true) && !has_person(side) && !has_aggregate(side);
   };
   if (stands_still(left) && !stands_still(right)) {
     std::swap(left, right);
@@ -179,6 +179,9 @@ Condition condition_of(Node *node, std::string written) {
   for (int place = kFirstSegment; place <= kLastSegment; ++place)
     if (has_param(node, place, place, true))
       one.segments.push_back(static_cast<std::size_t>(place - kFirstSegment));
+  for (int place = kFirstSince; place <= kLastSince; ++place)
+    if (has_param(node, place, place, true))
+      one.since.push_back(static_cast<std::size_t>(place - kFirstSince));
   one.is_negated = IsA(node, BoolExpr) && reinterpret_cast<BoolExpr *>(node)->boolop == NOT_EXPR;
   Node *asked = one.is_negated ? children(node)[0] : node;
   one.is_membership = IsA(asked, Param) && has_segment(asked);

@@ -69,7 +69,7 @@ std::optional<Window> window_of(Node *condition, const Source &source, const std
   }
   Node *bound = is_param(left, kOccurredAt) ? as_instant(right) : nullptr;
   Motion motion(source);
-  if (!bound || has_param(bound, 1, kTraits, true) || motion.of(right) != 1)
+  if (!bound || has_param(bound, 1, kEventColumns, true) || has_person(bound) || motion.of(right) != 1)
     return std::nullopt;
   Window made{op, false, 0, to_test(bound), {motion.zones.begin(), motion.zones.end()}, false};
   made.zones.push_back(time_zone);
@@ -471,9 +471,12 @@ std::optional<Decomposition> decompose(const Expression &expression, const Sourc
     return std::nullopt;
   }
   const int aggregates = list_length(replaced.aggregates);
-  const auto spelling = [aggregates](Node *node) { return to_group_text(node, aggregates); };
+  const auto spelling = [aggregates, segments = static_cast<int>(expression.segments.size())](Node *node) {
+    return to_group_text(node, aggregates, segments);
+  };
   made.having = spelling(having);
   made.segments = std::ssize(expression.segments);
+  made.since = std::ssize(expression.since);
   made.uses_person = has_person(having);
   made.uses_clock = has_clock(having, true);
   std::vector<Node *> conditions;
@@ -485,7 +488,8 @@ std::optional<Decomposition> decompose(const Expression &expression, const Sourc
     if (IsA(condition, Param) && has_segment(condition))
       made.needed_segments.push_back(reinterpret_cast<Param *>(condition)->paramid - kFirstSegment);
     if (has_person(condition) && is_safe(condition) && !has_clock(condition, true) &&
-        !has_segment(condition) && !has_param(condition, kFirstInput, INT32_MAX, true))
+        !has_segment(condition) && !has_since(condition) &&
+        !has_param(condition, kFirstInput, INT32_MAX, true))
       made.person_conditions.push_back(spelling(condition));
     if (!has_person(condition) && !has_clock(condition, true)) {
       made.conditions.push_back(spelling(condition));

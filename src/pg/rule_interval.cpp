@@ -61,11 +61,12 @@ bool is_literal(const std::string &text, int location) {
          ((text[at] == 'E' || text[at] == 'e') && at + 1 < text.size() && text[at + 1] == '\'');
 }
 
-std::string with_person(const Source &source, const std::vector<AskedSegment> &segments) {
+std::string with_person(const Source &source, const Expression &expression) {
   std::vector<int> arguments;
   find_ranks(source.raw, source, arguments);
-  for (const auto &one : segments)
-    arguments.insert(arguments.end(), one.literals.begin(), one.literals.end());
+  for (const auto *some : {&expression.segments, &expression.since})
+    for (const auto &one : *some)
+      arguments.insert(arguments.end(), one.literals.begin(), one.literals.end());
   std::sort(arguments.rbegin(), arguments.rend());
   std::string text = *source.text;
   for (int location : arguments)

@@ -54,20 +54,24 @@ std::string rename(const std::string &text, const std::function<std::string(int)
   return out;
 }
 
-const std::vector<AskedSegment> *named_segments = nullptr;
+const Expression *named = nullptr;
 
 bool is_segment(int number) {
   return number >= kFirstSegment && number <= kLastSegment;
 }
 
-} // namespace
-
-NamedSegments::NamedSegments(const std::vector<AskedSegment> &segments) {
-  named_segments = &segments;
+bool is_since(int number) {
+  return number >= kFirstSince && number <= kLastSince;
 }
 
-NamedSegments::~NamedSegments() {
-  named_segments = nullptr;
+} // namespace
+
+NamedAsked::NamedAsked(const Expression &expression) {
+  named = &expression;
+}
+
+NamedAsked::~NamedAsked() {
+  named = nullptr;
 }
 
 std::string to_sql(Node *node) {
@@ -82,6 +86,8 @@ std::string to_sql(Node *node) {
     default:
       if (is_segment(number))
         return "s.segments[" + std::to_string(number - kFirstSegment + 1) + "]";
+      if (is_since(number))
+        return "s.since[" + std::to_string(number - kFirstSince + 1) + "]";
       return std::string("e.") + kColumns[number - 1];
     }
   });
@@ -97,12 +103,13 @@ std::string to_event_text(Node *node) {
   return rename(deparse(node), [](int number) { return "$" + std::to_string(number); });
 }
 
-std::string to_group_text(Node *node, int aggregates) {
-  return rename(deparse(node), [aggregates](int number) {
+std::string to_group_text(Node *node, int aggregates, int segments) {
+  return rename(deparse(node), [=](int number) {
     const int place = number == kInstant     ? 1
                       : number == kProfileId ? 2
                       : number == kTraits    ? 3
                       : is_segment(number)   ? number - kFirstSegment + 4 + aggregates
+                      : is_since(number)     ? number - kFirstSince + 4 + aggregates + segments
                                              : number - kFirstInput + 4;
     return "$" + std::to_string(place);
   });
@@ -118,9 +125,11 @@ std::string to_display(Node *node) {
     case kInstant:
       return "now()";
     default:
-      if (is_segment(number) && named_segments)
-        return "cdp.in_segment('" + (*named_segments)[static_cast<std::size_t>(number - kFirstSegment)].name +
+      if (is_segment(number) && named)
+        return "cdp.in_segment('" + named->segments[static_cast<std::size_t>(number - kFirstSegment)].name +
                "')";
+      if (is_since(number) && named)
+        return "cdp.trait_since('" + named->since[static_cast<std::size_t>(number - kFirstSince)].name + "')";
       return kColumns[number - 1];
     }
   });

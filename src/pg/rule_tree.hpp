@@ -43,14 +43,16 @@ enum ParamNumber {
   kTraits = 10,
   kInstant = 11,
   kFirstSegment = 20, // whether the person is in a segment
-  kLastSegment = 99,
+  kLastSegment = 59,
+  kFirstSince = 60, // since when a trait is what it is
+  kLastSince = 99,
   kFirstInput = 100
 };
 
 struct Expression {
   Node *having = nullptr;
   Node *per = nullptr;
-  std::vector<AskedSegment> segments;
+  std::vector<Asked> segments, since;
 };
 
 // A text with its raw string constants, for errors and for words such as 'today'.
@@ -71,7 +73,8 @@ bool has_clock(Node *node, bool inside_aggregates);
 bool has_param(Node *node, int first, int last, bool inside_aggregates);
 bool has_aggregate(Node *node);
 bool has_segment(Node *node); // asks about another segment: time may turn it, at instants that are known
-bool has_person(Node *node);  // or about what the person is
+bool has_since(Node *node);   // asks since when a trait is what it is
+bool has_person(Node *node);  // asks about the person, whatever it is
 bool is_constant(Node *node);
 bool is_param(Node *node, int number);
 std::optional<std::string> text_of(Node *node); // of a text constant
@@ -90,7 +93,7 @@ inline bool is_instant(Node *node) {
 void check(Node *node, const Source &source, std::vector<std::string> *reasons = nullptr);
 // The rule with the person it is about in each cdp.percentile(), cdp.rank() and cdp.in_segment():
 // rule_interval.cpp.
-std::string with_person(const Source &source, const std::vector<AskedSegment> &segments);
+std::string with_person(const Source &source, const Expression &expression);
 bool is_literal(const std::string &text, int location); // a string constant begins there
 // The oracle of docs/design.md.
 std::string meaning(const std::string &having, const std::optional<std::string> &per);
@@ -103,16 +106,17 @@ bool is_portable(Node *node);
 std::string to_sql(Node *node);
 std::string to_test(Node *node); // with $1 for the instant and $2… for the inputs
 std::string to_display(Node *node);
-std::string to_event_text(Node *node);                 // with $1 to $8 for the event columns
-std::string to_group_text(Node *node, int aggregates); // see Decomposition
+std::string to_event_text(Node *node); // with $1 to $8 for the event columns
+// See Decomposition; of so many aggregates, and segments.
+std::string to_group_text(Node *node, int aggregates, int segments);
 
-// While this lives, to_display() knows the names of segments.
-class NamedSegments {
+// While this lives, to_display() knows the names of what a rule asks about.
+class NamedAsked {
 public:
-  explicit NamedSegments(const std::vector<AskedSegment> &segments);
-  ~NamedSegments();
-  NamedSegments(const NamedSegments &) = delete;
-  NamedSegments &operator=(const NamedSegments &) = delete;
+  explicit NamedAsked(const Expression &expression);
+  ~NamedAsked();
+  NamedAsked(const NamedAsked &) = delete;
+  NamedAsked &operator=(const NamedAsked &) = delete;
 };
 
 using Spelling = std::function<std::string(Node *)>;

@@ -123,7 +123,8 @@ public:
     Change change{!person.stored && !person.touched, false, false};
     person.touched = true;
     person.last_seen_at = std::max(person.last_seen_at, candidate.received_at);
-    if (candidate.message.type == core::MessageType::identify && candidate.traits)
+    const bool says = candidate.message.type == core::MessageType::identify && candidate.traits;
+    if (says)
       change.traits = person.assert_all(pg::jsonb_text(candidate.traits), candidate.occurred_at, decision);
 
     auto &wave = wave_for(joined);
@@ -135,6 +136,10 @@ public:
       change.everything = change.everything || !joined.merged.empty();
       change.identifiers = !joined.moves.empty();
       add_step(wave, joined.person, person, decision, change);
+      if (says) {
+        wave.steps.back().said = candidate.traits;
+        wave.steps.back().said_at = candidate.occurred_at;
+      }
     }
     return {profile_id, joined.owner};
   }

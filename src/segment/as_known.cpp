@@ -1,5 +1,6 @@
 // Who a segment would have had at an instant, by all that is known today. Writes nothing.
 #include "segment/judge.hpp"
+#include "segment/since.hpp"
 #include "segment/store.hpp"
 
 #include <map>
@@ -61,13 +62,18 @@ private:
       std::vector<Step> steps;
       for (std::size_t i = 0; i < rows.size(); ++i)
         steps.push_back({rows.bigint(i, 1), kAllEvents, at_, rows.text(i, 2)});
+      std::vector<std::int64_t> ids;
+      for (const auto &step : steps)
+        ids.push_back(step.profile_id);
+      RunsOf runs(ids, std::vector(ids.size(), kAllEvents), {judge.since().begin(), judge.since().end()},
+                  at_);
       std::vector<Inside> insides(steps.size());
       std::vector<Stint> stints;
       for (std::size_t i = 0; i < steps.size(); ++i) {
         for (const People *members : asked)
           insides[i].push_back(members->contains(steps[i].profile_id) ? std::vector{at_, core::kInfinity}
                                                                       : std::vector<Timestamp>());
-        stints.push_back({&steps[i], nullptr, at_ + 1, &insides[i]});
+        stints.push_back({&steps[i], nullptr, at_ + 1, &insides[i], runs.since(i, judge.since())});
       }
       const auto ranges = judge.judge_by_sql(stints);
       for (std::size_t i = 0; i < steps.size(); ++i)

@@ -71,6 +71,13 @@ CREATE FUNCTION cdp.rename_segment(name text, new_name text) RETURNS void LANGUA
 COMMENT ON FUNCTION cdp.rename_segment(text, text) IS
   'Gives a segment, its view and what was told of it another name, and rewrites the rules that ask about it';
 
+-- One by one they cost more than everybody at once when they are many.
+CREATE FUNCTION cdp_internal.few_people(profile_ids bigint[]) RETURNS bigint[] LANGUAGE sql IMMUTABLE
+  SET search_path = pg_catalog, pg_temp AS $$
+  SELECT CASE WHEN cardinality(profile_ids) <= 10000 THEN profile_ids END
+$$;
+COMMENT ON FUNCTION cdp_internal.few_people(bigint[]) IS 'These people; null, which is everybody to cdp_internal.judge_dependents, when they are many';
+
 CREATE FUNCTION cdp_internal.is_asked_about(segment integer) RETURNS boolean LANGUAGE sql STABLE
   SET search_path = pg_catalog, pg_temp AS $$
   SELECT EXISTS (SELECT FROM cdp.segment_dependencies AS d WHERE d.on_segment_id = segment)
@@ -94,7 +101,7 @@ BEGIN
   DELETE FROM cdp_internal.segment_builds AS b WHERE b.segment_id = s.segment_id;
   DELETE FROM cdp.segment_errors AS e WHERE e.segment_id = s.segment_id;
   UPDATE cdp.segments AS o SET state = 'disabled' WHERE o.segment_id = s.segment_id;
-  PERFORM cdp_internal.judge_dependents(s.segment_id, people);
+  PERFORM cdp_internal.judge_dependents(s.segment_id, cdp_internal.few_people(people));
 END $$;
 COMMENT ON FUNCTION cdp_internal.disable_segment(jsonb, text) IS 'See cdp.disable_segment';
 CREATE FUNCTION cdp.disable_segment(name text) RETURNS void LANGUAGE c
@@ -123,6 +130,7 @@ BEGIN
   END IF;
   s.state := CASE WHEN background AND s.kind <> 'list' THEN 'building' ELSE 'active' END;
   UPDATE cdp.segments AS o SET state = s.state WHERE o.segment_id = s.segment_id;
+  DELETE FROM cdp_internal.trait_runs AS r WHERE s.compiled -> 'since' ? r.trait; -- nobody may have followed them meanwhile
   IF s.state = 'building' THEN
     PERFORM cdp_internal.begin_build(s.segment_id);
   ELSE

@@ -144,7 +144,7 @@ std::string why_exact(const Plan &plan) {
     add(events.empty() ? "any event"
                        : (events.size() == 1 ? "the event " : "the events ") + listed(events, "\""));
   const auto &traits = plan.outline.mentions.traits;
-  if (plan.relevance.traits)
+  if (plan.relevance.traits || !plan.since.empty())
     add(traits.empty() ? "any trait"
                        : (traits.size() == 1 ? "the trait " : "the traits ") + listed(traits, "\""));
   const auto &segments = plan.outline.mentions.segments;

@@ -11,6 +11,7 @@
 #include "segment/insides.hpp"
 #include "segment/lists.hpp"
 #include "segment/progress.hpp"
+#include "segment/since.hpp"
 
 #include "pg/jsonb.hpp"
 #include "pg/spi.hpp"
@@ -26,6 +27,7 @@ struct Evaluation::State {
   std::vector<Progress> segments; // those that others ask about come before these
   std::unordered_map<std::int64_t, Event> events;
   ListMembers lists;
+  KeptRuns runs;
   std::map<std::int32_t, std::size_t> places;    // of segments
   std::set<std::int64_t> people;                 // who was judged,
   core::Timestamp latest = core::kMinusInfinity; // and up to when
@@ -35,6 +37,7 @@ struct Evaluation::State {
   bool concerns(std::size_t segment, const Step &step,
                 const std::vector<std::vector<const Step *>> &chosen) const;
   const Found *found(std::int32_t segment_id) const;
+  void follow_traits(const std::vector<std::vector<const Step *>> &chosen);
   void evaluate(const std::vector<std::vector<const Step *>> &chosen, const Histories &histories);
 };
 
@@ -45,6 +48,7 @@ Evaluation::Evaluation() : state_(std::make_unique<State>()) {
   for (Judge *judge : ordered) {
     state_->places[judge->segment_id()] = state_->segments.size();
     state_->segments.emplace_back(*judge);
+    state_->runs.want(judge->since());
   }
 }
 
@@ -78,8 +82,11 @@ std::vector<std::vector<const Step *>> Evaluation::State::choose(const std::vect
   for (const auto &step : steps) {
     const auto found = events.find(step.decision_seq);
     const auto *event = found == events.end() || !step.is_theirs ? nullptr : &found->second;
+    const auto said = said_at(step, runs.traits());
     for (std::size_t i = 0; i < segments.size(); ++i)
-      if (segments[i].judge().concerns(step, event ? &event->observed : nullptr,
+      if (std::any_of(segments[i].judge().since().begin(), segments[i].judge().since().end(),
+                      [&](const auto &trait) { return said.contains(trait); }) ||
+          segments[i].judge().concerns(step, event ? &event->observed : nullptr,
                                        event && event->name ? &*event->name : nullptr) ||
           concerns(i, step, chosen))
         chosen[i].push_back(&step);
@@ -103,6 +110,17 @@ const Found *Evaluation::State::found(std::int32_t segment_id) const {
   return place == places.end() ? lists.found(segment_id) : &segments[place->second].found();
 }
 
+void Evaluation::State::follow_traits(const std::vector<std::vector<const Step *>> &chosen) {
+  std::vector<const Step *> steps; // they lie in the order in which they came
+  for (std::size_t i = 0; i < chosen.size(); ++i)
+    if (!segments[i].judge().since().empty())
+      steps.insert(steps.end(), chosen[i].begin(), chosen[i].end());
+  std::sort(steps.begin(), steps.end());
+  steps.erase(std::unique(steps.begin(), steps.end()), steps.end());
+  if (!steps.empty())
+    runs.follow(steps);
+}
+
 // Level by level: what a rule asks about is known when it is judged.
 void Evaluation::State::evaluate(const std::vector<std::vector<const Step *>> &chosen,
                                  const Histories &histories) {
@@ -119,13 +137,15 @@ void Evaluation::State::evaluate(const std::vector<std::vector<const Step *>> &c
     }
   const auto stored = stored_of(asking, asked, from);
   Insides insides(stored, [&](std::int32_t id) { return found(id); });
+  follow_traits(chosen);
   for (std::size_t begin = 0, end = 0; begin < segments.size(); begin = end) {
     std::vector<std::vector<Stint>> stints(segments.size());
     for (; end < segments.size() && segments[end].judge().level() == segments[begin].judge().level(); ++end) {
       for (const auto *step : chosen[end]) {
         const auto history = histories.find(step->profile_id);
         stints[end].push_back({step, history == histories.end() ? nullptr : &history->second, core::kInfinity,
-                               insides.of(segments[end].judge().segments(), *step)});
+                               insides.of(segments[end].judge().segments(), *step),
+                               runs.since(*step, segments[end].judge().since())});
       }
       std::stable_sort(stints[end].begin(), stints[end].end(), [](const Stint &a, const Stint &b) {
         return a.step->profile_id < b.step->profile_id;
@@ -161,6 +181,7 @@ void Evaluation::evaluate(std::vector<Step> steps) {
 void Evaluation::end(std::int64_t profile_id, core::Timestamp at, std::int64_t) {
   for (auto &segment : state_->segments)
     segment.end(profile_id, at);
+  state_->runs.end(profile_id);
   state_->lists.end(profile_id, at);
 }
 
@@ -173,6 +194,7 @@ void Evaluation::store() {
       broken.push_back(found.back().segment_id);
   }
   store_found(found);
+  state_->runs.store();
   // A rule may have asked about a segment before that turned out to be broken, and stays as it was.
   if (!broken.empty())
     evaluate_dependents(broken, {state_->people.begin(), state_->people.end()}, state_->latest);

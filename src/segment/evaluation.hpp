@@ -23,6 +23,8 @@ struct Step {
   bool identifiers_changed =
       true;              // or identifiers that were nobody's, which lists may know, are new to the person
   bool is_theirs = true; // else what was decided is another's, and so is its event
+  void *said = nullptr;  // the traits of the message, if that is what it is, jsonb as PostgreSQL has it,
+  core::Timestamp said_at = 0; // and of when
 
   // What conditions that look at the person alone said, by their number: rules share them.
   enum class Answer : std::int8_t { unknown, holds, fails };

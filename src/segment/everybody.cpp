@@ -6,6 +6,7 @@
 
 #include "segment/insides.hpp"
 #include "segment/progress.hpp"
+#include "segment/since.hpp"
 
 #include "pg/scan.hpp"
 
@@ -205,7 +206,8 @@ public:
       wanted.push_back(judge.segment_id());
       wanted.insert(wanted.end(), judge.segments().begin(), judge.segments().end());
       levels_ = std::max(levels_, judge.level() + 1);
-      asks_ = asks_ || !judge.segments().empty();
+      traits_.insert(judge.since().begin(), judge.since().end());
+      asks_ = asks_ || !judge.segments().empty() || !judge.since().empty();
     }
     std::sort(segments_.begin(), segments_.end());
     stored_ = Stored::of_everybody(std::move(wanted), at);
@@ -228,8 +230,11 @@ public:
       segments.emplace_back(*judges_[i], rows[i]);
     if (!asks_)
       Progress::evaluate(segments, stints);
-    for (int level = 0; asks_ && level < levels_; ++level)
-      judge_level(level, segments, stints);
+    if (asks_) {
+      RunsOf runs({ids.begin(), ids.end()}, std::vector(ids.size(), kAllEvents), traits_, core::kInfinity);
+      for (int level = 0; level < levels_; ++level)
+        judge_level(level, segments, stints, ids, runs);
+    }
     std::vector<Found> found;
     for (auto &one : segments) {
       found.push_back(one.take());
@@ -260,8 +265,8 @@ private:
   }
 
   // Whoever is asked about was judged before.
-  void judge_level(int level, std::vector<Progress> &segments,
-                   const std::vector<std::vector<Stint>> &stints) const {
+  void judge_level(int level, std::vector<Progress> &segments, const std::vector<std::vector<Stint>> &stints,
+                   std::span<const std::int64_t> ids, RunsOf &runs) const {
     Insides insides(stored_, [&](std::int32_t id) -> const Found * {
       const auto found = std::find_if(segments.begin(), segments.end(),
                                       [&](const Progress &one) { return one.judge().segment_id() == id; });
@@ -274,6 +279,11 @@ private:
       chosen[i] = stints[i];
       for (auto &stint : chosen[i])
         stint.inside = insides.of(judges_[i]->segments(), *stint.step);
+      for (auto &stint : chosen[i])
+        stint.since =
+            runs.since(static_cast<std::size_t>(
+                           std::lower_bound(ids.begin(), ids.end(), stint.step->profile_id) - ids.begin()),
+                       judges_[i]->since());
     }
     Progress::evaluate(segments, chosen);
   }
@@ -286,7 +296,8 @@ private:
   std::vector<History> histories_;                             // of the batch at hand
   std::vector<std::pair<std::int32_t, std::size_t>> segments_; // whose judge is where
   int levels_ = 1;
-  bool asks_ = false; // some ask about segments
+  bool asks_ = false; // some ask about segments, or since when traits are what they are:
+  std::set<std::string> traits_;
 };
 
 // Who still fails is noted again.

@@ -50,6 +50,13 @@ std::string segments_column(const std::vector<std::int32_t> &segments, const std
   return sql.empty() ? "" : ", ARRAY[" + sql + "] AS segments";
 }
 
+std::string since_column(const std::vector<std::string> &traits, const std::string &profile_id) {
+  std::string sql;
+  for (const auto &trait : traits)
+    sql += (sql.empty() ? "" : ", ") + ("cdp.trait_since(" + quoted(trait)) + ", " + profile_id + ")";
+  return sql.empty() ? "" : ", ARRAY[" + sql + "] AS since";
+}
+
 } // namespace parts
 
 namespace {
@@ -96,7 +103,8 @@ std::string needed(const pg::Condition &condition, const std::vector<std::string
 // A row a condition, and a part of one: its text, truth, values, the events behind it, what it needs.
 class Rows {
 public:
-  explicit Rows(const std::vector<std::string> &segments) : segments_(segments) {}
+  Rows(const std::vector<std::string> &segments, const std::vector<std::string> &since)
+      : segments_(segments), since_(since) {}
 
   std::string columns, rows;
 
@@ -115,6 +123,9 @@ public:
     for (auto place : condition.segments)
       values += comma(values) + quoted("segment " + segments_[place]) + "::text, s.segments[" +
                 std::to_string(place + 1) + "]";
+    for (auto place : condition.since)
+      values += comma(values) + quoted("trait " + since_[place] + " since") + "::text, s.since[" +
+                std::to_string(place + 1) + "]";
     const std::string number = std::to_string(++count_);
     columns += ", " + condition.truth + " AS h" + number + ", jsonb_build_object(" + values + ") AS v" +
                number + ", jsonb_build_object(" + evidence + ") AS e" + number + ", " +
@@ -125,29 +136,34 @@ public:
   }
 
 private:
-  const std::vector<std::string> &segments_; // their names
+  const std::vector<std::string> &segments_, &since_; // names
   int count_ = 0;
 };
 
 } // namespace
 
 std::string explain_statement(const pg::Rule &rule) {
-  Rows made(rule.mentions.segments);
   std::vector<std::int32_t> asked;
   for (const auto &one : rule.segments)
     asked.push_back(one.segment_id);
+  std::vector<std::string> since;
+  for (const auto &one : rule.since)
+    since.push_back(one.name);
+  Rows made(rule.mentions.segments, since);
   for (const auto &condition : rule.conditions) {
     made.add(condition, nullptr);
     for (const auto &part : condition.parts)
       made.add(part, &condition.text);
   }
+  // HAVING: one row, whether or not there is an aggregate.
   return "SELECT v.condition, coalesce(v.holds, false), v.\"values\", v.evidence, g.key, v.needed, "
          "v.part_of, "
          "v.traits FROM (SELECT $1::int8 AS profile_id, $2::text::jsonb AS traits, $3::timestamptz AS at, "
          "9223372036854775807 AS seq" +
-         segments_column(asked, "$1", "$3") + ") AS s CROSS JOIN LATERAL (SELECT " + key_text(rule) +
-         " AS key" + made.columns + " FROM " + events(rule, " AND r.occurred_at <= s.at") + group_by(rule) +
-         ") AS g CROSS JOIN LATERAL (VALUES " + made.rows +
+         segments_column(asked, "$1", "$3") + since_column(since, "$1") +
+         ") AS s CROSS JOIN LATERAL (SELECT " + key_text(rule) + " AS key" + made.columns + " FROM " +
+         events(rule, " AND r.occurred_at <= s.at") + group_by(rule) +
+         " HAVING true) AS g CROSS JOIN LATERAL (VALUES " + made.rows +
          ") AS v (condition, holds, \"values\", evidence, needed, part_of, traits)";
 }
 

@@ -51,6 +51,9 @@ std::string keep_exact(const pg::Rule &rule, const pg::RuleSettings &settings) {
   if (plan.decomposition)
     for (const auto &definition : segment::definitions_of(*plan.decomposition, settings))
       segment::Inputs::declare(definition);
+  if (!plan.since.empty()) // nobody may have followed these traits until now
+    pg::run_once("DELETE FROM cdp_internal.trait_runs WHERE trait = ANY ($1)",
+                 pg::Params().texts(plan.since));
   return segment::to_json(plan);
 }
 

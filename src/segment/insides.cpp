@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "segment/progress.hpp"
+#include "segment/since.hpp"
 
 #include "pg/jsonb.hpp"
 #include "pg/spi.hpp"
@@ -86,12 +87,18 @@ Found judge_people(Judge &judge, const std::vector<std::int64_t> &people, Timest
   const auto histories = judge.uses_timelines() ? read_histories(people) : Histories();
   const auto stored = stored_of(people, {judge.segments().begin(), judge.segments().end()}, at);
   Insides insides(stored, [](std::int32_t) { return nullptr; });
+  std::vector<std::int64_t> ids;
+  for (const auto &step : steps)
+    ids.push_back(step.profile_id);
+  RunsOf runs(ids, std::vector(ids.size(), kAllEvents), {judge.since().begin(), judge.since().end()},
+              core::kInfinity);
   std::vector<Stint> stints;
-  for (auto &step : steps) {
+  for (std::size_t i = 0; i < steps.size(); ++i) {
+    auto &step = steps[i];
     step.traits_jsonb = pg::parse_jsonb(step.traits);
     const auto history = histories.find(step.profile_id);
     stints.push_back({&step, history == histories.end() ? nullptr : &history->second, core::kInfinity,
-                      insides.of(judge.segments(), step)});
+                      insides.of(judge.segments(), step), runs.since(i, judge.since())});
   }
   Progress progress(judge);
   progress.evaluate(stints);

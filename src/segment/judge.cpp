@@ -55,16 +55,21 @@ pg::Params parameters(const std::vector<Stint> &stints, const std::vector<std::v
   return params;
 }
 
-// When people enter and leave the segments that a rule asks about; see statements.cpp.
-void add_insides(const std::vector<Stint> &stints, pg::Params &params) {
+// When people enter and leave the segments that a rule asks about, and since when their traits are what they
+// are; see statements.cpp.
+void add_asked(const std::vector<Stint> &stints, pg::Params &params) {
   std::vector<Timestamp> instants;
   std::vector<std::int32_t> ends = {0};
   for (const auto &stint : stints)
-    for (const auto &of_segment : *stint.inside) {
+    for (const auto &of_segment : stint.inside ? *stint.inside : Inside()) {
       instants.insert(instants.end(), of_segment.begin(), of_segment.end());
       ends.push_back(static_cast<std::int32_t>(instants.size()));
     }
-  params.timestamps(instants).integers(ends);
+  std::vector<Timestamp> since;
+  for (const auto &stint : stints)
+    if (stint.since)
+      since.insert(since.end(), stint.since->begin(), stint.since->end());
+  params.timestamps(instants).integers(ends).timestamps(since);
 }
 
 // Those of the segments that a rule asks about.
@@ -100,6 +105,7 @@ Judge::Judge(std::int32_t segment_id) : segment_id_(segment_id) {
   }
   relevance_ = plan.relevance;
   segments_ = plan.segments;
+  since_ = plan.since;
   make_sweep(plan);
 }
 
@@ -241,21 +247,23 @@ std::vector<std::size_t> Judge::sweep_all(const std::vector<Stint> &stints,
 std::vector<std::vector<Range>> Judge::judge_by_sql(const std::vector<Stint> &stints) {
   pg::Session session;
   std::vector<std::vector<Range>> result(stints.size());
-  const auto with_insides = [&](pg::Params params) {
-    if (!segments_.empty())
-      add_insides(stints, params);
-    return params;
-  };
   {
     pg::AsOwner owner(settings_, pg::Names::compiled);
     auto turns = turns_of_segments(stints);
-    add_turns("person", person_inputs_.get(), parameters(stints, nullptr), turns);
-    add_turns("event", event_inputs_.get(), parameters(stints, nullptr), turns);
+    const auto given = [&](const std::vector<std::vector<Timestamp>> *found) {
+      if (segments_.empty() && since_.empty())
+        return parameters(stints, found);
+      auto params = parameters(stints, found ? found : &turns); // so that numbers are the same everywhere
+      add_asked(stints, params);
+      return params;
+    };
+    add_turns("person", person_inputs_.get(), given(nullptr), turns);
+    add_turns("event", event_inputs_.get(), given(nullptr), turns);
     if (group_inputs_) {
       const auto found = turns;
-      add_turns("group", group_inputs_.get(), with_insides(parameters(stints, &found)), turns);
+      add_turns("group", group_inputs_.get(), given(&found), turns);
     }
-    auto rows = judge_->run(with_insides(parameters(stints, &turns)));
+    auto rows = judge_->run(given(&turns));
     for (std::size_t row = 0; row < rows.size(); ++row) {
       auto &ranges = result[static_cast<std::size_t>(rows.integer(row, 1))];
       auto key = rows.optional_text(row, 2);

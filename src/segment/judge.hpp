@@ -28,6 +28,8 @@ public:
   std::optional<Sweep::Need> need(Timestamp at) const { return sweep_ ? sweep_->need(at) : std::nullopt; }
   // Those it asks about, by place. Whoever judges says in each stint when the person is in them.
   std::span<const std::int32_t> segments() const { return segments_; }
+  // Traits of which it asks since when they are so, by place; they are in each stint as well.
+  const std::vector<std::string> &since() const { return since_; }
   // 0: it asks about none that is judged; else more than that of those it asks about.
   int level() const { return level_; }
   // The inputs without which nobody is in; empty: anybody may be.
@@ -64,6 +66,7 @@ private:
   std::int32_t segment_id_;
   int level_ = 0;
   std::vector<std::int32_t> segments_;
+  std::vector<std::string> since_;
   std::string name_;
   pg::RuleSettings settings_;
   pg::Relevance relevance_;

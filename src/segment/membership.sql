@@ -74,6 +74,33 @@ REVOKE ALL ON FUNCTION cdp.in_segment(text) FROM PUBLIC;
 COMMENT ON FUNCTION cdp.in_segment(text) IS
   'In rules: whether the person is in another segment, under any key, at the instant the rule is judged. The name is a constant; renaming that segment rewrites the rule';
 
+-- Of all that was said of the trait, the first since something else was said.
+CREATE FUNCTION cdp.trait_since(name text, profile_id bigint) RETURNS timestamptz LANGUAGE sql STABLE
+  SET search_path = pg_catalog, pg_temp AS $$
+  WITH said AS (
+    SELECT a.asserted_at, a.decision_seq, (a.traits -> name)::text AS value
+    FROM cdp.identifiers AS i CROSS JOIN LATERAL (SELECT * FROM cdp.assertions AS o WHERE o.identifier_id = i.identifier_id OFFSET 0) AS a
+    WHERE i.profile_id = $2 AND a.type = 'identify' AND a.traits ? name
+  ), latest AS (
+    SELECT s.value FROM said AS s ORDER BY s.asserted_at DESC, s.decision_seq DESC LIMIT 1
+  )
+  SELECT min(s.asserted_at) FROM said AS s
+  WHERE NOT EXISTS (SELECT FROM said AS o JOIN latest AS l ON o.value <> l.value
+                    WHERE (o.asserted_at, o.decision_seq) >= (s.asserted_at, s.decision_seq))
+$$;
+REVOKE ALL ON FUNCTION cdp.trait_since(text, bigint) FROM PUBLIC;
+COMMENT ON FUNCTION cdp.trait_since(text, bigint) IS
+  'Since when a person''s trait has had the value it has, or has been removed, with nothing else said in between; null when nothing was ever said of it';
+
+CREATE FUNCTION cdp.trait_since(name text) RETURNS timestamptz LANGUAGE plpgsql STABLE
+  SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  RAISE EXCEPTION USING ERRCODE = 'feature_not_supported', MESSAGE = 'cdp.trait_since(name) stands in the rule of a segment',
+    HINT = 'Elsewhere say whose: cdp.trait_since(name, profile_id).';
+END $$;
+REVOKE ALL ON FUNCTION cdp.trait_since(text) FROM PUBLIC;
+COMMENT ON FUNCTION cdp.trait_since(text) IS 'In rules: cdp.trait_since(name, profile_id) of the person it is about. The name is a constant';
+
 CREATE FUNCTION cdp_internal.judge_at(segment_id integer, at timestamptz)
   RETURNS TABLE (profile_id bigint, key text) LANGUAGE c STRICT STABLE SECURITY DEFINER
   SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'cdp_judge_segment_at';

@@ -84,7 +84,10 @@ void add(json::Text &out, const pg::Decomposition &made) {
   out.add("uses_person", made.uses_person).add("uses_clock", made.uses_clock).key("aggregates").open('[');
   for (const auto &one : made.aggregates)
     add(out, one);
-  out.close().add("segments", made.segments).add("needed_segments", made.needed_segments);
+  out.close()
+      .add("segments", made.segments)
+      .add("since", made.since)
+      .add("needed_segments", made.needed_segments);
   out.key("turns").open('[');
   for (const auto &one : made.turns) {
     out.open('{').add("inputs", one.inputs).add("tests", one.tests).add("zones", one.zones);
@@ -106,6 +109,7 @@ pg::Decomposition read_decomposition(std::string_view object) {
   made.uses_person = json::true_member(object, "uses_person");
   made.uses_clock = json::true_member(object, "uses_clock");
   made.segments = json::number_member(object, "segments");
+  made.since = json::number_member(object, "since");
   made.needed_segments = json::numbers_member(object, "needed_segments");
   for (auto one : json::elements(json::member(object, "aggregates")))
     made.aggregates.push_back(read_aggregate(one));
@@ -175,9 +179,12 @@ Plan make_plan(const pg::Rule &rule) {
             rule.decomposition,
             {rule.having, rule.key, rule.uses_source, rule.uses_clock, rule.conditions, rule.mentions,
              rule.obstacle},
+            {},
             {}};
   for (const auto &one : rule.segments)
     plan.segments.push_back(one.segment_id);
+  for (const auto &one : rule.since)
+    plan.since.push_back(one.name);
   return plan;
 }
 
@@ -186,6 +193,8 @@ std::string to_json(const Plan &plan) {
   out.open('{');
   if (!plan.segments.empty())
     out.add("segments", std::vector<std::int64_t>(plan.segments.begin(), plan.segments.end()));
+  if (!plan.since.empty())
+    out.add("since", plan.since);
   add(out, plan.statements);
   out.key("relevance").open('{').add("any_event", plan.relevance.any_event);
   out.add("events", plan.relevance.events).add("traits", plan.relevance.traits).close();
@@ -199,9 +208,10 @@ std::string to_json(const Plan &plan) {
 }
 
 Plan read_plan(std::string_view text) {
-  Plan plan{read_statements(text), {}, std::nullopt, read_outline(json::member(text, "outline")), {}};
+  Plan plan{read_statements(text), {}, std::nullopt, read_outline(json::member(text, "outline")), {}, {}};
   for (auto id : json::numbers_member(text, "segments"))
     plan.segments.push_back(static_cast<std::int32_t>(id));
+  plan.since = json::texts_member(text, "since");
   const auto relevance = json::member(text, "relevance");
   plan.relevance = {json::true_member(relevance, "any_event"), json::texts_member(relevance, "events"),
                     json::true_member(relevance, "traits")};

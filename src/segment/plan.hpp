@@ -21,6 +21,7 @@ struct Plan {
   std::optional<pg::Decomposition> decomposition;
   Outline outline;
   std::vector<std::int32_t> segments; // that the rule asks about, by place
+  std::vector<std::string> since;     // traits of which it asks since when they are so, by place
 
   // The events that can matter; none: any. People without such an event have none, as far as the rule can
   // say.

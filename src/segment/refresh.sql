@@ -196,7 +196,7 @@ BEGIN
       people := cdp_internal.people_who_differ(s.segment_id, s.replaces);
       PERFORM cdp_internal.swap_memberships(s.segment_id, s.replaces);
     END IF;
-    PERFORM cdp_internal.promote_segment(s), cdp_internal.judge_dependents(s.replaces, people);
+    PERFORM cdp_internal.promote_segment(s), cdp_internal.judge_dependents(s.replaces, cdp_internal.few_people(people));
   END IF;
 END $$;
 COMMENT ON FUNCTION cdp_internal.finish_build(cdp.segments, boolean) IS 'Puts in force what was built';

@@ -11,6 +11,7 @@ std::string group_by(const pg::Rule &rule);
 std::string quoted(const std::string &text);
 std::string array_of(const std::vector<std::string> &texts);
 // `, ARRAY[…] AS segments`, as stored at an instant; nothing of a rule that asks about none.
+std::string since_column(const std::vector<std::string> &traits, const std::string &profile_id);
 std::string segments_column(const std::vector<std::int32_t> &segments, const std::string &profile_id,
                             const std::string &at);
 } // namespace parts

@@ -8,10 +8,28 @@ using pg::Comparison;
 using pg::Level;
 using namespace parts;
 
-const char kSteps[] = R"(WITH s AS MATERIALIZED (
-  SELECT u.step, u.profile_id, u.seq, u.from_at, u.until_at, u.traits::jsonb AS traits, u.low, u.high
+const char kSteps[] = R"(
   FROM unnest($1::int4[], $2::int8[], $3::int8[], $4::timestamptz[], $5::timestamptz[], $6::text[], $7::int4[], $8::int4[])
     AS u (step, profile_id, seq, from_at, until_at, traits, low, high)))";
+
+// $12 has them all, a step after the other.
+std::string since(const pg::Rule &rule) {
+  std::string sql;
+  const auto places = std::to_string(rule.since.size());
+  for (std::size_t place = 1; place <= rule.since.size(); ++place)
+    sql += (place > 1 ? ", " : "") +
+           ("nullif(($12::timestamptz[])[u.step * " + places + " + " + std::to_string(place)) +
+           "], '-infinity')";
+  return sql.empty() ? "" : ", ARRAY[" + sql + "] AS since";
+}
+
+// The steps, with what is known of each person.
+std::string steps(const pg::Rule &rule) {
+  return "WITH s AS MATERIALIZED (\n  SELECT u.step, u.profile_id, u.seq, u.from_at, u.until_at, "
+         "u.traits::jsonb AS "
+         "traits, u.low, u.high" +
+         since(rule) + kSteps;
+}
 
 // `true` in front would not hurt, but this keeps the texts readable.
 std::string when(const std::string &guard, const std::string &value) {
@@ -57,9 +75,11 @@ std::string segments(const pg::Rule &rule) {
 // c: each step's candidate instants, each with the next one. Between them nothing that is searched for can
 // turn.
 std::string candidates(const pg::Rule &rule) {
-  std::string sql = std::string(kSteps) +
+  std::string sql = steps(rule) +
                     ",\nc AS MATERIALIZED (\n  SELECT s.step, s.profile_id, s.seq, s.traits, "
-                    "s.until_at, a.at, lead(a.at) OVER (PARTITION BY s.step ORDER BY a.at) "
+                    "s.until_at" +
+                    (rule.since.empty() ? "" : ", s.since") +
+                    ", a.at, lead(a.at) OVER (PARTITION BY s.step ORDER BY a.at) "
                     "AS next_at" +
                     segments(rule) + "\n  FROM s CROSS JOIN LATERAL (\n    SELECT s.from_at AS at\n";
   sql += "    UNION SELECT e.occurred_at FROM " +
@@ -107,10 +127,10 @@ std::string input_query(const pg::Rule &rule, Level level, std::vector<SearchPla
   if (plans.size() == before)
     return {};
   if (level == Level::person)
-    return std::string(kSteps) + "\nSELECT s.step, s.from_at, s.until_at" + columns + " FROM s";
+    return steps(rule) + "\nSELECT s.step, s.from_at, s.until_at" + columns + " FROM s";
   if (level == Level::event)
-    return std::string(kSteps) + "\nSELECT s.step, s.from_at, s.until_at" + columns +
-           " FROM s CROSS JOIN LATERAL " + events(rule, "");
+    return steps(rule) + "\nSELECT s.step, s.from_at, s.until_at" + columns + " FROM s CROSS JOIN LATERAL " +
+           events(rule, "");
   std::string names;
   for (int i = 4; i < plans.back().first + plans.back().count; ++i)
     names += ", g.x" + std::to_string(i);

@@ -109,6 +109,8 @@ Sweep::Sweep(const pg::Decomposition &made, std::span<const std::int32_t> inputs
   for (const auto &need : made.needs)
     add_need(need);
   types.insert(types.end(), static_cast<std::size_t>(made.segments), BOOLOID);
+  types.insert(types.end(), static_cast<std::size_t>(made.since), TIMESTAMPTZOID);
+  first_since_ = static_cast<int>(types.size()) + 1 - static_cast<int>(made.since);
   bindings_ = std::make_unique<pg::Bindings>(types);
   having_ = std::make_unique<pg::Expression>(made.having, *bindings_);
   static std::map<std::string, std::size_t> numbers; // of all conditions this backend has met
@@ -156,17 +158,8 @@ void Sweep::judge_nobody(const pg::Decomposition &made) {
   never_without_events_ = never_without_events_ || (still_ && !empty_);
 }
 
-// Never in a segment that one must be in.
-bool Sweep::is_needlessly_asked(const Stint &stint) const {
-  return std::any_of(needed_segments_.begin(), needed_segments_.end(), [&](std::int64_t place) {
-    const auto &turns = (*stint.inside)[static_cast<std::size_t>(place)];
-    const auto next = std::upper_bound(turns.begin(), turns.end(), stint.step->from);
-    return (next - turns.begin()) % 2 == 0 && (next == turns.end() || *next >= stint.until);
-  });
-}
-
 bool Sweep::judge(std::span<const Stint> stints, std::span<std::vector<Range> *> ranges) {
-  if (stints.size() == 1 && is_needlessly_asked(stints.front()))
+  if (stints.size() == 1 && is_outside(stints.front(), needed_segments_))
     return true;
   if (!collect(*stints.front().history, stints.front().step->from))
     return false;
@@ -240,6 +233,7 @@ void Sweep::begin(const Group &group, const Stint &stint) {
 void Sweep::judge(const Key &key, const Stint &stint, std::vector<Range> &ranges) {
   bind(*stint.step);
   inside_ = stint.inside;
+  bind_since(*bindings_, first_since_, stint.since);
   const auto until = stint.until;
   auto at = stint.step->from;
   bool holds = truth(at); // binds the values that turns are found with
@@ -263,9 +257,7 @@ void Sweep::judge(const Key &key, const Stint &stint, std::vector<Range> &ranges
     auto next = until;
     for (auto &aggregate : aggregates_)
       next = aggregate->next(next);
-    for (const auto &one : inside_ ? *inside_ : Inside())
-      if (const auto turn = std::upper_bound(one.begin(), one.end(), at); turn != one.end())
-        next = std::min(next, *turn);
+    next = std::min(next, next_turn(inside_, at));
     turns.clear();
     find_turns(false, at, next, turns);
     std::copy_if(still_turns.begin(), still_turns.end(), std::back_inserter(turns),
@@ -297,11 +289,7 @@ void Sweep::bind(const Step &step) {
 bool Sweep::truth(Timestamp at) {
   bind_values();
   bindings_->bind(1, TimestampTzGetDatum(at));
-  for (std::size_t i = 0; inside_ && i < inside_->size(); ++i) {
-    const auto &turns = (*inside_)[i];
-    const auto past = std::upper_bound(turns.begin(), turns.end(), at) - turns.begin();
-    bindings_->bind(kFirstAggregate + static_cast<int>(aggregates_.size() + i), BoolGetDatum(past % 2 == 1));
-  }
+  bind_inside(*bindings_, kFirstAggregate + static_cast<int>(aggregates_.size()), inside_, at);
   const auto value = pg::call([&] { return having_->evaluate(); });
   return !value.is_null && DatumGetBool(value.datum);
 }

@@ -13,6 +13,9 @@ namespace cdp::segment {
 
 // Of each segment that a rule asks about, by place: when the person enters and leaves it, by turns.
 using Inside = std::vector<std::vector<Timestamp>>;
+// Since when each of the traits that it asks that of is what it is, by place; kMinusInfinity: it was never
+// set.
+using Since = std::vector<Timestamp>;
 
 // A person's step as it is judged: up to an instant, with what is known of the person.
 struct Stint {
@@ -20,7 +23,15 @@ struct Stint {
   const History *history; // nullptr: nobody looks at timelines
   Timestamp until;
   const Inside *inside = nullptr; // nullptr: the rule asks about no segment
+  const Since *since = nullptr;   // nullptr: nor that
 };
+
+// What a rule asks about by name, as parameters from a number on: sweep_asked.cpp.
+void bind_inside(pg::Bindings &bindings, int first, const Inside *inside, Timestamp at);
+void bind_since(pg::Bindings &bindings, int first, const Since *since);
+Timestamp next_turn(const Inside *inside, Timestamp at); // of any segment
+// Never in one of these segments.
+bool is_outside(const Stint &stint, std::span<const std::int64_t> segments);
 
 class Sweep {
 public:
@@ -75,7 +86,6 @@ private:
   };
   bool meets_person_conditions(const Step &step);
   void judge_nobody(const pg::Decomposition &made);
-  bool is_needlessly_asked(const Stint &stint) const;
   bool collect(const History &history, Timestamp at);
   void split_by_key();
   void choose_keys();
@@ -120,6 +130,7 @@ private:
   std::vector<AggregateNeed> needs_;
   std::vector<std::int64_t> needed_segments_;
   const Inside *inside_ = nullptr; // of the stint at hand
+  int first_since_ = 0;            // parameter
   std::vector<PersonCondition> person_conditions_;
   std::vector<Group> groups_;                         // of the person at hand
   std::size_t group_count_ = 0;                       // that are in use

@@ -27,6 +27,20 @@ COMMENT ON COLUMN cdp_internal.timelines.until_at IS 'When the last of these eve
 SELECT pg_catalog.pg_extension_config_dump('cdp_internal.timeline_inputs', '');
 SELECT pg_catalog.pg_extension_config_dump('cdp_internal.timeline_inputs_input_id_seq', '');
 
+CREATE TABLE cdp_internal.trait_runs (
+  profile_id bigint NOT NULL,
+  trait      text NOT NULL,
+  since      timestamptz NOT NULL,
+  latest_at  timestamptz NOT NULL,
+  latest_seq bigint NOT NULL,
+  value      uuid NOT NULL,
+  PRIMARY KEY (profile_id, trait)
+) WITH (fillfactor = 85);
+COMMENT ON TABLE cdp_internal.trait_runs IS
+  'Since when a person''s trait is what it is, of traits that rules ask that of; made again from cdp.assertions where it is missing';
+COMMENT ON COLUMN cdp_internal.trait_runs.since IS 'When the value was said first of those times that nothing else was said between; -infinity: it was never set';
+COMMENT ON COLUMN cdp_internal.trait_runs.value IS 'A hash of the value';
+
 -- A row: every identifier that has events has a timeline. Kept while there are inputs, since whoever stores events then
 -- adds to timelines.
 CREATE TABLE cdp_internal.timelines_complete (since timestamptz NOT NULL DEFAULT pg_catalog.now());

@@ -1,5 +1,6 @@
 """What must come of a history, thought out from the messages alone: no code and no query of cdp has a part in it."""
 
+import json
 from dataclasses import dataclass, field
 
 from identity_model import Fold, Kinds, Type
@@ -31,17 +32,20 @@ class Step:
     end: int = None  # None: still so
     traits: dict = field(default_factory=dict)
     events: list = field(default_factory=list)  # numbers of accepted messages
+    since: dict = field(default_factory=dict)   # trait -> since when it has been what it is
 
 
 @dataclass
 class Person:
     last_seen: int = None
     golden: dict = field(default_factory=dict)  # trait -> ((asserted_at, number), value)
+    said: list = field(default_factory=list)    # (trait, (asserted_at, number), value as text)
     events: list = field(default_factory=list)
     step: Step = None
 
     def say(self, traits, at, number):
         for name, value in traits.items():
+            self.said.append((name, (at, number), json.dumps(value, sort_keys=True)))
             if name not in self.golden or (at, number) >= self.golden[name][0]:
                 self.golden[name] = ((at, number), value)
 
@@ -50,6 +54,16 @@ class Person:
             if name not in self.golden or when >= self.golden[name][0]:
                 self.golden[name] = (when, value)
         self.events += other.events
+        self.said += other.said
+
+    def since(self):
+        """Of each trait the first time that its value was said after the last time that something else was."""
+        found = {}
+        for name in {name for name, _, _ in self.said}:
+            story = sorted((when, value) for one, when, value in self.said if one == name)
+            first = max((place for place, (_, value) in enumerate(story) if value != story[-1][1]), default=-1) + 1
+            found[name] = story[first][0][0]
+        return found
 
     def traits(self):
         return {name: value for name, (_, value) in self.golden.items() if value is not None}
@@ -127,7 +141,7 @@ class Model:
             person.say(message.traits, message.occurred_at, one.number)
         if message.type in EVENT_TYPES:
             person.events.append(one.number)
-        person.step = Step(winner, one.number, person.last_seen, None, person.traits(), list(person.events))
+        person.step = Step(winner, one.number, person.last_seen, None, person.traits(), list(person.events), person.since())
         self.steps.append(person.step)
 
     def lasting_steps(self):

@@ -16,7 +16,7 @@ CREATE TEMP TABLE accepted (number int PRIMARY KEY, decision_seq bigint, type te
   occurred_at timestamptz, received_at timestamptz, properties jsonb, context jsonb, traits jsonb);
 CREATE TEMP TABLE carried (number int, identifier_id bigint, place int); -- what no rule left out; the rest has numbers of its own
 CREATE TEMP TABLE step (step int PRIMARY KEY, profile_id bigint, decision_seq bigint, from_at timestamptz,
-  until_at timestamptz, traits jsonb);
+  until_at timestamptz, traits jsonb, since jsonb);
 CREATE TEMP TABLE knows (step int, number int);
 CREATE TEMP TABLE known (step int, profile_id bigint, event_id bigint, type text, event text, source text,
   occurred_at timestamptz, received_at timestamptz, properties jsonb, context jsonb);
@@ -98,7 +98,7 @@ WITH break AS MATERIALIZED (
   FROM chosen c CROSS JOIN (VALUES (interval '-1 us'), (interval '0'), (interval '1 us')) AS d (shift)
   WHERE isfinite(c.at)
 ), place AS MATERIALIZED (
-  SELECT q.profile_id, q.at, s.step, s.traits
+  SELECT q.profile_id, q.at, s.step, s.traits, s.since
   FROM point q LEFT JOIN step s ON s.profile_id = q.profile_id AND q.at >= s.from_at AND q.at < s.until_at
 ), expected AS MATERIALIZED (
   SELECT q.profile_id, q.at, h.key FROM place q CROSS JOIN LATERAL (
@@ -184,7 +184,8 @@ def load(cursor, model):
     steps = model.lasting_steps()
     insert(cursor, "INSERT INTO step VALUES %s", [
         (place, ids[step.profile], seqs[step.number], iso(step.start),
-         "infinity" if step.end is None else iso(step.end), as_json(step.traits))
+         "infinity" if step.end is None else iso(step.end), as_json(step.traits),
+         as_json({name: iso(at) for name, at in step.since.items()}))
         for place, step in enumerate(steps)], page_size=1000)
     knows = [(place, number) for place, step in enumerate(steps) for number in step.events]
     if knows:
@@ -243,8 +244,13 @@ ASKED = ("EXISTS (SELECT FROM cdp.memberships m WHERE m.segment_id = \\1 AND m.p
          "AND m.entered_at <= {now} AND {now} < m.left_at)")
 
 
-def parts(rule, now, profile):
+# Of cdp's own profiles: the last step is how they are now.
+SINCE_NOW = "(SELECT (since ->> '\\1')::timestamptz FROM step WHERE profile_id = p.profile_id AND until_at = 'infinity')"
+
+
+def parts(rule, now, profile, since="(q.since ->> '\\1')::timestamptz"):
     text = re.sub(r"cdp\.in_segment\('s(\d+)'\)", ASKED.format(profile=profile, now=now), rule.text)
+    text = re.sub(r"cdp\.trait_since\('(\w+)'\)", since, text)
     return {"rule": re.sub(r"\bnow\(\)", now, text).replace("%", "%%"),
             "key": f"({rule.per})::text" if rule.per else "NULL::text",
             "group_by": f"GROUP BY {rule.per}" if rule.per else ""}
@@ -270,7 +276,7 @@ def check_memberships(cursor, segment, rule, instants):
 
 
 def check_design(cursor, segment, rule, instants):
-    expected = " UNION ALL ".join(DESIGN.format(at=at, **parts(rule, f"('{at}'::timestamptz)", "p.profile_id")) for at in instants)
+    expected = " UNION ALL ".join(DESIGN.format(at=at, **parts(rule, f"('{at}'::timestamptz)", "p.profile_id", SINCE_NOW)) for at in instants)
     set_zone(cursor, rule.time_zone)
     cursor.execute(DESIGN_DIFFERENCES.format(expected=expected, segment=segment), {"at": instants})
     rows = cursor.fetchall()

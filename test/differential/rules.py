@@ -55,7 +55,8 @@ class Maker:
             self.count, self.count, self.count, self.count, self.between, self.total, self.extreme, self.distinct,
             self.flag, self.latest, self.latest, self.order, self.since, self.trait, self.trait, self.trait_time,
             self.property_time, self.truncation, self.weighted, self.last_event, self.clock_free, self.sequence,
-            self.sequence, self.funnel, self.edge, self.zoned, self.doubtful, self.membership, self.membership])()
+            self.sequence, self.funnel, self.edge, self.zoned, self.doubtful, self.membership, self.membership,
+            self.trait_since, self.trait_since])()
 
     # Pieces.
     def span(self):
@@ -244,6 +245,19 @@ class Maker:
         near, far = random.sample(SPANS, 2)
         self.breaks |= {f"occurred_at + interval '{near}'", f"occurred_at + interval '{far}'"}
         return f"max(occurred_at) > now() - CASE WHEN {name} THEN interval '{near}' ELSE interval '{far}' END"
+
+    def trait_since(self):
+        random, span = self.random, self.span()
+        trait = random.choice(["country", "plan", "score", "vip", "renewal"])
+        since = f"cdp.trait_since('{trait}')"
+        self.person_breaks |= {f"(since->>'{trait}')::timestamptz", f"(since->>'{trait}')::timestamptz + interval '36:00:00'",
+                               f"(since->>'{trait}')::timestamptz + interval '{span}'"}
+        op = random.choice(COMPARE[:4])
+        return random.choice([
+            f"{since} {op} now() - interval '{span}'", f"{since} + interval '{span}' {op} now()", f"{since} IS NULL",
+            f"{self.trait()} AND {since} <= now() - interval '{span}'", f"max(occurred_at) {op} {since}",
+            f"coalesce({since}, '-infinity') {op} now() - interval '{span}'", f"now() - {since} {op} interval '36:00:00'",
+            f"count(*) FILTER (WHERE {self.predicate()} AND occurred_at > {since}) > 0"])
 
     def steps(self):
         events = ["event = 'Added'", "event = 'Bought'", "event = 'Viewed'", "event = 'Mailed'", "type = 'page'",
