@@ -31,18 +31,17 @@ Timestamp earlier(Timestamp at, Timestamp span) {
   return span == kInfinity || __builtin_sub_overflow(at, span, &difference) ? kMinusInfinity : difference;
 }
 
-Starts first_starts(const Instants &instants, std::uint64_t step) {
-  Starts starts(instants.size(), kNever);
+void first_starts(const Instants &instants, std::uint64_t step, Starts &starts) {
+  starts.assign(instants.size(), kNever);
   for (std::size_t i = 0; i < instants.size(); ++i)
     if (instants[i].steps & step)
       starts[i] = instants[i].at;
-  return starts;
 }
 
 // Starts never fall from one instant to a later one. So the latest instant at which the step before may have
 // been is the best, and if it is too early, so are all others.
-Starts next_starts(const Instants &instants, const Starts &before, const Sequence::Step &step) {
-  Starts starts(instants.size(), kNever);
+void next_starts(const Instants &instants, const Starts &before, const Sequence::Step &step, Starts &starts) {
+  starts.assign(instants.size(), kNever);
   std::size_t arrived = 0;
   Timestamp from = kNever, start = kNever, disturbed = kMinusInfinity;
   for (std::size_t i = 0; i < instants.size(); ++i) {
@@ -58,7 +57,6 @@ Starts next_starts(const Instants &instants, const Starts &before, const Sequenc
         from >= std::max(disturbed, earlier(at, step.within)))
       starts[i] = start;
   }
-  return starts;
 }
 
 void drop_preceded(const Instants &instants, const Sequence::Absence &absence, Starts &starts) {
@@ -81,19 +79,21 @@ void drop_followed(const Instants &instants, const Sequence::Absence &absence, S
   }
 }
 
-// For each instant, the latest start of a whole match that ends there.
-Starts match_starts(const Sequence &sequence, const Instants &instants) {
-  auto starts = first_starts(instants, sequence.steps.front().step);
+// For each instant, the latest start of a whole match that ends there. The room is the caller's, to be used
+// again.
+void match_starts(const Sequence &sequence, const Instants &instants, Starts &starts, Starts &before) {
+  first_starts(instants, sequence.steps.front().step, starts);
   for (const auto &absence : sequence.before)
     drop_preceded(instants, absence, starts);
-  for (std::size_t i = 1; i < sequence.steps.size(); ++i)
-    starts = next_starts(instants, starts, sequence.steps[i]);
+  for (std::size_t i = 1; i < sequence.steps.size(); ++i) {
+    std::swap(starts, before);
+    next_starts(instants, before, sequence.steps[i], starts);
+  }
   for (const auto &absence : sequence.behind)
     drop_followed(instants, absence, starts);
   for (std::size_t i = 0; i < instants.size(); ++i)
     if (starts[i] < earlier(instants[i].at, sequence.all_within))
       starts[i] = kNever;
-  return starts;
 }
 
 std::uint64_t steps_wanted(const Sequence &sequence) {
@@ -106,7 +106,7 @@ std::uint64_t steps_wanted(const Sequence &sequence) {
 // Calls use(instants) for each binding that has at all what a match is made of: most lack a step.
 template <class F>
 void each_binding(std::span<const SequenceEvent> events, std::uint64_t wanted, std::size_t length, F &&use) {
-  Instants instants;
+  thread_local Instants instants; // kept for its room
   for (std::size_t first = 0, next; first < events.size(); first = next) {
     std::uint64_t met = 0;
     for (next = first; next < events.size() && events[next].binding == events[first].binding; ++next)
@@ -124,8 +124,11 @@ void each_binding(std::span<const SequenceEvent> events, std::uint64_t wanted, s
 }
 
 template <class F> void each_match(const Sequence &sequence, std::span<const SequenceEvent> events, F &&use) {
-  each_binding(events, steps_wanted(sequence), sequence.steps.size(),
-               [&](const Instants &instants) { use(instants, match_starts(sequence, instants)); });
+  thread_local Starts starts, before; // kept for their room
+  each_binding(events, steps_wanted(sequence), sequence.steps.size(), [&](const Instants &instants) {
+    match_starts(sequence, instants, starts, before);
+    use(instants, starts);
+  });
 }
 
 } // namespace
@@ -191,11 +194,15 @@ int funnel_depth(std::span<const SequenceEvent> events, unsigned step_count, Tim
 
 FunnelReach funnel_reach(std::span<const SequenceEvent> events, unsigned step_count, Timestamp within) {
   FunnelReach reach;
+  thread_local Starts starts, before; // kept for their room
   each_binding(events, 1, 1, [&](const Instants &instants) {
-    Starts starts;
     for (unsigned n = 0; n < step_count; ++n) {
       const Sequence::Step step{std::uint64_t{1} << n, within, 0, 0};
-      starts = n == 0 ? first_starts(instants, step.step) : next_starts(instants, starts, step);
+      std::swap(starts, before);
+      if (n == 0)
+        first_starts(instants, step.step, starts);
+      else
+        next_starts(instants, before, step, starts);
       Timestamp latest = kNever;
       for (std::size_t i = 0; i < instants.size(); ++i) {
         if (starts[i] < earlier(instants[i].at, within))

@@ -131,6 +131,7 @@ struct Decomposition {
   std::vector<std::string> falling; // of these, those that never come true again while events only go
   bool only_falls = false;          // all of it never comes true again then
   bool uses_person = false, uses_clock = false; // outside of aggregates
+  bool is_fixed = false;                        // the same aggregates always mean the same
   std::vector<Aggregate> aggregates;
   std::vector<Turn> turns;
   std::int64_t segments = 0;                 // how many it asks about

@@ -479,6 +479,7 @@ std::optional<Decomposition> decompose(const Expression &expression, const Sourc
   made.since = std::ssize(expression.since);
   made.uses_person = has_person(having);
   made.uses_clock = has_clock(having, true);
+  made.is_fixed = !made.uses_person && !made.uses_clock && is_portable(having);
   std::vector<Node *> conditions;
   add_conjuncts(having, conditions);
   made.only_falls = !made.uses_clock && !has_segment(having);

@@ -80,7 +80,7 @@ void add(json::Text &out, const pg::Decomposition &made) {
   std::vector<std::int64_t> needs;
   for (const auto &need : made.needs)
     needs.insert(needs.end(), {need.aggregate, need.events, need.within});
-  out.add("needs", needs).add("only_falls", made.only_falls);
+  out.add("needs", needs).add("only_falls", made.only_falls).add("is_fixed", made.is_fixed);
   out.add("uses_person", made.uses_person).add("uses_clock", made.uses_clock).key("aggregates").open('[');
   for (const auto &one : made.aggregates)
     add(out, one);
@@ -102,6 +102,7 @@ pg::Decomposition read_decomposition(std::string_view object) {
   made.conditions = json::texts_member(object, "conditions");
   made.falling = json::texts_member(object, "falling");
   made.only_falls = json::true_member(object, "only_falls");
+  made.is_fixed = json::true_member(object, "is_fixed");
   made.person_conditions = json::texts_member(object, "person_conditions");
   const auto needs = json::numbers_member(object, "needs");
   for (std::size_t i = 0; i + 2 < needs.size(); i += 3)

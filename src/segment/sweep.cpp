@@ -14,6 +14,7 @@ using core::Function;
 using core::InputValue;
 
 constexpr int kFirstAggregate = 4; // $1 to $3 are the instant, profile_id and traits
+constexpr auto kNullInteger = static_cast<Datum>(INT64_MIN);
 
 const std::map<std::string_view, Function> kFunctions = {{"count", Function::count},
                                                          {"count_value", Function::count_value},
@@ -111,6 +112,9 @@ Sweep::Sweep(const pg::Decomposition &made, std::span<const std::int32_t> inputs
   types.insert(types.end(), static_cast<std::size_t>(made.segments), BOOLOID);
   types.insert(types.end(), static_cast<std::size_t>(made.since), TIMESTAMPTZOID);
   first_since_ = static_cast<int>(types.size()) + 1 - static_cast<int>(made.since);
+  if (made.is_fixed && made.turns.empty() && aggregates_.size() <= Answers::kMostValues &&
+      std::all_of(aggregates_.begin(), aggregates_.end(), [](const auto &one) { return one->is_integer(); }))
+    answers_.emplace();
   bindings_ = std::make_unique<pg::Bindings>(types);
   having_ = std::make_unique<pg::Expression>(made.having, *bindings_);
   static std::map<std::string, std::size_t> numbers; // of all conditions this backend has met
@@ -287,6 +291,8 @@ void Sweep::bind(const Step &step) {
 }
 
 bool Sweep::truth(Timestamp at) {
+  if (answers_)
+    return remembered_truth();
   bind_values();
   bindings_->bind(1, TimestampTzGetDatum(at));
   bind_inside(*bindings_, kFirstAggregate + static_cast<int>(aggregates_.size()), inside_, at);
@@ -294,14 +300,50 @@ bool Sweep::truth(Timestamp at) {
   return !value.is_null && DatumGetBool(value.datum);
 }
 
+bool Sweep::remembered_truth() {
+  Answers::Values values{};
+  for (std::size_t i = 0; i < aggregates_.size(); ++i)
+    values[i] = static_cast<std::int64_t>(value_of(*aggregates_[i]).value_or(kNullInteger));
+  answer_ = &answers_->of(values);
+  if (answer_->holds == Told::unknown) {
+    bind_integers();
+    const auto value = pg::call([&] { return having_->evaluate(); });
+    answer_->holds = !value.is_null && DatumGetBool(value.datum) ? Told::yes : Told::no;
+  }
+  return answer_->holds == Told::yes;
+}
+
+void Sweep::bind_integers() {
+  bindings_->reset();
+  for (std::size_t i = 0; i < aggregates_.size(); ++i)
+    if (const int number = kFirstAggregate + static_cast<int>(i);
+        static_cast<Datum>(answer_->values[i]) == kNullInteger)
+      bindings_->bind_null(number);
+    else
+      bindings_->bind(number, static_cast<Datum>(answer_->values[i]));
+}
+
 bool Sweep::nothing_is_to_come() const {
   return std::all_of(aggregates_.begin(), aggregates_.end(),
                      [](const auto &one) { return one->tally->only_falls(); });
 }
 
+// Of the latest match of a sequence on which all stands.
+std::optional<Timestamp> Sweep::only_start() const {
+  if (aggregates_.size() != 1)
+    return std::nullopt;
+  const auto &only = *aggregates_.front();
+  return only.function == Function::sequence && only.stands_on_start && only.tally->only_sheds()
+             ? only.start
+             : std::nullopt;
+}
+
 // When a rule ends to hold that never comes true again: the first of the instants at which events go.
 Timestamp Sweep::find_end(Timestamp at, Timestamp until) {
-  std::vector<Timestamp> instants;
+  if (const auto start = only_start())
+    return aggregates_.front()->tally->leaves(*start, until);
+  auto &instants = instants_;
+  instants.clear();
   const auto move = [&](Timestamp to) {
     for (auto &aggregate : aggregates_)
       aggregate->tally->move(to);
@@ -323,9 +365,20 @@ Timestamp Sweep::find_end(Timestamp at, Timestamp until) {
 }
 
 // Nothing is to come, and a condition does not hold that only events to come could fulfil.
-bool Sweep::is_over() const {
+bool Sweep::is_over() {
   if (falling_.empty() || !nothing_is_to_come())
     return false;
+  if (!answers_)
+    return asks_falling();
+  if (answer_->is_over == Told::unknown) {
+    bind_integers();
+    answer_->is_over = asks_falling() ? Told::yes : Told::no;
+  }
+  return answer_->is_over == Told::yes;
+}
+
+// Whether one of them does not hold, for what is bound.
+bool Sweep::asks_falling() {
   return pg::call([&] {
     for (const auto &condition : falling_)
       if (const auto value = condition->evaluate(); value.is_null || !DatumGetBool(value.datum))

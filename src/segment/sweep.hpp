@@ -1,6 +1,7 @@
 // One rule that was taken apart, judged over people's timelines: each aggregate is tallied while time moves
 // from one instant at which something can change to the next, and PostgreSQL says what follows from them.
 #pragma once
+#include "segment/answers.hpp"
 #include "segment/evaluation.hpp"
 #include "segment/ledger.hpp"
 #include "segment/plan.hpp"
@@ -99,8 +100,12 @@ private:
   void bind(const Step &step);
   void bind_values();
   bool truth(Timestamp at);
-  bool is_over() const;
+  bool remembered_truth();
+  void bind_integers();
+  bool is_over();
+  bool asks_falling();
   bool nothing_is_to_come() const;
+  std::optional<Timestamp> only_start() const;
   Timestamp find_end(Timestamp at, Timestamp until);
   void find_turns(bool still, Timestamp from, Timestamp until, std::vector<Timestamp> &turns);
   void find_values(Aggregate &aggregate);
@@ -135,6 +140,9 @@ private:
   std::vector<Group> groups_;                         // of the person at hand
   std::size_t group_count_ = 0;                       // that are in use
   std::vector<std::optional<std::string_view>> keys_; // that may be in, in order
+  std::optional<Answers> answers_;                    // when a few integers are all that counts,
+  Answers::Answer *answer_ = nullptr;                 // for those at hand
+  std::vector<Timestamp> instants_;                   // of find_end, for its room
   bool only_falls_ = false;
   bool has_key_ = false, usable_ = true, overflows_ = false;
   bool still_ = false; // without events the answer is always the same: `empty_`

@@ -35,6 +35,21 @@ struct Sweep::Aggregate {
     return start ? tally->leaves(*start, until) : until;
   }
 
+  bool is_integer() const { // or a boolean
+    switch (function) {
+    case core::Function::count:
+    case core::Function::count_value:
+    case core::Function::count_distinct:
+    case core::Function::any:
+    case core::Function::all:
+    case core::Function::sequence:
+    case core::Function::sequence_count:
+    case core::Function::funnel:
+      return true;
+    default:
+      return false;
+    }
+  }
   bool is_ordered() const {
     return function == core::Function::minimum || function == core::Function::maximum;
   }
