@@ -33,4 +33,4 @@ def as_query(rule, per):
 
 for line in sys.stdin:
     name, rule, per = line.rstrip("\n").split("|")
-    print(f"CREATE MATERIALIZED VIEW mv_{name} AS {as_query(rule, per)};")
+    print(f"CREATE MATERIALIZED VIEW mv_{name} AS {as_query(rule, per)} WITH NO DATA;")
