@@ -29,7 +29,7 @@ COMMENT ON VIEW cdp.segment_overlaps IS 'Of every two segments, how many people 
 
 -- Days of one segment. All instants are just before the end, so that a size is the one before plus entries minus exits.
 CREATE FUNCTION cdp_internal.count_days(segment_id integer, first date, last date) RETURNS bigint
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET jit = off AS $$
 #variable_conflict use_column
 DECLARE
   chosen  cdp.segments := (SELECT s FROM cdp.segments AS s WHERE s.segment_id = $1);
