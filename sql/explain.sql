@@ -83,3 +83,15 @@ SELECT text FROM cdp.explain_segment('opaque') WHERE part = 'rule';
 SELECT * FROM cdp.explain_segment('abandonned');
 SELECT cdp.drop_segment('abandoned');
 SELECT count(*) AS refreshes FROM cdp.segment_costs;
+
+-- What is not a rule of class exact, or is switched off, says so; so does a person who is nobody.
+SELECT cdp.create_list('picked') > 0 AS created;
+SELECT * FROM cdp.explain_segment('picked');
+SELECT cdp.create_segment('asked', query => 'SELECT profile_id FROM cdp.profiles') > 0 AS created;
+SELECT * FROM cdp.explain_segment('asked');
+SELECT cdp.alter_segment('asked', per => 'event');
+SELECT cdp.create_segment('looking', 'EXISTS (SELECT FROM cdp.profiles)') > 0 AS created;
+SELECT * FROM cdp.explain_segment('looking');
+SELECT cdp.disable_segment('guarded');
+SELECT * FROM cdp.explain_segment('guarded');
+SELECT * FROM cdp.why_member('either', cdp.lookup('user_id', 'nobody at all'));

@@ -9,7 +9,10 @@ SET timezone = 'UTC';
 \echo 'Now a year of a real grocer''s loyalty programme (84.51, Complete Journey; CC0).'
 \echo 'Five segments a grocer would want are there before the first message:'
 \echo
+-- They name events that are still to come; that is no mistake here.
+SET client_min_messages = error;
 \ir grocer_segments.sql
+RESET client_min_messages;
 SELECT name AS segment, regexp_replace(rule, '\s+', ' ', 'g') AS rule FROM cdp.segments WHERE name = 'frequent_visitors' UNION ALL
 SELECT name, '…' FROM cdp.segments WHERE name NOT IN ('frequent_visitors', 'abandoned_cart');
 \echo '57,000 messages are coming in; half a minute or so.'

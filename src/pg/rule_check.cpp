@@ -188,9 +188,12 @@ void check_function(Oid function, int location, const Source &source, Reasons *r
     refuse(source, location, ERRCODE_FEATURE_NOT_SUPPORTED, "a rule cannot use " + name + "()",
            "Use now(): it stands for the instant at which the rule is judged.");
   if (volatility == PROVOLATILE_VOLATILE)
-    refuse(source, location, ERRCODE_FEATURE_NOT_SUPPORTED,
-           "a rule cannot use the volatile function " + name + "()",
-           "Its result could change while nothing is known to have changed.");
+    refuse(
+        source, location, ERRCODE_FEATURE_NOT_SUPPORTED,
+        "a rule cannot use the volatile function " + name + "()",
+        builtin == "random"
+            ? "For a random part of all people ask cdp.bucket(profile_id, 'salt'), which is always the same."
+            : "Its result could change while nothing is known to have changed.");
   if (std::binary_search(kPinned.begin(), kPinned.end(), builtin) && !takes_timetz(function))
     return;
   if (reasons && builtin.empty())

@@ -279,7 +279,8 @@ BEGIN
   IF num_nonnulls(rule, query) <> 1 THEN
     RAISE EXCEPTION USING ERRCODE = CASE WHEN rule IS NULL THEN 'null_value_not_allowed' ELSE 'invalid_parameter_value' END,
       MESSAGE = CASE WHEN rule IS NULL THEN 'a segment needs a rule or a query' ELSE 'a segment has a rule or a query, not both' END,
-      HINT = 'cdp.create_list(name) makes one of people who are put on it.';
+      HINT = CASE WHEN rule IS NULL THEN 'cdp.create_list(name) makes one of people who are put on it.'
+        ELSE 'A rule with a sub-query can look at other rows.' END;
   ELSIF per IS NOT NULL AND query IS NOT NULL THEN
     RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'per belongs to a rule', HINT = 'A query returns a column key itself.';
   END IF;
@@ -407,7 +408,8 @@ BEGIN
       HINT = 'cdp.add_members and cdp.remove_members change who is on it.';
   ELSIF s.kind = 'rule' AND query IS NOT NULL OR s.kind = 'query' AND num_nonnulls(rule, per) > 0 THEN
     RAISE EXCEPTION USING ERRCODE = 'wrong_object_type', MESSAGE = format('segment "%s" is a %s', s.name, s.kind),
-      HINT = 'What a segment is made of stays: create another one, or drop this one first.';
+      HINT = CASE WHEN rule IS NULL AND query IS NULL THEN 'per belongs to a rule: a query returns a column key itself.'
+        ELSE 'What a segment is made of stays: create another one, or drop this one first.' END;
   END IF;
 END $$;
 COMMENT ON FUNCTION cdp_internal.check_alteration(cdp.segments, text, text, text) IS 'Raises the error of a change that cannot be';

@@ -320,9 +320,10 @@ void warn_of_failures(std::int32_t segment_id) {
     return;
   const auto message = rows.text(0, 2);
   pg::call([&] {
-    ereport(WARNING,
-            (errmsg("the rule failed for %lld people: %s", static_cast<long long>(people), message.c_str()),
-             errhint("They are in cdp.segment_errors, and in no segment until the rule works for them.")));
+    ereport(WARNING, (errmsg("the rule failed for %lld %s: %s", static_cast<long long>(people),
+                             people == 1 ? "person" : "people", message.c_str()),
+                      errhint("See cdp.segment_errors. Until the rule works for them, they are in the "
+                              "segment if they were before.")));
   });
 }
 

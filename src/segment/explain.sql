@@ -26,10 +26,20 @@ CREATE FUNCTION cdp.explain_segment(name text)
   LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
-  chosen integer := (SELECT s.segment_id FROM cdp.segments AS s WHERE s.name = $1);
+  s      cdp.segments := (SELECT o FROM cdp.segments AS o WHERE o.name = $1);
+  chosen integer := s.segment_id;
 BEGIN
   IF chosen IS NULL THEN
     PERFORM cdp_internal.refuse_segment($1);
+  ELSIF s.state = 'disabled' THEN
+    RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = format('segment "%s" is disabled', $1),
+      HINT = format('SELECT cdp.enable_segment(%L).', $1);
+  ELSIF s.kind = 'list' OR s.class = 'interval' THEN
+    RAISE EXCEPTION USING ERRCODE = 'feature_not_supported',
+      MESSAGE = format('segment "%s" is %s, which cannot be explained yet', $1,
+        CASE s.kind WHEN 'list' THEN 'a list' WHEN 'query' THEN 'a query' ELSE 'a rule of class interval' END),
+      HINT = format(CASE s.kind WHEN 'list' THEN 'cdp.why_member(%L, profile_id) explains a person; cdp.list_members has what is on it.'
+        ELSE 'cdp.why_member(%L, profile_id) explains a person; cdp.segment_refreshes has the last refresh.' END, $1);
   END IF;
   RETURN QUERY SELECT * FROM cdp_internal.describe_segment(chosen);
   RETURN QUERY

@@ -30,6 +30,9 @@ DECLARE
 BEGIN
   IF chosen.segment_id IS NULL THEN
     PERFORM cdp_internal.refuse_segment($1);
+  ELSIF $2 IS NULL THEN
+    RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'profile_id must not be null',
+      HINT = 'cdp.lookup(type, value) is null where nobody has that identifier.';
   ELSIF known IS NULL THEN
     RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('profile %s does not exist', $2),
       HINT = 'cdp.lookup(type, value) finds a person''s profile_id.';
