@@ -40,7 +40,8 @@ enum class Function {
   sequence,
   sequence_count,
   last_sequence,
-  funnel
+  funnel,
+  other // one of PostgreSQL's, which looks at the entries that count
 };
 
 class Tally {

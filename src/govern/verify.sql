@@ -86,7 +86,7 @@ BEGIN
     oracle := format(
       'SELECT p.profile_id, h.key FROM cdp.profiles AS p CROSS JOIN LATERAL (SELECT (%s)::text AS key FROM
          (SELECT event_id, type, event, source, occurred_at, received_at, properties, context FROM cdp.events AS x
-          WHERE x.profile_id = p.profile_id AND x.occurred_at <= now()) AS e %s HAVING (%s
+          WHERE x.profile_id = p.profile_id AND x.occurred_at <= now() ORDER BY x.occurred_at, x.event_id) AS e %s HAVING (%s
       )) AS h',
       coalesce(s.per || E'\n', 'NULL'), 'GROUP BY ' || s.per || E'\n', s.rule);
     BEGIN

@@ -448,6 +448,9 @@ Rule compile_rule(const std::string &text, const std::optional<std::string> &per
   result.conditions = rule::find_conditions(expression, source);
   result.relevance = rule::find_relevance(expression);
   result.decomposition = rule::decompose(expression, source, time_zone, result.obstacle);
+  result.is_ordered = !result.decomposition;
+  for (const auto &one : result.decomposition ? result.decomposition->aggregates : std::vector<Aggregate>())
+    result.is_ordered = result.is_ordered || !one.called.empty();
   result.mentions = rule::find_mentions(expression.having);
   for (const auto &one : result.segments)
     result.mentions.segments.push_back(one.name);

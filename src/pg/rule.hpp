@@ -95,10 +95,12 @@ struct Input {
 };
 
 // count, count_value, count_distinct, sum, average, minimum, maximum, any, all, first_time, last_time, first,
-// last; sequence, sequence_count, last_sequence, funnel: an input is a step, its value the binding.
+// last; sequence, sequence_count, last_sequence, funnel: an input is a step, its value the binding; other:
+// whatever `called` is.
 struct Aggregate {
   std::string function;
   std::string type;       // of the result
+  std::string called;     // as regprocedure has it, when PostgreSQL itself is to run it
   std::string pattern;    // of a sequence; of a funnel its length in microseconds
   std::int64_t steps = 0; // 0: it is no sequence and has one input
   std::vector<Input> inputs;
@@ -157,6 +159,7 @@ struct Rule {
   std::string obstacle;                       // why there is none
   Mentions mentions;
   bool uses_clock = false;
+  bool is_ordered = false;     // some aggregate may mean another thing when events come in another order
   std::vector<Asked> segments; // by place
   std::vector<Asked> since;    // traits, by place
   std::string in_sql;          // the rule with the person it is about, where plain SQL needs to be told

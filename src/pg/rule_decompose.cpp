@@ -10,6 +10,7 @@
 extern "C" {
 #include "catalog/pg_aggregate.h"
 #include "catalog/pg_collation.h"
+#include "utils/regproc.h"
 }
 
 namespace cdp::pg::rule {
@@ -202,12 +203,25 @@ private:
     }
     if (aggregate->aggdistinct)
       return false;
-    if (name == "sum" || name == "avg") {
+    if ((name == "sum" || name == "avg") && is_exact_number(type)) {
       one.function = name == "sum" ? "sum" : "average";
-      return is_exact_number(type);
+      return true;
     }
+    static const std::vector<std::string> kOthers = {"sum",         "avg",      "stddev",  "stddev_pop",
+                                                     "stddev_samp", "variance", "var_pop", "var_samp",
+                                                     "bit_and",     "bit_or",   "bit_xor"};
+    if (std::find(kOthers.begin(), kOthers.end(), name) != kOthers.end())
+      return set_other(aggregate, one);
     one.function = name == "bool_and" || name == "every" ? "all" : "any";
     return name == "bool_or" || name == "bool_and" || name == "every";
+  }
+
+  // Run by PostgreSQL over what timelines have of its argument. All of these are null without events.
+  static bool set_other(Aggref *aggregate, Aggregate &one) {
+    one.function = "other";
+    one.called = call([&] { return format_procedure_qualified(aggregate->aggfnoid); });
+    const bool plain = !OidIsValid(aggregate->inputcollid) || aggregate->inputcollid == DEFAULT_COLLATION_OID;
+    return plain && one.inputs.front().key.empty(); // groups do not keep the order of events
   }
 
   static bool is_ours(Oid function) {
@@ -226,6 +240,10 @@ private:
       one.function = name;
       set_value(arguments[0], one.inputs.front());
       return is_param(arguments[1], kOccurredAt) && is_param(arguments[2], kEventId);
+    }
+    if (name == "longest_gap" || name == "most_frequent") {
+      set_value(arguments[0], one.inputs.front());
+      return set_other(aggregate, one);
     }
     const bool bound = name.ends_with(kBound);
     one.function = bound ? name.substr(0, name.size() - kBound.size()) : name;

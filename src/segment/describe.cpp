@@ -101,8 +101,12 @@ std::vector<Line> describe_aggregates(const Plan &plan) {
       windows.push_back(window_text(window));
     if (!windows.empty())
       details.add("windows", windows);
-    lines.push_back(
-        {"aggregate", static_cast<int>(lines.size()) + 1, one.function, details.close().str(), {}, {}});
+    lines.push_back({"aggregate",
+                     static_cast<int>(lines.size()) + 1,
+                     one.called.empty() ? one.function : one.called,
+                     details.close().str(),
+                     {},
+                     {}});
   }
   return lines;
 }

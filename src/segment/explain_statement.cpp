@@ -15,6 +15,11 @@ std::string events(const pg::Rule &rule, const char *bound) {
          " WHERE i.profile_id = s.profile_id AND r.event_id + 0 <= s.seq" + bound + ") AS e";
 }
 
+std::string events_until_now(const pg::Rule &rule) {
+  return events(rule, rule.is_ordered ? " AND r.occurred_at <= s.at ORDER BY r.occurred_at, r.event_id"
+                                      : " AND r.occurred_at <= s.at");
+}
+
 std::string key_text(const pg::Rule &rule) {
   return (rule.key.empty() ? std::string("NULL") : "(" + rule.key + ")") + "::text";
 }
@@ -162,9 +167,8 @@ std::string explain_statement(const pg::Rule &rule) {
          "9223372036854775807 AS seq" +
          segments_column(asked, "$1", "$3") + since_column(since, "$1") +
          ") AS s CROSS JOIN LATERAL (SELECT " + key_text(rule) + " AS key" + made.columns + " FROM " +
-         events(rule, " AND r.occurred_at <= s.at") + group_by(rule) +
-         " HAVING true) AS g CROSS JOIN LATERAL (VALUES " + made.rows +
-         ") AS v (condition, holds, \"values\", evidence, needed, part_of, traits)";
+         events_until_now(rule) + group_by(rule) + " HAVING true) AS g CROSS JOIN LATERAL (VALUES " +
+         made.rows + ") AS v (condition, holds, \"values\", evidence, needed, part_of, traits)";
 }
 
 } // namespace cdp::segment

@@ -43,7 +43,11 @@ void add(json::Text &out, const pg::Input &input) {
 
 void add(json::Text &out, const pg::Aggregate &aggregate) {
   out.open('{').add("function", aggregate.function).add("type", aggregate.type);
-  out.add("pattern", aggregate.pattern).add("steps", aggregate.steps).key("inputs").open('[');
+  out.add("called", aggregate.called)
+      .add("pattern", aggregate.pattern)
+      .add("steps", aggregate.steps)
+      .key("inputs")
+      .open('[');
   for (const auto &one : aggregate.inputs) {
     out.open('{');
     add(out, one);
@@ -61,6 +65,7 @@ pg::Aggregate read_aggregate(std::string_view object) {
   pg::Aggregate made;
   made.function = json::text_member(object, "function");
   made.type = json::text_member(object, "type");
+  made.called = json::text_member(object, "called");
   made.pattern = json::text_member(object, "pattern");
   made.steps = json::number_member(object, "steps");
   for (auto one : json::elements(json::member(object, "inputs")))

@@ -99,8 +99,8 @@ std::string judge(const pg::Rule &rule) {
   return candidates(rule) +
          "SELECT s.step, t.key, s.at, coalesce(s.next_at, s.until_at)\nFROM c AS s CROSS JOIN LATERAL (\n  "
          "SELECT " +
-         key_text(rule) + " AS key FROM " + events(rule, " AND r.occurred_at <= s.at") + group_by(rule) +
-         "\n  HAVING " + rule.having + ") AS t\nORDER BY s.step, t.key COLLATE \"C\", s.at";
+         key_text(rule) + " AS key FROM " + events_until_now(rule) + group_by(rule) + "\n  HAVING " +
+         rule.having + ") AS t\nORDER BY s.step, t.key COLLATE \"C\", s.at";
 }
 
 const char *level_name(Level level) {
@@ -136,7 +136,7 @@ std::string input_query(const pg::Rule &rule, Level level, std::vector<SearchPla
     names += ", g.x" + std::to_string(i);
   return candidates(rule) + "SELECT s.step, s.at, coalesce(s.next_at, s.until_at)" + names +
          " FROM c AS s CROSS JOIN LATERAL (SELECT " + (columns.empty() ? "" : columns.substr(2)) + " FROM " +
-         events(rule, " AND r.occurred_at <= s.at") + group_by(rule) + ") AS g";
+         events_until_now(rule) + group_by(rule) + ") AS g";
 }
 
 } // namespace

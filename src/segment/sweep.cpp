@@ -32,7 +32,8 @@ const std::map<std::string_view, Function> kFunctions = {{"count", Function::cou
                                                          {"sequence", Function::sequence},
                                                          {"sequence_count", Function::sequence_count},
                                                          {"last_sequence", Function::last_sequence},
-                                                         {"funnel", Function::funnel}};
+                                                         {"funnel", Function::funnel},
+                                                         {"other", Function::other}};
 
 // A bound that only PostgreSQL can say.
 struct Clock {
@@ -91,6 +92,8 @@ Sweep::Sweep(const pg::Decomposition &made, std::span<const std::int32_t> inputs
     aggregate.input = inputs.front();
     if (const auto &type = one.inputs.front().value_type; !type.empty())
       aggregate.value_type.emplace(pg::type_named(type));
+    if (!one.called.empty())
+      aggregate.other.emplace(one.called, pg::type_named(one.inputs.front().value_type), aggregate.type);
     std::vector<core::Bound> bounds;
     for (const auto &window : one.windows) {
       aggregate.cutoffs.push_back(cutoff_of(window, usable_));
@@ -428,6 +431,8 @@ std::optional<Datum> Sweep::value_of(Aggregate &aggregate) {
   case Function::last_sequence:
   case Function::funnel:
     return sequence_of(aggregate);
+  case Function::other:
+    return other_of(aggregate);
   case Function::first_time:
     return time_of(tally.first());
   case Function::last_time:
@@ -447,6 +452,16 @@ std::optional<Datum> Sweep::value_of(Aggregate &aggregate) {
   default:
     return average_of(aggregate);
   }
+}
+
+std::optional<Datum> Sweep::other_of(Aggregate &aggregate) {
+  static std::vector<pg::Aggregation::Value> values; // kept for its room
+  values.clear();
+  for (std::size_t i = 0; i < aggregate.entries.size(); ++i)
+    if (aggregate.tally->includes(i))
+      values.push_back({aggregate.values[i], aggregate.entries[i].value.kind == InputValue::Kind::null});
+  const auto value = pg::call([&] { return aggregate.other->over(values, bindings_->memory()); });
+  return value.is_null ? std::nullopt : std::optional(value.datum);
 }
 
 Datum Sweep::sum_of(Aggregate &aggregate) {

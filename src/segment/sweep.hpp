@@ -123,6 +123,7 @@ private:
       return value;
     });
   }
+  std::optional<Datum> other_of(Aggregate &aggregate);
   Datum sum_of(Aggregate &aggregate);
   Datum average_of(Aggregate &aggregate);
 

@@ -4,6 +4,7 @@
 
 #include "core/sequence.hpp"
 
+#include "pg/aggregation.hpp"
 #include "pg/values.hpp"
 
 namespace cdp::segment {
@@ -18,6 +19,7 @@ struct Sweep::Aggregate {
   std::span<const core::Entry> entries;
   std::vector<Datum> values; // of those that give one of them back
   std::vector<std::int32_t> ranks;
+  std::optional<pg::Aggregation> other;
   // Of sequences and funnels.
   std::optional<core::Sequence> sequence;
   unsigned steps = 0;
@@ -54,7 +56,7 @@ struct Sweep::Aggregate {
     return function == core::Function::minimum || function == core::Function::maximum;
   }
   bool gives_value() const {
-    return is_ordered() || function == core::Function::first || function == core::Function::last;
+    return is_ordered() || other || function == core::Function::first || function == core::Function::last;
   }
 };
 

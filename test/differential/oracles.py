@@ -104,7 +104,7 @@ WITH break AS MATERIALIZED (
   SELECT q.profile_id, q.at, h.key FROM place q CROSS JOIN LATERAL (
     SELECT {key} AS key FROM
       (SELECT event_id, type, event, source, occurred_at, received_at, properties, context FROM known x
-       WHERE x.step = q.step AND x.occurred_at <= q.at) e {group_by} HAVING {rule}) h
+       WHERE x.step = q.step AND x.occurred_at <= q.at ORDER BY x.occurred_at, x.event_id) e {group_by} HAVING {rule}) h
   WHERE q.step IS NOT NULL
 ), stored AS MATERIALIZED (
   SELECT q.profile_id, q.at, m.key FROM place q JOIN cdp.memberships m
@@ -133,7 +133,7 @@ SELECT a.segment_id, a.profile_id, a.key, b.entered_at, NULL, NULL FROM cdp.memb
 DESIGN = """
 SELECT p.profile_id, '{at}'::timestamptz, h.key FROM cdp.profiles p CROSS JOIN LATERAL (SELECT {key} AS key FROM
   (SELECT event_id, type, event, source, occurred_at, received_at, properties, context FROM cdp.events x
-   WHERE x.profile_id = p.profile_id AND x.occurred_at <= '{at}') e {group_by} HAVING {rule}) h
+   WHERE x.profile_id = p.profile_id AND x.occurred_at <= '{at}' ORDER BY x.occurred_at, x.event_id) e {group_by} HAVING {rule}) h
 """
 DESIGN_DIFFERENCES = """
 WITH expected AS ({expected}),

@@ -52,7 +52,7 @@ class Maker:
 
     def leaf(self):
         return self.random.choice([
-            self.count, self.count, self.count, self.count, self.between, self.total, self.extreme, self.distinct,
+            self.count, self.count, self.count, self.count, self.between, self.total, self.extreme, self.other, self.distinct,
             self.flag, self.latest, self.latest, self.order, self.since, self.trait, self.trait, self.trait_time,
             self.property_time, self.truncation, self.weighted, self.last_event, self.clock_free, self.sequence,
             self.sequence, self.funnel, self.edge, self.zoned, self.doubtful, self.membership, self.membership,
@@ -127,6 +127,17 @@ class Maker:
         random = self.random
         return (f"{random.choice(['min', 'max', 'avg'])}((properties->>'price')::numeric){self.where()} "
                 f"{random.choice(COMPARE[:4])} {random.choice([5, 10, 20])}")
+
+    def other(self):
+        """Of PostgreSQL's aggregates, run over timelines."""
+        random, price = self.random, "(properties->>'price')"
+        value, bounds = random.choice([
+            (f"sum({price}::float8)", [0, 10.5, 25, 60]), (f"avg({price}::real)", [5, 10, 20]),
+            (f"stddev({price}::numeric)", [0, 1, 5]), (f"var_pop({price}::float8)", [0, 2.5, 30]),
+            ("cdp.longest_gap(occurred_at)", ["interval '1 day'", "interval '5 days'"]),
+            ("cdp.most_frequent(properties->>'product_id')", ["'p1'", "'p2'"])])
+        value += self.where()
+        return f"{value} {random.choice(COMPARE[:4])} {random.choice(bounds)}"
 
     def distinct(self):
         what = self.random.choice(["properties->>'product_id'", "event", "occurred_at::date"])
