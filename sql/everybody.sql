@@ -19,6 +19,10 @@ SELECT cdp.create_segment('long_ago', $$cdp.last_sequence('1 -> 2', occurred_at,
 SELECT cdp.create_segment('never', $$count(*) < 1$$) > 0 AS created;
 SELECT * FROM who ORDER BY 1;
 
+-- What is not at an instant may be at any other.
+SELECT cdp.create_segment('not_then', $$max(occurred_at) FILTER (WHERE event = 'Added') <> now() - interval '7 days'$$) > 0 AS created;
+SELECT * FROM who WHERE segment = 'not_then';
+
 -- Judging everybody again changes nothing.
 CREATE TEMP TABLE before AS TABLE cdp.memberships;
 SELECT cdp.refresh_segments();
