@@ -23,6 +23,14 @@ SELECT * FROM who ORDER BY 1;
 SELECT cdp.create_segment('not_then', $$max(occurred_at) FILTER (WHERE event = 'Added') <> now() - interval '7 days'$$) > 0 AS created;
 SELECT * FROM who WHERE segment = 'not_then';
 
+-- Bounds are those of the segment's time zone, whatever the session's.
+SET timezone = 'Pacific/Kiritimati';
+SELECT cdp.track('Seen', user_id => u, "timestamp" => date_trunc('day', now(), 'UTC') + a) > 0 AS accepted
+FROM (VALUES ('anna', interval '0'), ('bert', '-1 hour')) AS v (u, a);
+SELECT cdp.create_segment('seen_today', $$count(*) FILTER (WHERE event = 'Seen' AND occurred_at >= date_trunc('day', now())) > 0$$) > 0 AS created;
+SET timezone = 'UTC';
+SELECT * FROM who WHERE segment = 'seen_today';
+
 -- Judging everybody again changes nothing.
 CREATE TEMP TABLE before AS TABLE cdp.memberships;
 SELECT cdp.refresh_segments();
