@@ -31,6 +31,16 @@ SELECT cdp.create_segment('seen_today', $$count(*) FILTER (WHERE event = 'Seen' 
 SET timezone = 'UTC';
 SELECT * FROM who WHERE segment = 'seen_today';
 
+-- Whom a rule fails for is noted by whoever judges.
+SELECT cdp.create_segment('dear', $$
+  count(*) FILTER (WHERE event = 'Bought') > 1 AND sum((properties ->> 'price')::numeric) FILTER (WHERE event = 'Added') > 5
+$$) > 0 AS created;
+SELECT cdp.track('Added', user_id => 'cleo', properties => '{"price": "much"}') > 0 AS accepted;
+SELECT profile_id = cdp.lookup('user_id', 'cleo') AS is_cleo, message FROM cdp.segment_errors;
+SELECT cdp.refresh_segments();
+SELECT profile_id = cdp.lookup('user_id', 'cleo') AS is_cleo, message FROM cdp.segment_errors;
+SELECT cdp.drop_segment('dear');
+
 -- Judging everybody again changes nothing.
 CREATE TEMP TABLE before AS TABLE cdp.memberships;
 SELECT cdp.refresh_segments();
