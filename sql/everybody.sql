@@ -41,6 +41,9 @@ SELECT cdp.refresh_segments();
 SELECT profile_id = cdp.lookup('user_id', 'cleo') AS is_cleo, message FROM cdp.segment_errors;
 SELECT cdp.drop_segment('dear');
 
+-- A bound that jumps every millisecond is left to PostgreSQL.
+SELECT cdp.create_segment('just_now', $$count(*) FILTER (WHERE occurred_at >= date_trunc('millisecond', now())) > 5$$) > 0 AS created;
+
 -- Judging everybody again changes nothing.
 CREATE TEMP TABLE before AS TABLE cdp.memberships;
 SELECT cdp.refresh_segments();
