@@ -10,6 +10,7 @@ constexpr Timestamp kBlock = 32 * kMicrosPerDay;
 constexpr Timestamp kMinute = 60 * kMicrosPerSecond;
 constexpr Timestamp kQuarter = kMicrosPerDay / 96; // local clocks jump at quarters of an hour
 constexpr Timestamp kBack = 5 * kMicrosPerDay;     // clamped months and skipped days go back less far
+constexpr Timestamp kNear = 64; // blocks: to look at them costs less than to know that one need not
 constexpr Timestamp kEndOfTime = 2'921'575 * kMicrosPerDay; // year 9999
 
 } // namespace
@@ -48,8 +49,12 @@ Timestamp Cutoff::passes(Timestamp instant, Timestamp value, Timestamp until) {
     const auto turn = value - distance_;
     return turn > instant && turn < until ? turn : kInfinity;
   }
-  const bool beyond = at(instant) >= value;
-  for (auto number = block_number(instant); number <= block_number(until); ++number) {
+  const auto bound = at(instant);
+  const bool beyond = bound >= value;
+  auto number = block_number(instant);
+  if (!beyond && (value - bound) / block_size_ > kNear)
+    number = skip(number, block_number(until), value);
+  for (; number <= block_number(until); ++number) {
     const auto end_of_block = (number + 1) * block_size_;
     if (jumps_often_ && !beyond && ask_(end_of_block - 1) + kBack < value)
       continue; // nowhere in it
@@ -70,6 +75,18 @@ Timestamp Cutoff::passes(Timestamp instant, Timestamp value, Timestamp until) {
     }
   }
   return kInfinity;
+}
+
+// The blocks before it are nowhere at the value: it goes back less far.
+std::int64_t Cutoff::skip(std::int64_t number, std::int64_t last, Timestamp value) const {
+  while (number < last) {
+    const auto middle = number + (last - number) / 2;
+    if (ask_((middle + 1) * block_size_ - 1) + kBack < value)
+      number = middle + 1;
+    else
+      last = middle;
+  }
+  return number;
 }
 
 const Cutoff::Block &Cutoff::block(std::int64_t number) {

@@ -43,6 +43,7 @@ private:
 
   std::int64_t block_number(Timestamp instant);
   const Block &block(std::int64_t number);
+  std::int64_t skip(std::int64_t number, std::int64_t last, Timestamp value) const;
   void cut(Timestamp low, Timestamp high, Block &pieces);
   bool add_even(Timestamp low, Timestamp high, Block &pieces);
   static std::size_t place(const Block &pieces, Timestamp instant);

@@ -400,11 +400,12 @@ std::int64_t length_of(const Aggregate &aggregate) {
   return sequence ? std::ssize(sequence->steps) : 1;
 }
 
-// `max(occurred_at) >= now() - interval '7 days'`: how long ago the last event can be.
+// `max(occurred_at) >= now() - interval '7 days'`: how long ago the last event can be. Not so with `<>`.
 std::int64_t within_of(const std::string &op, Node *left, Node *right, const std::string &time_zone) {
   const auto fixed = fix(op, left, right, time_zone);
-  return fixed && aggregate_of(fixed->stands) && fixed->op[0] == '<' ? fixed->offset
-                                                                     : Decomposition::Need::kAnyTime;
+  return fixed && aggregate_of(fixed->stands) && (fixed->op == "<" || fixed->op == "<=")
+             ? fixed->offset
+             : Decomposition::Need::kAnyTime;
 }
 
 // How many events an aggregate must have seen for the condition to hold: `count(…) >= 3`, `max(…) < now()`,

@@ -1,6 +1,7 @@
 #include "segment/everybody.hpp"
 
 #include <algorithm>
+#include <map>
 #include <memory_resource>
 #include <numeric>
 
@@ -158,7 +159,7 @@ std::vector<std::int64_t> all_people() {
   return ids;
 }
 
-// The judges whom a person may concern, by what the person has done.
+// The judges whom a person may concern, by what the person has done; all that ask what nobody could answer.
 class Chosen {
 public:
   Chosen(const std::vector<Judge *> &judges, Timestamp at) {
@@ -171,17 +172,24 @@ public:
       else
         for (auto input : inputs)
           add({input, 1, core::kMinusInfinity}, i);
+      for (auto input : inputs)
+        asking_[input].push_back(i);
     }
   }
 
   template <class Visit> void each(const History &history, Visit &&visit) const {
     for (auto judge : anybody_)
       visit(judge);
-    for (const auto &said : history.inputs())
+    for (const auto &said : history.inputs()) {
       if (static_cast<std::size_t>(said.input) < by_input_.size())
         for (const auto &[need, judge] : by_input_[static_cast<std::size_t>(said.input)])
           if (need.is_met_by(said))
             visit(judge);
+      if (said.odd)
+        if (const auto asking = asking_.find(said.input); asking != asking_.end())
+          for (auto judge : asking->second)
+            visit(judge);
+    }
   }
 
 private:
@@ -193,6 +201,7 @@ private:
 
   std::vector<std::size_t> anybody_;
   std::vector<std::vector<std::pair<Sweep::Need, std::size_t>>> by_input_;
+  std::map<std::int32_t, std::vector<std::size_t>> asking_;
 };
 
 class Round {

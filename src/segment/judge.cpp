@@ -153,6 +153,20 @@ void Judge::make_sweep(const Plan &plan) {
     sweep_.reset();
 }
 
+// In the segment's time zone, as all that it asks the clock: bounds are kept as they are said first.
+std::optional<Sweep::Need> Judge::need(Timestamp at) const {
+  std::optional<Sweep::Need> need;
+  pg::Failure failure; // then whoever is judged meets it again
+  if (sweep_)
+    pg::subtransaction(
+        [&] {
+          pg::AsOwner owner(settings_, pg::Names::compiled);
+          need = sweep_->need(at);
+        },
+        failure);
+  return need;
+}
+
 bool Judge::concerns(const Step &step, const Observed *event, const std::string *event_name) const {
   if (step.everything || (step.traits_changed && relevance_.traits))
     return true;

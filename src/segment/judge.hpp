@@ -24,8 +24,8 @@ public:
   // Whether what is new at a step can change the answer.
   bool concerns(const Step &step, const Observed *event, const std::string *event_name) const;
   bool uses_timelines() const { return sweep_ != nullptr; }
-  // What somebody must have done to be in at an instant or later, when one input tells.
-  std::optional<Sweep::Need> need(Timestamp at) const { return sweep_ ? sweep_->need(at) : std::nullopt; }
+  // What somebody must have done to be in at an instant or later, when one input tells. Runs as the owner.
+  std::optional<Sweep::Need> need(Timestamp at) const;
   // Those it asks about, by place. Whoever judges says in each stint when the person is in them.
   std::span<const std::int32_t> segments() const { return segments_; }
   // Traits of which it asks since when they are so, by place; they are in each stint as well.

@@ -59,13 +59,31 @@ struct Sweep::Turning {
 
 namespace {
 
+constexpr Timestamp kSecond = 1'000'000;
+
+// Bounds that move by jumps: how many of them, but no more than it takes to know that they are too many.
+int jumps(Clock &clock, Timestamp low, Timestamp high, int most) {
+  const auto first = clock.at(low), last = clock.at(high);
+  if (!first || !last || *first == *last || *last - *first == high - low)
+    return 0;
+  if (high - low == 1)
+    return 1;
+  const auto middle = low + (high - low) / 2;
+  const auto found = jumps(clock, low, middle, most);
+  return found > most ? found : found + jumps(clock, middle, high, most - found);
+}
+
+// Truncated to milliseconds it jumps so often that to keep each would take all memory.
 std::unique_ptr<core::Cutoff> cutoff_of(const pg::Window &window, bool &usable) {
   if (window.fixed)
     return std::make_unique<core::Cutoff>(window.distance);
   auto clock = std::make_shared<Clock>(window.bound);
-  usable = usable && clock->at(0);
+  usable = usable && clock->at(0) && jumps(*clock, 0, kSecond - 1, 2) <= 2;
   return std::make_unique<core::Cutoff>(
-      [clock](Timestamp at) { return clock->at(at).value_or(at); },
+      [clock](Timestamp at) {
+        pg::check_for_interrupts();
+        return clock->at(at).value_or(at);
+      },
       [zones = window.zones, wide = window.wide](Timestamp low, Timestamp high) {
         return wide || pg::clock_jumps(zones, low, high);
       });
@@ -136,7 +154,8 @@ Sweep::Sweep(const pg::Decomposition &made, std::span<const std::int32_t> inputs
   }
   values_ =
       pg::call([] { return AllocSetContextCreate(TopMemoryContext, "cdp values", ALLOCSET_SMALL_SIZES); });
-  judge_nobody(made);
+  if (usable_)
+    judge_nobody(made);
 }
 
 Sweep::~Sweep() {

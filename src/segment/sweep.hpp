@@ -79,7 +79,8 @@ private:
   struct AggregateNeed {
     std::size_t aggregate, events; // one at least
     std::int64_t within;           // see pg::Decomposition::Need
-    std::uint64_t steps;           // of a sequence, all of which must be met
+    std::uint64_t steps;           // of a sequence, all of which must be met,
+    std::uint64_t last;            // this one by the last event, which `within` is about
   };
   struct PersonCondition {
     std::size_t number;

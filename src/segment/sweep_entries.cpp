@@ -16,10 +16,15 @@ void Sweep::add_need(const pg::Decomposition::Need &need) {
     return;
   const auto place = static_cast<std::size_t>(need.aggregate);
   const auto &aggregate = *aggregates_[place];
-  const auto depth = std::min<std::int64_t>(need.events, aggregate.steps);
-  needs_.push_back(
-      {place, static_cast<std::size_t>(need.events), need.within,
-       aggregate.function == core::Function::funnel ? UINT64_MAX >> (64 - depth) : aggregate.wanted});
+  AggregateNeed one{place, static_cast<std::size_t>(need.events), need.within, aggregate.wanted, 0};
+  if (aggregate.sequence) {
+    one.last = aggregate.sequence->steps.back().step;
+  } else if (aggregate.function == core::Function::funnel) {
+    const auto depth = std::min<std::int64_t>(need.events, aggregate.steps);
+    one.steps = UINT64_MAX >> (64 - depth);
+    one.last = std::uint64_t{1} << (depth - 1);
+  }
+  needs_.push_back(one);
 }
 
 // The most telling of its needs: what was done lately, or often.
@@ -36,14 +41,10 @@ std::optional<Sweep::Need> Sweep::need(Timestamp at) {
 // Of a sequence the last step: the earlier ones are what many do.
 std::int32_t Sweep::telling_input(const AggregateNeed &need) const {
   const auto &aggregate = *aggregates_[need.aggregate];
-  auto telling = aggregate.input;
-  std::uint64_t latest = 0;
   for (const auto &one : aggregate.asked.inputs)
-    if (const auto steps = one.steps & need.steps; steps > latest) {
-      latest = steps;
-      telling = one.input;
-    }
-  return telling;
+    if (one.steps & need.last)
+      return one.input;
+  return aggregate.input;
 }
 
 // Nothing that the need is about counts when it is older.
@@ -99,9 +100,10 @@ bool Sweep::is_met(const AggregateNeed &need, const History &history, Timestamp 
   const auto &steps = aggregates_[need.aggregate]->asked.inputs;
   if (steps.empty())
     return entries.size() >= need.events && entries.back().at >= from;
+  const auto least = aggregates_[need.aggregate]->tally->least_from(at);
   return std::all_of(steps.begin(), steps.end(), [&](const StepInput &one) {
     const auto *said = history.said(one.input);
-    return (one.steps & need.steps) == 0 || (said && said->last >= from);
+    return (one.steps & need.steps) == 0 || (said && said->last >= (one.steps & need.last ? from : least));
   });
 }
 

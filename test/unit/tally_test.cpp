@@ -46,6 +46,23 @@ TEST(Cutoff, SaysWhatIsAskedAndWhenItPasses) {
   }
 }
 
+TEST(Cutoff, AsksLittleOfWhatIsFarAway) {
+  const auto hourly = [](Timestamp, Timestamp) { return true; }; // as where a truncated month is shifted
+  for (const auto unit : {Timestamp(1), kHour, kMicrosPerDay}) {
+    int asked = 0;
+    Cutoff cutoff(
+        [&](Timestamp at) {
+          ++asked;
+          return at / unit * unit - 30 * kMicrosPerDay;
+        },
+        hourly);
+    const auto at = 9000 * kMicrosPerDay, far = 2'500'000 * kMicrosPerDay;
+    EXPECT_EQ(cutoff.passes(at, far, kInfinity), far + 30 * kMicrosPerDay);
+    EXPECT_EQ(cutoff.passes(at, far, far), kInfinity);
+    EXPECT_LT(asked, 100'000);
+  }
+}
+
 TEST(Cutoff, AsksLittleOfWhatIsTruncated) {
   const auto never = [](Timestamp, Timestamp) { return false; };
   for (const auto unit : {kHour, kHour / 60, kMicrosPerSecond})

@@ -1,0 +1,54 @@
+-- everybody: who is judged at all when all people are, settled by how often and when they did something. It must leave out nobody who is in.
+\set SHOW_CONTEXT never
+SET client_min_messages = warning;
+DROP EXTENSION IF EXISTS cdp CASCADE;
+CREATE EXTENSION cdp;
+SET client_min_messages = notice;
+SET timezone = 'UTC';
+SELECT cdp.track(e, user_id => u, "timestamp" => now() - a) > 0 AS accepted
+FROM (VALUES ('anna', 'Added', interval '30 days'), ('anna', 'Bought', '1 day'), ('bert', 'Added', '20 days')) AS v (u, e, a);
+SELECT cdp.identify(user_id => 'cleo') IS NOT NULL AS known; -- has done nothing
+CREATE VIEW who AS
+  SELECT m.segment, string_agg(i.value, ', ' ORDER BY i.value) AS members
+  FROM cdp.segment_members AS m JOIN cdp.identifiers AS i ON i.identifier_id = m.profile_id AND i.type = 'user_id' GROUP BY 1;
+
+-- Only the last step of a sequence must be as late as its end, whatever its number.
+SELECT cdp.create_segment('bought_lately', $$cdp.last_sequence('1 -> 2', occurred_at, event = 'Added', event = 'Bought') > now() - interval '7 days'$$) > 0 AS created;
+SELECT cdp.create_segment('the_other_way', $$cdp.last_sequence('2 -> 1', occurred_at, event = 'Bought', event = 'Added') > now() - interval '7 days'$$) > 0 AS created;
+SELECT cdp.create_segment('long_ago', $$cdp.last_sequence('1 -> 2', occurred_at, event = 'Added', event = 'Bought') < now() - interval '7 days'$$) > 0 AS created;
+SELECT cdp.create_segment('never', $$count(*) < 1$$) > 0 AS created;
+SELECT * FROM who ORDER BY 1;
+
+-- What is not at an instant may be at any other.
+SELECT cdp.create_segment('not_then', $$max(occurred_at) FILTER (WHERE event = 'Added') <> now() - interval '7 days'$$) > 0 AS created;
+SELECT * FROM who WHERE segment = 'not_then';
+
+-- Bounds are those of the segment's time zone, whatever the session's.
+SET timezone = 'Pacific/Kiritimati';
+SELECT cdp.track('Seen', user_id => u, "timestamp" => date_trunc('day', now(), 'UTC') + a) > 0 AS accepted
+FROM (VALUES ('anna', interval '0'), ('bert', '-1 hour')) AS v (u, a);
+SELECT cdp.create_segment('seen_today', $$count(*) FILTER (WHERE event = 'Seen' AND occurred_at >= date_trunc('day', now())) > 0$$) > 0 AS created;
+SET timezone = 'UTC';
+SELECT * FROM who WHERE segment = 'seen_today';
+
+-- Whom a rule fails for is noted by whoever judges.
+SELECT cdp.create_segment('dear', $$
+  count(*) FILTER (WHERE event = 'Bought') > 1 AND sum((properties ->> 'price')::numeric) FILTER (WHERE event = 'Added') > 5
+$$) > 0 AS created;
+SELECT cdp.track('Added', user_id => 'cleo', properties => '{"price": "much"}') > 0 AS accepted;
+SELECT profile_id = cdp.lookup('user_id', 'cleo') AS is_cleo, message FROM cdp.segment_errors;
+SELECT cdp.refresh_segments();
+SELECT profile_id = cdp.lookup('user_id', 'cleo') AS is_cleo, message FROM cdp.segment_errors;
+SELECT cdp.drop_segment('dear');
+
+-- A bound that jumps every millisecond is left to PostgreSQL.
+SELECT cdp.create_segment('just_now', $$count(*) FILTER (WHERE occurred_at >= date_trunc('millisecond', now())) > 5$$) > 0 AS created;
+
+-- Judging everybody again changes nothing.
+CREATE TEMP TABLE before AS TABLE cdp.memberships;
+SELECT cdp.refresh_segments();
+SELECT count(*) FROM ((TABLE before EXCEPT TABLE cdp.memberships) UNION ALL (TABLE cdp.memberships EXCEPT TABLE before)) AS d;
+SELECT * FROM cdp.verify();
+DROP VIEW who;
+SET client_min_messages = warning;
+DROP EXTENSION cdp CASCADE;
