@@ -41,6 +41,23 @@ SELECT cdp_internal.query_as_owner('postgres', 'UTC', '', 'ISO', 'postgres', 'SE
 RESET ROLE;
 SELECT name, owner FROM cdp.segments;
 
+-- From whom people are hidden can make no rule about everybody, nor keep one.
+SELECT cdp.track('Order Completed', user_id => 'u1');
+REVOKE SELECT ON cdp.event_records FROM regress_cdp_marketer;
+SET ROLE regress_cdp_marketer;
+SELECT cdp.create_segment('buyers', $$count(*) FILTER (WHERE event = 'Order Completed') > 0$$);
+RESET ROLE;
+GRANT SELECT ON cdp.event_records TO regress_cdp_marketer;
+ALTER TABLE cdp.profiles ENABLE ROW LEVEL SECURITY;
+SET ROLE regress_cdp_marketer;
+SELECT cdp.create_segment('buyers', $$count(*) FILTER (WHERE event = 'Order Completed') > 0$$);
+RESET ROLE;
+SELECT cdp.identify(user_id => 'u1', traits => '{"country": "BE"}');
+SELECT s.name, e.profile_id IS NULL AS for_all, e.sqlstate, e.message FROM cdp.segment_errors AS e JOIN cdp.segments AS s USING (segment_id);
+ALTER TABLE cdp.profiles DISABLE ROW LEVEL SECURITY;
+SELECT cdp.refresh_segment('dutch');
+SELECT count(*) AS errors FROM cdp.segment_errors;
+
 -- Nobody may do nothing, but pure functions are everybody's.
 SET ROLE regress_cdp_nobody;
 SELECT cdp.identify(user_id => 'u1');

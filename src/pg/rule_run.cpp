@@ -2,8 +2,10 @@
 
 extern "C" {
 #include "access/htup_details.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_proc.h"
 #include "utils/acl.h"
+#include "utils/rls.h"
 #include "utils/syscache.h"
 }
 #undef printf
@@ -142,6 +144,25 @@ bool time_zone_exists(const std::string &name) {
   return call([&] {
     pg_tz *zone = pg_tzset(name.c_str());
     return zone != nullptr && pg_tz_acceptable(zone);
+  });
+}
+
+void need_all_people() {
+  call([] {
+    const Oid ours = get_namespace_oid("cdp", false);
+    for (const char *table : {"event_records", "identifiers", "profiles"}) {
+      const Oid found = get_relname_relid(table, ours);
+      const AclResult may = pg_class_aclcheck(found, GetUserId(), ACL_SELECT);
+      if (may != ACLCHECK_OK)
+        aclcheck_error(may, OBJECT_TABLE, table);
+      if (check_enable_rls(found, InvalidOid, true) == RLS_ENABLED)
+        ereport(
+            ERROR,
+            (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+             errmsg("row-level security hides rows of \"%s\" from role \"%s\"", table,
+                    GetUserNameFromId(GetUserId(), false)),
+             errhint("A segment by query sees what its owner sees: cdp.create_segment(name, query => …).")));
+    }
   });
 }
 

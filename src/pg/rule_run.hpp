@@ -33,6 +33,10 @@ private:
   Oid user_;
 };
 
+// Refuses, with 42501, a current user who may not read all people and events: segments read these for their
+// owners, from what is kept beside the tables.
+void need_all_people();
+
 // While this lives, code runs as the owner of our functions, for our own tables.
 class AsExtension {
 public:

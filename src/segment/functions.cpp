@@ -105,6 +105,10 @@ CDP_FUNCTION(cdp_compile_rule) {
   {
     pg::Session session;
     auto compiled = compile_as_owner(fcinfo, rule);
+    if (compiled.reasons.empty()) {
+      pg::AsOwner owner(settings, pg::Names::as_written);
+      pg::need_all_people();
+    }
     segment::find_asked(compiled, rule);
     result = compiled.reasons.empty() ? keep_exact(compiled, settings) : keep_query(compiled);
     if (compiled.reasons.empty())
