@@ -123,13 +123,28 @@ static bool has_key(const std::string &query) {
   });
 }
 
+// Until the settings in force end.
+static void read_only() {
+  (void)set_config_option("transaction_read_only", "on", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
+                          false);
+}
+
+std::vector<std::int64_t> people_of(const std::string &query) {
+  call([] { read_only(); });
+  const auto rows =
+      run_once("SELECT pg_catalog.array_agg(f.profile_id ORDER BY f.profile_id) FROM (SELECT DISTINCT "
+               "q.profile_id, q.key FROM (" +
+                   query + "\n) AS q) AS f",
+               {}, true);
+  return rows.is_null(0, 1) ? std::vector<std::int64_t>() : rows.bigints(0, 1);
+}
+
 void run_members(const std::string &query, ReturnSetInfo *result) {
   const std::string sql = "SELECT q.profile_id::pg_catalog.int8, " +
                           std::string(has_key(query) ? "q.key" : "NULL") + "::pg_catalog.text FROM (" +
                           query + "\n) AS q WHERE q.profile_id IS NOT NULL";
   call([&] {
-    (void)set_config_option("transaction_read_only", "on", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true,
-                            0, false);
+    read_only();
     SPIExecuteOptions options{};
     options.dest = CreateDestReceiver(DestTuplestore);
     SetTuplestoreDestReceiverParams(options.dest, result->setResult, result->econtext->ecxt_per_query_memory,

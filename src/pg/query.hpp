@@ -28,6 +28,9 @@ std::string check_query(const std::string &query);
 // All rows of profile_id and key, into the result of a set-returning function; under the settings in force.
 void run_members(const std::string &query, ReturnSetInfo *result);
 
+// The people of these rows, one a membership, sorted; in the snapshot of the query that called.
+std::vector<std::int64_t> people_of(const std::string &query);
+
 // Runs cdp_internal's function of the same name as the one that is called, with the extension's rights: its
 // first argument says who calls, under which settings, and the others are the caller's.
 Datum forward(FunctionCallInfo fcinfo);
