@@ -423,6 +423,8 @@ Node *fold(Node *node) {
 static Mentions mentions_of(const rule::Expression &expression) {
   Mentions found;
   rule::add_mentions(expression.having, found);
+  if (expression.per)
+    rule::add_mentions(expression.per, found);
   for (const auto &one : expression.segments)
     found.segments.push_back(one.name);
   for (const auto &one : expression.since)
