@@ -187,9 +187,7 @@ std::string caller() {
   return out.str();
 }
 
-} // namespace
-
-Datum forward(FunctionCallInfo fcinfo) {
+Datum run_forward(FunctionCallInfo fcinfo) {
   const auto called = describe(fcinfo->flinfo->fn_oid);
   const auto who = caller();
   std::string sql = called.returns_set ? "SELECT * FROM cdp_internal." : "SELECT cdp_internal.";
@@ -231,6 +229,34 @@ Datum forward(FunctionCallInfo fcinfo) {
     get_typlenbyval(called.result, &length, &by_value);
     return SPI_datumTransfer(value, by_value, length);
   });
+}
+
+} // namespace
+
+// Nothing is wrong with the server, nor with us: whoever called can mend it.
+static bool is_of_caller(int sqlstate) {
+  for (int ours : {ERRCODE_INTERNAL_ERROR, ERRCODE_SYSTEM_ERROR, ERRCODE_INSUFFICIENT_RESOURCES,
+                   ERRCODE_OPERATOR_INTERVENTION, ERRCODE_TRANSACTION_ROLLBACK})
+    if (ERRCODE_TO_CATEGORY(sqlstate) == ERRCODE_TO_CATEGORY(ours))
+      return false;
+  return true;
+}
+
+void throw_to_caller(const PgError &error) {
+  const auto *data = error.data();
+  if (!is_of_caller(data->sqlerrcode))
+    throw error;
+  const auto text = [](const char *one) { return std::string(one ? one : ""); };
+  throw Error(data->sqlerrcode, text(data->message), text(data->detail), text(data->hint))
+      .at(text(data->internalquery), data->internalpos);
+}
+
+Datum forward(FunctionCallInfo fcinfo) {
+  try {
+    return run_forward(fcinfo);
+  } catch (const PgError &error) {
+    throw_to_caller(error);
+  }
 }
 
 } // namespace cdp::pg

@@ -190,7 +190,11 @@ Look look_at_query(const pg::Rule &rule, const pg::RuleSettings &settings) {
   Look look{{}, "interval", why_interval(rule), kJudgedByQuery};
   {
     pg::AsOwner owner(settings, pg::Names::as_written);
-    look.found.members = pg::people_of(rule.query);
+    try {
+      look.found.members = pg::people_of(rule.query);
+    } catch (const pg::PgError &error) {
+      pg::throw_to_caller(error);
+    }
   }
   pg::AsOwner owner(settings, pg::Names::compiled_for_all);
   look.found.seen = seen_properties(rule.mentions);
