@@ -147,6 +147,26 @@ void put_lines(FunctionCallInfo fcinfo, const Plan &plan, const Survey &found, b
     put(fcinfo, {"warning", ++number, warning, "{}", {}, {}});
 }
 
+// Of a rule that is not exact.
+void put_mentions(FunctionCallInfo fcinfo, const pg::Mentions &mentions) {
+  Plan plan{};
+  plan.relevance = {false, {}, false};
+  plan.outline.mentions = mentions;
+  for (const auto &line : describe_dependencies(plan))
+    put(fcinfo, line);
+  Survey found;
+  found.seen = seen_properties(mentions);
+  int number = 0;
+  for (const auto &warning : warnings_of(mentions, found))
+    put(fcinfo, {"warning", ++number, warning, "{}", {}, {}});
+}
+
+pg::Rule compile_as(const pg::RuleSettings &settings, const std::string &rule,
+                    const std::optional<std::string> &per) {
+  pg::AsOwner owner(settings, pg::Names::as_written);
+  return pg::compile_rule(rule, per, settings.time_zone);
+}
+
 // As a judge would decide it.
 bool would_use_timelines(const Plan &plan, const pg::RuleSettings &settings) {
   bool usable = false;
@@ -238,11 +258,7 @@ CDP_FUNCTION(cdp_preview_segment) {
   const auto settings = caller(fcinfo, 2);
   const auto count = sample_size(fcinfo, 4);
   pg::Session session;
-  pg::Rule compiled;
-  {
-    pg::AsOwner owner(settings, pg::Names::as_written);
-    compiled = pg::compile_rule(rule, per, settings.time_zone);
-  }
+  auto compiled = compile_as(settings, rule, per);
   find_asked(compiled, rule);
   const auto looked =
       compiled.reasons.empty() ? look_at_exact(compiled, settings) : look_at_query(compiled, settings);
@@ -270,15 +286,24 @@ CDP_FUNCTION(cdp_preview_segment) {
   return 0;
 }
 
+// cdp_internal.describe_segment(segment_id): all of an exact rule, and of another one what it names.
 CDP_FUNCTION(cdp_describe_segment) {
   const auto segment_id = PG_GETARG_INT32(0);
   pg::call([&] { InitMaterializedSRF(fcinfo, 0); });
   pg::Session session;
-  const auto &judge = judge_of(segment_id);
-  const bool by_timelines = judge.uses_timelines();
-  const auto settings = judge.settings();
-  static pg::Statement read("SELECT compiled::text FROM cdp.segments WHERE segment_id = $1");
-  const auto plan = read_plan(read.run(pg::Params().integer(segment_id)).text(0, 1));
+  static pg::Statement read("SELECT owner::text, time_zone, search_path, datestyle, intervalstyle, "
+                            "compiled::text, rule, per, class = 'exact', state = 'disabled' "
+                            "FROM cdp.segments WHERE segment_id = $1");
+  const auto row = read.run(pg::Params().integer(segment_id));
+  const pg::RuleSettings settings{row.text(0, 1), row.text(0, 2), row.text(0, 3), row.text(0, 4),
+                                  row.text(0, 5)};
+  if (!row.boolean(0, 9)) {
+    put_mentions(fcinfo, compile_as(settings, row.text(0, 7), row.optional_text(0, 8)).mentions);
+    return 0;
+  }
+  const auto plan = read_plan(row.text(0, 6));
+  const bool by_timelines =
+      row.boolean(0, 10) ? would_use_timelines(plan, settings) : judge_of(segment_id).uses_timelines();
   const auto now = GetCurrentTransactionStartTimestamp();
   auto found = survey(plan, settings, now, true);
   if (found.failed) { // a condition alone may fail where the rule does not ask it
