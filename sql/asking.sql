@@ -118,6 +118,8 @@ SELECT part, number, text, people, kept FROM cdp.explain_segment('mailable') WHE
 SELECT details FROM cdp.explain_segment('belgian_vip') WHERE part = 'freshness';
 SELECT people, memberships, because FROM cdp.preview_segment($$NOT cdp.in_segment('vip') AND count(*) > 0$$);
 
+SELECT condition FROM cdp.why_member('dutch_vip', cdp.lookup('user_id', 'anna')) WHERE condition ~ 'in_segment';
+
 -- Names are looked up once: who renames a segment rewrites the rules that ask about it.
 SELECT cdp.rename_segment('vip', 'gold');
 SELECT name, rule FROM cdp.segments WHERE rule ~ 'in_segment' ORDER BY 1;

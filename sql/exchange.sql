@@ -51,4 +51,28 @@ SELECT * FROM cdp.import_definitions('{}');
 SELECT * FROM cdp.import_definitions('nonsense');
 SELECT name FROM cdp.segments ORDER BY name;
 
+-- Other people's are left alone as well, if they are the same; only who may change them can alter them.
+CREATE ROLE regress_exchange_marketer;
+SELECT cdp.grant_access('regress_exchange_marketer', 'marketer');
+SET ROLE regress_exchange_marketer;
+SELECT cdp.create_segment('mine', $$traits ->> 'country' = 'NL'$$) > 0 AS created;
+SELECT cdp.export_definitions() AS definitions \gset
+SELECT * FROM cdp.import_definitions(:'definitions', dry_run => true);
+SELECT * FROM cdp.import_definitions(:'definitions');
+SELECT * FROM cdp.import_definitions(replace(:'definitions', '01:30:00', '01:45:00'), dry_run => true);
+SELECT * FROM cdp.import_definitions(replace(:'definitions', '''NL''', '''BE'''));
+SELECT * FROM cdp.import_definitions('{"segments": {"everybody": {"query": "SELECT profile_id FROM cdp.profiles"}}}');
+-- An error says what is wrong, and where in what the caller wrote; not which functions met it.
+\set SHOW_CONTEXT errors
+SELECT cdp.create_segment('peek', 'EXISTS (SELECT FROM pg_catalog.pg_authid)');
+SELECT people FROM cdp.preview_segment('EXISTS (SELECT FROM pg_catalog.pg_authid)');
+SELECT cdp.create_segment('nonsense', 'count(*) >> traits');
+SELECT cdp.drop_segment('everybody');
+DO $$ BEGIN PERFORM cdp.drop_segment('nobody'); END $$;
+\set SHOW_CONTEXT never
+RESET ROLE;
+SELECT cdp.drop_segment('mine');
+DROP OWNED BY regress_exchange_marketer;
+DROP ROLE regress_exchange_marketer;
+
 DROP EXTENSION cdp CASCADE;

@@ -84,14 +84,21 @@ SELECT * FROM cdp.explain_segment('abandonned');
 SELECT cdp.drop_segment('abandoned');
 SELECT count(*) AS refreshes FROM cdp.segment_costs;
 
--- What is not a rule of class exact, or is switched off, says so; so does a person who is nobody.
+-- What is not a rule of class exact says what is known of it; what is switched off, what it would be.
 SELECT cdp.create_list('picked') > 0 AS created;
+SELECT cdp.add_members('picked', ARRAY[cdp.lookup('user_id', 'u1'), cdp.lookup('user_id', 'u2')]) AS added;
 SELECT * FROM cdp.explain_segment('picked');
 SELECT cdp.create_segment('asked', query => 'SELECT profile_id FROM cdp.profiles') > 0 AS created;
-SELECT * FROM cdp.explain_segment('asked');
+SELECT part, number, text, details, people, kept FROM cdp.explain_segment('asked') WHERE part <> 'last refresh';
+SELECT text ~ '^[0-9.]+ ms$' AS took_time, details - 'at' AS details FROM cdp.explain_segment('asked') WHERE part = 'last refresh';
 SELECT cdp.alter_segment('asked', per => 'event');
 SELECT cdp.create_segment('looking', 'EXISTS (SELECT FROM cdp.profiles)') > 0 AS created;
-SELECT * FROM cdp.explain_segment('looking');
-SELECT cdp.disable_segment('guarded');
-SELECT * FROM cdp.explain_segment('guarded');
+SELECT part, number, text, details, people, kept FROM cdp.explain_segment('looking') WHERE part <> 'last refresh';
+SELECT cdp.create_segment('looking_again', $$count(*) FILTER (WHERE event = 'Product Added' AND properties ->> 'colour' = 'red') > 0
+  AND cdp.percentile('spent') > 0.5 AND cdp.in_segment('either')$$, per => $$properties ->> 'product_id'$$) > 0 AS created;
+SELECT part, number, text, details, people, kept FROM cdp.explain_segment('looking_again') WHERE part <> 'last refresh';
+SELECT cdp.disable_segment('guarded'), cdp.disable_segment('looking');
+SELECT part, text, people, kept FROM cdp.explain_segment('guarded') WHERE part IN ('state', 'rule', 'condition', 'judged by');
+SELECT part, text, people, kept FROM cdp.explain_segment('looking') WHERE part IN ('state', 'rule');
+-- A person who is nobody.
 SELECT * FROM cdp.why_member('either', cdp.lookup('user_id', 'nobody at all'));

@@ -14,6 +14,12 @@ $$, per => $$properties ->> 'product_id'$$);
 SELECT cdp.create_segment('dutch', $$traits ->> 'country' = 'NL'$$);
 
 SELECT cdp.identify(user_id => 'anna', traits => '{"country": "NL"}');
+-- Nobody need worry yet; if it waits for long, they need.
+SELECT * FROM cdp.health() WHERE check_name = 'change feed';
+BEGIN;
+UPDATE cdp_internal.membership_touches SET touched_at = now() - interval '2 minutes';
+SELECT * FROM cdp.health() WHERE check_name = 'change feed';
+ROLLBACK;
 SELECT cdp.track('Product Added', user_id => 'anna', properties => '{"product_id": "p7"}');
 CALL cdp.run();
 

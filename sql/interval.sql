@@ -45,6 +45,22 @@ SELECT name, class, refresh, reasons FROM cdp.segments ORDER BY name;
 SELECT condition, holds, "values" - 'refreshed_at' AS "values" FROM cdp.why_member('open', cdp.lookup('user_id', 'p1')) WHERE condition <> 'until';
 SELECT * FROM cdp.verify();
 
+-- Before they are saved they say what they would be, and that they are not exact.
+SELECT people, memberships, ARRAY(SELECT i.value FROM unnest(sample_people) AS s (id) JOIN cdp.identifiers AS i ON i.identifier_id = s.id) AS sample,
+       overlap, class, because, judged_by, warnings, people_read, events_read, milliseconds > 0 AS took_time
+FROM cdp.preview_segment($$crm.is_open(traits ->> 'name') AND count(*) > 0$$, per => 'event', overlap_with => '{open,podium}');
+SELECT people, memberships, class, because, warnings FROM cdp.preview_segment($$cdp.percentile('total_spend') >= 0.8$$);
+BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
+SELECT people, class FROM cdp.preview_segment($$cdp.percentile('total_spend') >= 0.8$$);
+COMMIT;
+SELECT people, class, warnings FROM cdp.preview_segment($$cdp.rank('total_spedn') < 3 AND cdp.in_segment('open')$$);
+SELECT people, class, warnings FROM cdp.preview_segment($$
+  count(*) FILTER (WHERE event = 'Visted') > 0 AND bool_and(properties ? 'pge') AND EXISTS (SELECT FROM crm.tickets)$$);
+-- What fails, fails for everybody, as it would at a refresh.
+SELECT people FROM cdp.preview_segment($$(traits ->> 'name')::integer > 0 AND EXISTS (SELECT FROM crm.tickets)$$);
+-- People of an exact rule may say what is bad syntax.
+SELECT people, class, warnings FROM cdp.preview_segment($$to_tsquery('english', (traits ->> 'name') || ' ' || (traits ->> 'total_spend')) IS NOT NULL$$);
+
 -- A rule may become exact, and the other way round.
 SELECT cdp.alter_segment('open', rule => 'count(*) > 0', background => false) AS version;
 SELECT class, refresh FROM cdp.segments WHERE name = 'open';

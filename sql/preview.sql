@@ -48,6 +48,7 @@ SELECT unnest(warnings) AS warning FROM cdp.preview_segment($$
   AND count(*) FILTER (WHERE event IN ('Ordr Completed', 'Product Added')) = 0
   AND traits ->> 'contry' = 'NL' AND traits @> '{"vip": true}'$$);
 SELECT warnings FROM cdp.preview_segment($$cdp.sequence('1 -> 2', occurred_at, event = 'Product Added', event = 'Order Complete')$$);
+SELECT people, memberships, warnings FROM cdp.preview_segment('count(*) > 0', per => $$properties ->> 'productid'$$);
 -- Making a segment says it, too.
 SELECT cdp.create_segment('typo', $$count(*) FILTER (WHERE event = 'product added') > 0$$);
 -- A rule that fails for somebody.

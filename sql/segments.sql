@@ -68,6 +68,10 @@ SELECT cdp.create_segment('spender', $$sum(cents((properties->>'revenue')::numer
   AND array_agg(DISTINCT source) @> '{default}'$$) > 0 AS created;
 SELECT happened('cleo', 'Order Completed', '0', '{"revenue": 99.99}');
 SELECT count(*) FROM cdp.members('spender');
+SELECT * FROM cdp.members(NULL);
+SELECT * FROM cdp.members('spender', at => NULL);
+SELECT * FROM cdp.members('spender', as_known => NULL);
+SELECT * FROM cdp.why_member(NULL, 1);
 SELECT happened('cleo', 'Order Completed', '0', '{"revenue": 0.01}');
 SELECT profile_id = :cleo AS is_cleo, until FROM cdp.members('spender');
 

@@ -194,6 +194,10 @@ SELECT count(*) AS errors FROM cdp.segment_errors;
 SELECT count(*) AS wrong FROM cdp.verify();
 -- A pattern is checked when the segment is made.
 SELECT cdp.create_segment('wrong', $$cdp.sequence('1 -> 3', occurred_at, event = 'A', event = 'B')$$);
+SELECT cdp.create_segment('wrong', $$count(*) > 0 AND cdp.funnel('1 month', occurred_at, event = 'A', event = 'B') = 1$$);
+SELECT cdp.create_segment('wrong', $$cdp.funnel_by(interval '1 day' - interval '2 days', occurred_at, properties ->> 'id', event = 'A') = 1$$);
+SELECT cdp.create_segment('wrong', $$cdp.funnel(NULL, occurred_at, event = 'A') = 1 AND traits ->> 'country' = 'NL'$$);
+SELECT cdp.create_segment('wrong', $$cdp.sequence('1 -> 3', received_at, event = 'A', event = 'B') AND cdp.rank('spent') < 3$$);
 -- Anybody may ask: these are functions of their arguments alone.
 CREATE ROLE regress_cdp_nobody;
 SET ROLE regress_cdp_nobody;

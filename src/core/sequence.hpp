@@ -27,7 +27,7 @@ inline constexpr unsigned kMaxSequenceSteps = 64;
 
 struct PatternError {
   std::string message, hint;
-  int position; // in characters of the pattern, from 1
+  int position = 0; // in characters of the pattern, from 1
 };
 
 struct Sequence {
@@ -62,6 +62,9 @@ struct Sequence {
   /// unless the pattern asks what came before it.
   std::optional<Timestamp> latest_start(std::span<const SequenceEvent> events) const;
 };
+
+/// The length of a funnel. Days have 24 hours here, as in patterns. The error's position is 0.
+std::variant<Timestamp, PatternError> funnel_length(std::int64_t months, std::int64_t days, Timestamp rest);
 
 /// How far a funnel went, and the latest instant at which that began.
 struct FunnelReach {

@@ -262,4 +262,16 @@ std::variant<Sequence, PatternError> Sequence::parse(std::string_view pattern, u
   return PatternParser(pattern, std::min(step_count, kMaxSequenceSteps)).run();
 }
 
+std::variant<Timestamp, PatternError> funnel_length(std::int64_t months, std::int64_t days, Timestamp rest) {
+  if (months != 0)
+    return PatternError{
+        "the length of a funnel must not be given in months or years, whose length is not fixed",
+        "Give days instead: interval '30 days'.", 0};
+  Timestamp length;
+  if (__builtin_mul_overflow(days, kMicrosPerDay, &length) || __builtin_add_overflow(length, rest, &length) ||
+      length <= 0)
+    return PatternError{"the length of a funnel must be positive", "An example: interval '7 days'.", 0};
+  return length;
+}
+
 } // namespace cdp::core

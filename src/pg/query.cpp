@@ -123,13 +123,28 @@ static bool has_key(const std::string &query) {
   });
 }
 
+// Until the settings in force end.
+static void read_only() {
+  (void)set_config_option("transaction_read_only", "on", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
+                          false);
+}
+
+std::vector<std::int64_t> people_of(const std::string &query) {
+  call([] { read_only(); });
+  const auto rows =
+      run_once("SELECT pg_catalog.array_agg(f.profile_id ORDER BY f.profile_id) FROM (SELECT DISTINCT "
+               "q.profile_id, q.key FROM (" +
+                   query + "\n) AS q) AS f",
+               {}, true);
+  return rows.is_null(0, 1) ? std::vector<std::int64_t>() : rows.bigints(0, 1);
+}
+
 void run_members(const std::string &query, ReturnSetInfo *result) {
   const std::string sql = "SELECT q.profile_id::pg_catalog.int8, " +
                           std::string(has_key(query) ? "q.key" : "NULL") + "::pg_catalog.text FROM (" +
                           query + "\n) AS q WHERE q.profile_id IS NOT NULL";
   call([&] {
-    (void)set_config_option("transaction_read_only", "on", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true,
-                            0, false);
+    read_only();
     SPIExecuteOptions options{};
     options.dest = CreateDestReceiver(DestTuplestore);
     SetTuplestoreDestReceiverParams(options.dest, result->setResult, result->econtext->ecxt_per_query_memory,
@@ -172,9 +187,7 @@ std::string caller() {
   return out.str();
 }
 
-} // namespace
-
-Datum forward(FunctionCallInfo fcinfo) {
+Datum run_forward(FunctionCallInfo fcinfo) {
   const auto called = describe(fcinfo->flinfo->fn_oid);
   const auto who = caller();
   std::string sql = called.returns_set ? "SELECT * FROM cdp_internal." : "SELECT cdp_internal.";
@@ -216,6 +229,34 @@ Datum forward(FunctionCallInfo fcinfo) {
     get_typlenbyval(called.result, &length, &by_value);
     return SPI_datumTransfer(value, by_value, length);
   });
+}
+
+} // namespace
+
+// Nothing is wrong with the server, nor with us: whoever called can mend it.
+static bool is_of_caller(int sqlstate) {
+  for (int ours : {ERRCODE_INTERNAL_ERROR, ERRCODE_SYSTEM_ERROR, ERRCODE_INSUFFICIENT_RESOURCES,
+                   ERRCODE_OPERATOR_INTERVENTION, ERRCODE_TRANSACTION_ROLLBACK})
+    if (ERRCODE_TO_CATEGORY(sqlstate) == ERRCODE_TO_CATEGORY(ours))
+      return false;
+  return true;
+}
+
+void throw_to_caller(const PgError &error) {
+  const auto *data = error.data();
+  if (!is_of_caller(data->sqlerrcode))
+    throw error;
+  const auto text = [](const char *one) { return std::string(one ? one : ""); };
+  throw Error(data->sqlerrcode, text(data->message), text(data->detail), text(data->hint))
+      .at(text(data->internalquery), data->internalpos);
+}
+
+Datum forward(FunctionCallInfo fcinfo) {
+  try {
+    return run_forward(fcinfo);
+  } catch (const PgError &error) {
+    throw_to_caller(error);
+  }
 }
 
 } // namespace cdp::pg

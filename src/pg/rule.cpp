@@ -420,6 +420,19 @@ Node *fold(Node *node) {
 
 } // namespace rule
 
+static Mentions mentions_of(const rule::Expression &expression) {
+  Mentions found;
+  rule::add_mentions(expression.having, found);
+  if (expression.per)
+    rule::add_mentions(expression.per, found);
+  for (const auto &one : expression.segments)
+    found.segments.push_back(one.name);
+  for (const auto &one : expression.since)
+    if (std::find(found.traits.begin(), found.traits.end(), one.name) == found.traits.end())
+      found.traits.push_back(one.name);
+  return found;
+}
+
 Rule compile_rule(const std::string &text, const std::optional<std::string> &per,
                   const std::string &time_zone) {
   rule::Source source{}, per_source{};
@@ -440,6 +453,7 @@ Rule compile_rule(const std::string &text, const std::optional<std::string> &per
   result.since = expression.since;
   const rule::NamedAsked names(expression);
   result.in_sql = rule::with_person(source, expression);
+  result.mentions = mentions_of(expression);
   if (!result.reasons.empty()) {
     result.query = rule::meaning(result.in_sql, per);
     return result;
@@ -451,13 +465,6 @@ Rule compile_rule(const std::string &text, const std::optional<std::string> &per
   result.is_ordered = !result.decomposition;
   for (const auto &one : result.decomposition ? result.decomposition->aggregates : std::vector<Aggregate>())
     result.is_ordered = result.is_ordered || !one.called.empty();
-  result.mentions = rule::find_mentions(expression.having);
-  for (const auto &one : result.segments)
-    result.mentions.segments.push_back(one.name);
-  for (const auto &one : result.since)
-    if (auto &traits = result.mentions.traits;
-        std::find(traits.begin(), traits.end(), one.name) == traits.end())
-      traits.push_back(one.name);
   result.uses_clock = rule::has_clock(expression.having, true);
   result.having = rule::to_sql(expression.having);
   result.key = expression.per ? rule::to_sql(expression.per) : "";

@@ -164,8 +164,8 @@ struct Rule {
   std::vector<Asked> since;    // traits, by place
   std::string in_sql;          // the rule with the person it is about, where plain SQL needs to be told
 
-  // Why the rule cannot be kept exact; then nothing above is there, only what it means for everybody: a
-  // query.
+  // Why the rule cannot be kept exact; then nothing above is there but what it names, and what it means for
+  // everybody: a query.
   std::vector<std::string> reasons;
   std::string query;
 };

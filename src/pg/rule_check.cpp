@@ -4,6 +4,8 @@
 #include <cctype>
 #include <map>
 
+#include "core/sequence.hpp"
+
 #include "pg/rule_tree.hpp"
 
 extern "C" {
@@ -351,6 +353,43 @@ void check_sub_query(Node *node, int location, const Source &source, Reasons *re
   add_reason(reasons, "it has a sub-query, which looks at other rows");
 }
 
+bool is_one_of_ours(Oid function, std::initializer_list<const char *> names) {
+  return std::any_of(names.begin(), names.end(),
+                     [&](const char *name) { return call([&] { return is_our_function(function, name); }); });
+}
+
+// Constant patterns, and lengths of funnels, which would else fail for each person.
+void check_sequence(const Aggref *aggregate, const Source &source) {
+  const bool is_funnel = is_one_of_ours(aggregate->aggfnoid, {"funnel", "funnel_by"});
+  if (!is_funnel &&
+      !is_one_of_ours(aggregate->aggfnoid, {"sequence", "sequence_by", "sequence_count", "sequence_count_by",
+                                            "last_sequence", "last_sequence_by"}))
+    return;
+  auto *argument = reinterpret_cast<Node *>(linitial_node(TargetEntry, aggregate->args)->expr);
+  auto *steps = reinterpret_cast<Node *>(llast_node(TargetEntry, aggregate->args)->expr);
+  auto *value = reinterpret_cast<Const *>(is_constant(argument) ? fold(argument) : argument);
+  if (!IsA(value, Const))
+    return;
+  const int location = call([&] { return exprLocation(argument); });
+  if (value->constisnull)
+    refuse(source, location, ERRCODE_NULL_VALUE_NOT_ALLOWED,
+           is_funnel ? "the length of a funnel must not be NULL" : "the sequence pattern must not be NULL",
+           "");
+  if (is_funnel) {
+    const Interval *within = DatumGetIntervalP(value->constvalue);
+    const auto length = core::funnel_length(within->month, within->day, within->time);
+    if (const auto *error = std::get_if<core::PatternError>(&length))
+      refuse(source, location, ERRCODE_INVALID_PARAMETER_VALUE, error->message, error->hint);
+  } else if (IsA(steps, ArrayExpr)) {
+    const auto pattern = text_of(reinterpret_cast<Node *>(value)).value_or("");
+    const int count = list_length(reinterpret_cast<ArrayExpr *>(steps)->elements);
+    const auto parsed = core::Sequence::parse(pattern, static_cast<unsigned>(count));
+    if (const auto *error = std::get_if<core::PatternError>(&parsed))
+      throw Error(ERRCODE_INVALID_PARAMETER_VALUE, error->message, {}, error->hint)
+          .at(pattern, error->position);
+  }
+}
+
 void check_node(Node *node, const Literals &literals, const Source &source, Reasons *reasons) {
   const int location = call([&] { return exprLocation(node); });
   switch (nodeTag(node)) {
@@ -369,6 +408,9 @@ void check_node(Node *node, const Literals &literals, const Source &source, Reas
     return;
   case T_CoerceViaIO:
     check_text_cast(node, source);
+    break;
+  case T_Aggref:
+    check_sequence(reinterpret_cast<Aggref *>(node), source);
     break;
   default:
     break;

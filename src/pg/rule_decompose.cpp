@@ -252,16 +252,8 @@ private:
     if (std::find(kSequences.begin(), kSequences.end(), one.function) == kSequences.end() ||
         !is_param(arguments[1], kOccurredAt) || !IsA(arguments.back(), ArrayExpr))
       return false;
-    if (!set_pattern(arguments[0], one) ||
-        !set_steps(reinterpret_cast<ArrayExpr *>(arguments.back()), bound ? arguments[2] : nullptr, one))
-      return false;
-    if (one.function != "funnel") {
-      const auto parsed = core::Sequence::parse(one.pattern, static_cast<unsigned>(one.steps));
-      if (const auto *error = std::get_if<core::PatternError>(&parsed))
-        throw Error(ERRCODE_INVALID_PARAMETER_VALUE, error->message, {}, error->hint)
-            .at(one.pattern, error->position);
-    }
-    return true;
+    return set_pattern(arguments[0], one) &&
+           set_steps(reinterpret_cast<ArrayExpr *>(arguments.back()), bound ? arguments[2] : nullptr, one);
   }
 
   static std::vector<Node *> arguments_of(Aggref *aggregate) {
@@ -281,11 +273,10 @@ private:
     if (!IsA(value, Const) || reinterpret_cast<Const *>(value)->constisnull)
       return false;
     const Interval *within = DatumGetIntervalP(reinterpret_cast<Const *>(value)->constvalue);
-    Timestamp length;
-    if (within->month || __builtin_mul_overflow(Timestamp(within->day), USECS_PER_DAY, &length) ||
-        __builtin_add_overflow(length, within->time, &length) || length <= 0)
-      return false; // the aggregate itself says what is wrong
-    one.pattern = std::to_string(length);
+    const auto length = core::funnel_length(within->month, within->day, within->time);
+    if (!std::holds_alternative<Timestamp>(length))
+      return false;
+    one.pattern = std::to_string(std::get<Timestamp>(length));
     return true;
   }
 

@@ -97,6 +97,18 @@ Oid function_of(Node *node) {
   return InvalidOid;
 }
 
+// The trait that cdp.percentile() or cdp.rank() ranks by.
+std::optional<std::string> ranked_by(Node *node) {
+  if (!IsA(node, FuncExpr) || list_length(reinterpret_cast<FuncExpr *>(node)->args) != 1)
+    return std::nullopt;
+  auto *function = reinterpret_cast<FuncExpr *>(node);
+  if (!call([&] {
+        return is_our_function(function->funcid, "percentile") || is_our_function(function->funcid, "rank");
+      }))
+    return std::nullopt;
+  return text_of(static_cast<Node *>(linitial(function->args)));
+}
+
 // `events`: what is looked at can only be of these names, or of any.
 void look(Node *node, std::vector<std::string> events, Mentions &found) {
   std::vector<Node *> narrowing;
@@ -112,6 +124,8 @@ void look(Node *node, std::vector<std::string> events, Mentions &found) {
       add_once(found.events, std::move(name));
   for (auto &name : members_asked(node, kTraits))
     add_once(found.traits, std::move(name));
+  if (auto name = ranked_by(node))
+    add_once(found.traits, std::move(*name));
   for (auto &name : members_asked(node, kProperties))
     add_once(found.properties, {events, std::move(name)});
   if (const Oid function = function_of(node); OidIsValid(function))
@@ -167,9 +181,13 @@ std::vector<std::string> event_names(Node *condition) {
   return {};
 }
 
+void add_mentions(Node *node, Mentions &found) {
+  look(node, {}, found);
+}
+
 Mentions find_mentions(Node *node) {
   Mentions found;
-  look(node, {}, found);
+  add_mentions(node, found);
   return found;
 }
 

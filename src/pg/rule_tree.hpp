@@ -128,5 +128,6 @@ std::optional<Decomposition> decompose(const Expression &expression, const Sourc
 Relevance find_relevance(const Expression &expression);
 std::vector<Condition> find_conditions(const Expression &expression, const Source &source);
 Mentions find_mentions(Node *node);
+void add_mentions(Node *node, Mentions &found);
 
 } // namespace cdp::pg::rule

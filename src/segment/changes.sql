@@ -29,7 +29,7 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION cdp_internal.refuse_dependents(cdp.segments, text, boolean, text) IS 'Raises the error that others depend on a segment';
 
--- Rules say whom they ask about by name. What they mean stays, so that nobody needs to be judged, nor backends to read them anew.
+-- Rules say whom they ask about by name. What they mean stays, so that nobody needs to be judged.
 CREATE FUNCTION cdp_internal.rename_in_dependents(segment integer, named text, new_name text) RETURNS void LANGUAGE plpgsql
   SET search_path = pg_catalog, pg_temp AS $$
 DECLARE

@@ -66,7 +66,30 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION cdp_internal.read_definitions(text) IS 'Part of cdp.import_definitions';
 
--- One segment: what was done.
+-- What is asked for last counts: the version that is being built, if there is one.
+CREATE FUNCTION cdp_internal.is_as_defined(s cdp.segments, reader jsonb, block jsonb) RETURNS boolean LANGUAGE plpgsql STABLE
+  SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  base cdp.segments;
+  d    cdp.segments;
+BEGIN
+  SELECT * INTO base FROM cdp.segments AS o WHERE o.replaces = s.segment_id;
+  IF base.segment_id IS NULL THEN
+    base := s;
+  END IF;
+  d := base;
+  d.rule := cdp_internal.from_lines(block -> 'rule');
+  d.per := nullif(cdp_internal.from_lines(block -> 'per'), '');
+  d.query := cdp_internal.from_lines(block -> 'query');
+  d.time_zone := coalesce(block ->> 'time_zone', d.time_zone);
+  d.search_path := reader ->> 'search_path';
+  d.datestyle := reader ->> 'datestyle';
+  d.intervalstyle := reader ->> 'intervalstyle';
+  RETURN cdp_internal.means_the_same(d, base) AND coalesce((block ->> 'refresh')::interval = base.refresh, NOT block ? 'refresh');
+END $$;
+COMMENT ON FUNCTION cdp_internal.is_as_defined(cdp.segments, jsonb, jsonb) IS 'Part of cdp.import_definitions: whether a segment is what a text says, to the letter';
+
+-- One segment: what was done. Who changes nothing need not own it.
 CREATE FUNCTION cdp_internal.import_definition(caller jsonb, named text, block jsonb) RETURNS text LANGUAGE plpgsql
   SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -92,7 +115,7 @@ BEGIN
   ELSIF s.kind <> kind THEN
     RAISE EXCEPTION USING ERRCODE = 'wrong_object_type', MESSAGE = format('segment "%s" is a %s, not a %s', named, s.kind, kind),
       HINT = 'Drop it first.';
-  ELSIF kind <> 'list' THEN
+  ELSIF kind <> 'list' AND NOT cdp_internal.is_as_defined(s, reader, block) THEN
     before := (SELECT max(v.version) FROM cdp.segment_versions AS v WHERE v.segment_id = s.segment_id);
     PERFORM cdp_internal.alter_segment(reader, named, rule, CASE WHEN kind = 'rule' THEN coalesce(per, '') END, query,
                                        (block ->> 'refresh')::interval, block ->> 'time_zone', true);

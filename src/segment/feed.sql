@@ -6,9 +6,11 @@ CREATE TABLE cdp_internal.membership_touches (
   from_at    timestamptz NOT NULL,
   profile_id bigint NOT NULL,
   segment_id integer NOT NULL,
-  key        text
+  key        text,
+  touched_at timestamptz NOT NULL DEFAULT pg_catalog.now()
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000, autovacuum_vacuum_insert_threshold = -1);
 CREATE INDEX membership_touches_segment ON cdp_internal.membership_touches (segment_id);
+COMMENT ON COLUMN cdp_internal.membership_touches.touched_at IS 'When that was written; how long it has waited, for cdp.health()';
 COMMENT ON TABLE cdp_internal.membership_touches IS
   'Memberships that changed and that the sequencer has yet to compare with what was told';
 SELECT pg_catalog.pg_extension_config_dump('cdp_internal.membership_touches', '');
@@ -333,11 +335,13 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET e
   WITH feed AS (
     SELECT coalesce(max(f.told_until), '-infinity') AS told_until, coalesce(max(f.last_position), 0) AS last_position FROM cdp_internal.feed AS f
   ), waiting AS (
-    SELECT (SELECT count(*) FROM (SELECT FROM cdp_internal.membership_touches AS t LIMIT 100000) AS t) AS touches,
-           (SELECT f.told_until > '-infinity' AND EXISTS (SELECT FROM cdp.segments AS s CROSS JOIN LATERAL (
-              SELECT FROM cdp.memberships AS m WHERE m.segment_id = s.segment_id AND m.left_at > f.told_until AND m.left_at <= now()
-              UNION ALL SELECT FROM cdp.memberships AS m WHERE m.segment_id = s.segment_id AND m.entered_at > f.told_until AND m.entered_at <= now()
-            ) AS d WHERE s.replaces IS NULL) FROM feed AS f) AS due
+    SELECT t.touches, least(t.oldest, d.due_at) AS since, d.due_at IS NOT NULL AS due
+    FROM (SELECT count(*) AS touches, min(o.touched_at) AS oldest
+          FROM (SELECT i.touched_at FROM cdp_internal.membership_touches AS i LIMIT 100000) AS o) AS t,
+         (SELECT min(o.at) AS due_at FROM feed AS f CROSS JOIN cdp.segments AS s CROSS JOIN LATERAL (
+            SELECT min(m.left_at) AS at FROM cdp.memberships AS m WHERE m.segment_id = s.segment_id AND m.left_at > f.told_until AND m.left_at <= now()
+            UNION ALL SELECT min(m.entered_at) FROM cdp.memberships AS m WHERE m.segment_id = s.segment_id AND m.entered_at > f.told_until AND m.entered_at <= now()
+          ) AS o WHERE s.replaces IS NULL AND f.told_until > '-infinity') AS d
   ), lagging AS (
     SELECT string_agg(format('%s: %s behind', c.consumer, f.last_position - c.acked_position), ', ' ORDER BY c.acked_position, c.consumer) AS names
     FROM cdp.change_consumers AS c CROSS JOIN feed AS f
@@ -346,12 +350,14 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET e
        OR EXISTS (SELECT FROM unnest(c.segments) AS n (name) CROSS JOIN LATERAL (SELECT o.told_at FROM cdp.membership_changes AS o
                   WHERE o.segment = n.name AND o.position > c.acked_position ORDER BY o.position LIMIT 1) AS o WHERE o.told_at < now() - interval '1 hour')
   )
-  SELECT 'change feed', CASE WHEN (touches > 0 OR due) AND told_until < now() - interval '1 minute' THEN 'warning' ELSE 'ok' END,
+  SELECT 'change feed', CASE WHEN late THEN 'warning' ELSE 'ok' END,
          CASE WHEN touches = 0 AND NOT due THEN format('all told, up to position %s', last_position)
-              ELSE format('%s%s memberships to look at%s; told until %s', touches, CASE WHEN touches = 100000 THEN ' or more' END,
-                          CASE WHEN due THEN ', and those whose time has come' END, told_until) END,
-         CASE WHEN (touches > 0 OR due) AND told_until < now() - interval '1 minute' THEN 'Is a worker running? CALL cdp.run() tells them from this session.' END
-  FROM feed, waiting
+              ELSE format('%s to look at%s; %s', CASE touches WHEN 1 THEN '1 membership' WHEN 100000 THEN '100000 memberships or more' ELSE touches || ' memberships' END,
+                          CASE WHEN due THEN ', and those whose time has come' END,
+                          CASE WHEN told_until = '-infinity' THEN 'nothing was told yet' ELSE format('told until %s', told_until) END) END,
+         CASE WHEN late THEN 'Is a worker running? CALL cdp.run() tells them from this session.' END
+  FROM feed, waiting CROSS JOIN LATERAL (
+    SELECT coalesce(since < now() - interval '1 minute' AND told_until < now() - interval '1 minute', false) AS late) AS l
   UNION ALL
   SELECT 'change consumers', CASE WHEN names IS NULL THEN 'ok' ELSE 'warning' END,
          coalesce(names, (SELECT format('%s, none an hour behind', count(*)) FROM cdp.change_consumers)),

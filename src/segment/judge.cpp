@@ -4,7 +4,6 @@
 #include <map>
 #include <numeric>
 #include <set>
-#include <tuple>
 
 #include "pg/jsonb.hpp"
 #include "pg/spi.hpp"
@@ -304,8 +303,24 @@ pg::Rows Judge::explain(std::int64_t profile_id, const std::string &traits, Time
 
 namespace {
 
-// A segment_id comes again only with another table or creation time.
-using Identity = std::tuple<std::int64_t, std::int32_t, std::int32_t, Timestamp>;
+// The row as it is: a definition that changes in any way, such as by a new name of what it asks about, is
+// another row, and so is one that a rolled back transaction left behind. A segment_id comes again only with
+// another table or creation time.
+struct Identity {
+  std::int64_t table;
+  std::int32_t segment_id, version;
+  Timestamp created_at;
+  TransactionId written_by;
+  std::uint64_t place;
+  auto operator<=>(const Identity &) const = default;
+};
+
+std::uint64_t place_of(Datum tid) {
+  const auto *pointer = reinterpret_cast<ItemPointer>(DatumGetPointer(tid));
+  return std::uint64_t(ItemPointerGetBlockNumberNoCheck(pointer)) << 16 |
+         ItemPointerGetOffsetNumberNoCheck(pointer);
+}
+
 // Never destroyed: a backend that exits has no plans left to free.
 auto &kept = *new std::map<Identity, std::unique_ptr<Judge>>;
 
@@ -315,12 +330,13 @@ std::vector<Judge *> judges() {
   if (pg::inside_rule()) // it would free the judge that is at work
     throw Error(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, "a rule cannot ask about segments");
   static pg::Statement read(
-      "SELECT tableoid::int8, segment_id, version, created_at FROM cdp.segments "
+      "SELECT tableoid::int8, segment_id, version, created_at, xmin, ctid FROM cdp.segments "
       "WHERE kind = 'rule' AND class = 'exact' AND state <> 'disabled' ORDER BY segment_id");
   auto rows = read.run();
   std::vector<Identity> identities;
   for (std::size_t i = 0; i < rows.size(); ++i)
-    identities.emplace_back(rows.bigint(i, 1), rows.integer(i, 2), rows.integer(i, 3), rows.timestamp(i, 4));
+    identities.push_back({rows.bigint(i, 1), rows.integer(i, 2), rows.integer(i, 3), rows.timestamp(i, 4),
+                          DatumGetTransactionId(rows.datum(i, 5)), place_of(rows.datum(i, 6))});
   if (!std::equal(kept.begin(), kept.end(), identities.begin(), identities.end(),
                   [](const auto &one, const auto &other) { return one.first == other; }))
     Inputs::stale();

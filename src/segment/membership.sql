@@ -37,6 +37,9 @@ CREATE FUNCTION cdp_internal.refuse_segment(name text) RETURNS void LANGUAGE plp
 DECLARE
   near text;
 BEGIN
+  IF $1 IS NULL THEN
+    RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'name must not be null';
+  END IF;
   -- Alike: of the letters of both names, the most at the same or a neighbouring place.
   SELECT string_agg(quote_literal(c.name), ', ' ORDER BY c.score DESC, c.name) INTO near
   FROM (SELECT s.name, (SELECT count(*) FROM generate_series(1, length($1)) AS i
@@ -47,7 +50,7 @@ BEGIN
     HINT = coalesce('Nearest: ' || near || '.', 'There are no segments yet: cdp.create_segment(name, rule) makes one.');
 END $$;
 REVOKE ALL ON FUNCTION cdp_internal.refuse_segment(text) FROM PUBLIC;
-COMMENT ON FUNCTION cdp_internal.refuse_segment(text) IS 'Raises the error of an unknown segment';
+COMMENT ON FUNCTION cdp_internal.refuse_segment(text) IS 'Raises the error of an unknown segment, or of none';
 
 CREATE FUNCTION cdp.in_segment(name text, profile_id bigint) RETURNS boolean LANGUAGE plpgsql STABLE
   SET search_path = pg_catalog, pg_temp AS $$
@@ -116,6 +119,8 @@ DECLARE
 BEGIN
   IF chosen IS NULL THEN
     PERFORM cdp_internal.refuse_segment($1);
+  ELSIF num_nulls($2, $3) > 0 THEN
+    RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = format('%s must not be null', CASE WHEN $2 IS NULL THEN 'at' ELSE 'as_known' END);
   END IF;
   IF as_known = 'then' THEN
     RETURN QUERY SELECT m.profile_id, m.key, m.entered_at, m.left_at FROM cdp.memberships AS m
@@ -129,7 +134,7 @@ BEGIN
 END $$;
 REVOKE ALL ON FUNCTION cdp.members(text, timestamptz, text) FROM PUBLIC;
 COMMENT ON FUNCTION cdp.members(text, timestamptz, text) IS
-  'Who is in a segment, now or at another instant. as_known: then (the past as it was stored, the future if nothing new happens) or now (today''s rule over all that is known today, late messages too, as of that instant; judges everybody, seconds for 100,000 people; since and until are null). Errors: 42704 no such segment, 22023 another as_known';
+  'Who is in a segment, now or at another instant. as_known: then (the past as it was stored, the future if nothing new happens) or now (today''s rule over all that is known today, late messages too, as of that instant; judges everybody, seconds for 100,000 people; since and until are null). Errors: 42704 no such segment, 22023 another as_known, 22004 NULL';
 
 -- A view a segment. Whoever may read cdp.segment_members may read it; being security_invoker it shows nobody more.
 -- Who may read members may read the views made of them.

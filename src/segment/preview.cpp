@@ -12,6 +12,7 @@
 
 #include "pg/function.hpp"
 #include "pg/jsonb.hpp"
+#include "pg/query.hpp"
 
 namespace cdp::segment {
 
@@ -23,10 +24,10 @@ std::int64_t count_people() {
   return pg::run_once("SELECT count(*) FROM cdp.profiles", {}, true).bigint(0, 1);
 }
 
-std::vector<std::string> warnings_of(const Plan &plan, const Survey &found) {
+std::vector<std::string> warnings_of(const pg::Mentions &mentions, const Survey &found) {
   std::vector<std::string> warnings;
-  for (const auto &some : {unseen_events(plan.outline.mentions), unseen_traits(plan.outline.mentions),
-                           unseen_properties(plan.outline.mentions, found.seen)})
+  for (const auto &some :
+       {unseen_events(mentions), unseen_traits(mentions), unseen_properties(mentions, found.seen)})
     for (const auto &one : some)
       warnings.push_back(one.text());
   if (found.failed)
@@ -142,8 +143,28 @@ void put_lines(FunctionCallInfo fcinfo, const Plan &plan, const Survey &found, b
     put(fcinfo, line);
   put(fcinfo, {"freshness", {}, "exact", because(why_exact(plan)), {}, {}});
   number = 0;
-  for (const auto &warning : warnings_of(plan, found))
+  for (const auto &warning : warnings_of(plan.outline.mentions, found))
     put(fcinfo, {"warning", ++number, warning, "{}", {}, {}});
+}
+
+// Of a rule that is not exact.
+void put_mentions(FunctionCallInfo fcinfo, const pg::Mentions &mentions) {
+  Plan plan{};
+  plan.relevance = {false, {}, false};
+  plan.outline.mentions = mentions;
+  for (const auto &line : describe_dependencies(plan))
+    put(fcinfo, line);
+  Survey found;
+  found.seen = seen_properties(mentions);
+  int number = 0;
+  for (const auto &warning : warnings_of(mentions, found))
+    put(fcinfo, {"warning", ++number, warning, "{}", {}, {}});
+}
+
+pg::Rule compile_as(const pg::RuleSettings &settings, const std::string &rule,
+                    const std::optional<std::string> &per) {
+  pg::AsOwner owner(settings, pg::Names::as_written);
+  return pg::compile_rule(rule, per, settings.time_zone);
 }
 
 // As a judge would decide it.
@@ -159,6 +180,45 @@ bool would_use_timelines(const Plan &plan, const pg::RuleSettings &settings) {
         },
         failure);
   return usable;
+}
+
+constexpr const char *kJudgedByQuery = "PostgreSQL: a query over everybody, at each refresh";
+
+std::string why_interval(const pg::Rule &rule) {
+  std::string text = "it cannot be kept exact: ";
+  for (const auto &reason : rule.reasons)
+    text += (&reason == &rule.reasons.front() ? "" : "; ") + reason;
+  return text;
+}
+
+// What a preview found out of a rule.
+struct Look {
+  Survey found;
+  std::string freshness, because, judged_by;
+};
+
+Look look_at_exact(const pg::Rule &rule, const pg::RuleSettings &settings) {
+  const auto plan = make_plan(rule);
+  return {survey(plan, settings, GetCurrentTransactionStartTimestamp(), false), "exact", why_exact(plan),
+          why_judged(plan, would_use_timelines(plan, settings))};
+}
+
+// As a refresh would run it: it works for everybody, or not at all.
+Look look_at_query(const pg::Rule &rule, const pg::RuleSettings &settings) {
+  if (pg::inside_rule())
+    throw Error(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, "a rule cannot ask about segments");
+  Look look{{}, "interval", why_interval(rule), kJudgedByQuery};
+  {
+    pg::AsOwner owner(settings, pg::Names::as_written);
+    try {
+      look.found.members = pg::people_of(rule.query);
+    } catch (const pg::PgError &error) {
+      pg::throw_to_caller(error);
+    }
+  }
+  pg::AsOwner owner(settings, pg::Names::compiled_for_all);
+  look.found.seen = seen_properties(rule.mentions);
+  return look;
 }
 
 pg::RuleSettings caller(FunctionCallInfo fcinfo, int argument) {
@@ -198,28 +258,27 @@ CDP_FUNCTION(cdp_preview_segment) {
   const auto settings = caller(fcinfo, 2);
   const auto count = sample_size(fcinfo, 4);
   pg::Session session;
-  pg::Rule compiled;
-  {
-    pg::AsOwner owner(settings, pg::Names::as_written);
-    compiled = pg::compile_rule(rule, per, settings.time_zone);
-  }
+  auto compiled = compile_as(settings, rule, per);
   find_asked(compiled, rule);
-  const auto plan = make_plan(compiled);
-  const auto found = survey(plan, settings, GetCurrentTransactionStartTimestamp(), false);
+  const auto looked =
+      compiled.reasons.empty() ? look_at_exact(compiled, settings) : look_at_query(compiled, settings);
+  const auto &found = looked.found;
   const auto people = each_once(found.members);
-  const bool by_timelines = would_use_timelines(plan, settings);
   pg::AsOwner owner(settings, pg::Names::compiled_for_all);
   const auto overlap = overlaps(people, pg::texts_argument(fcinfo, 3));
-  const auto warnings = warnings_of(plan, found);
+  const auto warnings = warnings_of(compiled.mentions, found);
   const auto everybody = count_people();
-  put(fcinfo, "SELECT $1, $2, $3, $4::jsonb, 'exact', $5, $6, $7, round($8 / 1000.0, 1), $9, $10",
+  put(fcinfo,
+      "SELECT $1, $2, $3, $4::jsonb, $5, $6, $7, $8, round($9 / 1000.0, 1), $10, CASE WHEN $5 = 'exact' "
+      "THEN $11 END",
       pg::Params()
           .bigint(static_cast<std::int64_t>(people.size()))
           .bigint(static_cast<std::int64_t>(found.members.size()))
           .bigints(sample_of(people, count))
           .text(overlap)
-          .text(why_exact(plan))
-          .text(why_judged(plan, by_timelines))
+          .text(looked.freshness)
+          .text(looked.because)
+          .text(looked.judged_by)
           .texts(warnings)
           .bigint(GetCurrentTimestamp() - begin)
           .bigint(everybody)
@@ -227,15 +286,24 @@ CDP_FUNCTION(cdp_preview_segment) {
   return 0;
 }
 
+// cdp_internal.describe_segment(segment_id): all of an exact rule, and of another one what it names.
 CDP_FUNCTION(cdp_describe_segment) {
   const auto segment_id = PG_GETARG_INT32(0);
   pg::call([&] { InitMaterializedSRF(fcinfo, 0); });
   pg::Session session;
-  const auto &judge = judge_of(segment_id);
-  const bool by_timelines = judge.uses_timelines();
-  const auto settings = judge.settings();
-  static pg::Statement read("SELECT compiled::text FROM cdp.segments WHERE segment_id = $1");
-  const auto plan = read_plan(read.run(pg::Params().integer(segment_id)).text(0, 1));
+  static pg::Statement read("SELECT owner::text, time_zone, search_path, datestyle, intervalstyle, "
+                            "compiled::text, rule, per, class = 'exact', state = 'disabled' "
+                            "FROM cdp.segments WHERE segment_id = $1");
+  const auto row = read.run(pg::Params().integer(segment_id));
+  const pg::RuleSettings settings{row.text(0, 1), row.text(0, 2), row.text(0, 3), row.text(0, 4),
+                                  row.text(0, 5)};
+  if (!row.boolean(0, 9)) {
+    put_mentions(fcinfo, compile_as(settings, row.text(0, 7), row.optional_text(0, 8)).mentions);
+    return 0;
+  }
+  const auto plan = read_plan(row.text(0, 6));
+  const bool by_timelines =
+      row.boolean(0, 10) ? would_use_timelines(plan, settings) : judge_of(segment_id).uses_timelines();
   const auto now = GetCurrentTransactionStartTimestamp();
   auto found = survey(plan, settings, now, true);
   if (found.failed) { // a condition alone may fail where the rule does not ask it

@@ -80,16 +80,11 @@ void check_pattern(State &state, FunctionCallInfo fcinfo, int steps) {
   }
 }
 
-// Days have 24 hours here, as in patterns.
 core::Timestamp fixed_length(const Interval &span) {
-  core::Timestamp length;
-  if (span.month != 0)
-    throw wrong("the length of a funnel must not be given in months or years, whose length is not fixed",
-                "Give days instead: interval '30 days'.");
-  if (__builtin_mul_overflow(static_cast<core::Timestamp>(span.day), core::kMicrosPerDay, &length) ||
-      __builtin_add_overflow(length, span.time, &length) || length <= 0)
-    throw wrong("the length of a funnel must be positive", "An example: interval '7 days'.");
-  return length;
+  const auto length = core::funnel_length(span.month, span.day, span.time);
+  if (const auto *error = std::get_if<core::PatternError>(&length))
+    throw wrong(error->message, error->hint);
+  return std::get<core::Timestamp>(length);
 }
 
 void check_window(State &state, FunctionCallInfo fcinfo, int steps) {

@@ -118,7 +118,7 @@ public:
     pg::Failure failure;
     if (pg::subtransaction([&] { read(nullptr); }, failure))
       return;
-    if (is_general(failure.sqlstate))
+    if (is_general(failure.sqlstate) || is_no_query(failure))
       throw Error(failure.sqlstate, failure.message, failure.detail);
     const auto ids = everybody();
     for (std::size_t start = 0; start < ids.size(); start += kBatch)
@@ -126,6 +126,14 @@ public:
   }
 
 private:
+  // What people say may be bad syntax, such as of a tsquery; the query itself fails for nobody, too.
+  bool is_no_query(const pg::Failure &found_before) {
+    const std::span<const std::int64_t> nobody;
+    pg::Failure failure;
+    return found_before.sqlstate == ERRCODE_SYNTAX_ERROR &&
+           !pg::subtransaction([&] { read(&nobody); }, failure) && failure.sqlstate == ERRCODE_SYNTAX_ERROR;
+  }
+
   // Down to the person who fails.
   void look(std::span<const std::int64_t> ids) {
     pg::check_for_interrupts();
@@ -177,6 +185,16 @@ private:
 };
 
 } // namespace
+
+std::vector<bool> seen_properties(const pg::Mentions &mentions) {
+  std::vector<bool> seen;
+  for (const auto &[events, name] : mentions.properties)
+    seen.push_back(pg::run_once("SELECT EXISTS (SELECT FROM cdp.event_records AS r WHERE r.properties ? $2 "
+                                "AND (r.event = ANY ($1) OR cardinality($1) = 0))",
+                                pg::Params().texts(events).text(name), true)
+                       .boolean(0, 1));
+  return seen;
+}
 
 Survey survey(const Plan &plan, const pg::RuleSettings &settings, pg::Timestamp at, bool conditions) {
   if (pg::inside_rule())

@@ -20,6 +20,9 @@ struct Survey {
   std::string failure;                 // such as this
 };
 
+// Whether any event has the properties; with the rights in force, in the snapshot of the query that called.
+std::vector<bool> seen_properties(const pg::Mentions &mentions);
+
 // With the owner's rights, in the snapshot of the query that called; with `conditions` each of them, else the
 // rule as a whole. A rule that cannot run at all is an error.
 Survey survey(const Plan &plan, const pg::RuleSettings &settings, pg::Timestamp at, bool conditions);
