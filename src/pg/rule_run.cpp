@@ -147,23 +147,38 @@ bool time_zone_exists(const std::string &name) {
   });
 }
 
-void need_all_people() {
-  call([] {
+namespace {
+
+// Calls use(table) for each table that segments read.
+template <class F> void each_table(F &&use) {
+  call([&] {
     const Oid ours = get_namespace_oid("cdp", false);
-    for (const char *table : {"event_records", "identifiers", "profiles"}) {
-      const Oid found = get_relname_relid(table, ours);
-      const AclResult may = pg_class_aclcheck(found, GetUserId(), ACL_SELECT);
-      if (may != ACLCHECK_OK)
-        aclcheck_error(may, OBJECT_TABLE, table);
-      if (check_enable_rls(found, InvalidOid, true) == RLS_ENABLED)
-        ereport(
-            ERROR,
-            (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-             errmsg("row-level security hides rows of \"%s\" from role \"%s\"", table,
-                    GetUserNameFromId(GetUserId(), false)),
-             errhint("A segment by query sees what its owner sees: cdp.create_segment(name, query => …).")));
-    }
+    for (const char *table : {"event_records", "identifiers", "profiles"})
+      use(get_relname_relid(table, ours), table);
   });
+}
+
+} // namespace
+
+void need_unhidden_people() {
+  each_table([](Oid table, const char *name) {
+    if (check_enable_rls(table, InvalidOid, true) == RLS_ENABLED)
+      ereport(
+          ERROR,
+          (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+           errmsg("row-level security hides rows of \"%s\" from role \"%s\"", name,
+                  GetUserNameFromId(GetUserId(), false)),
+           errhint("A segment by query sees what its owner sees: cdp.create_segment(name, query => …).")));
+  });
+}
+
+void need_readable_people() {
+  each_table([](Oid table, const char *name) {
+    const AclResult may = pg_class_aclcheck(table, GetUserId(), ACL_SELECT);
+    if (may != ACLCHECK_OK)
+      aclcheck_error(may, OBJECT_TABLE, name);
+  });
+  need_unhidden_people();
 }
 
 } // namespace cdp::pg

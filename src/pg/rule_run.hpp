@@ -33,9 +33,11 @@ private:
   Oid user_;
 };
 
-// Refuses, with 42501, a current user who may not read all people and events: segments read these for their
-// owners, from what is kept beside the tables.
-void need_all_people();
+// Refuse, with 42501, a current user from whom row-level security hides people or events, or who may not read
+// them: segments read these for their owners, from what is kept beside the tables. A rule that is kept need
+// not ask for the right again: a restore gives it back last, when messages may be coming already.
+void need_unhidden_people();
+void need_readable_people();
 
 // While this lives, code runs as the owner of our functions, for our own tables.
 class AsExtension {

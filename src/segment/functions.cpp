@@ -107,7 +107,7 @@ CDP_FUNCTION(cdp_compile_rule) {
     auto compiled = compile_as_owner(fcinfo, rule);
     if (compiled.reasons.empty()) {
       pg::AsOwner owner(settings, pg::Names::as_written);
-      pg::need_all_people();
+      pg::need_readable_people();
     }
     segment::find_asked(compiled, rule);
     result = compiled.reasons.empty() ? keep_exact(compiled, settings) : keep_query(compiled);

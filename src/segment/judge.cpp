@@ -217,7 +217,7 @@ std::vector<std::vector<Range>> Judge::judge(const std::vector<Stint> &stints) {
   std::vector<std::size_t> beyond;
   {
     pg::AsOwner owner(settings_, pg::Names::compiled);
-    pg::need_all_people();
+    pg::need_unhidden_people();
     beyond = sweep_all(stints, result);
   }
   if (!beyond.empty()) {
@@ -263,7 +263,7 @@ std::vector<std::vector<Range>> Judge::judge_by_sql(const std::vector<Stint> &st
   std::vector<std::vector<Range>> result(stints.size());
   {
     pg::AsOwner owner(settings_, pg::Names::compiled);
-    pg::need_all_people();
+    pg::need_unhidden_people();
     auto turns = turns_of_segments(stints);
     const auto given = [&](const std::vector<std::vector<Timestamp>> *found) {
       if (segments_.empty() && since_.empty())

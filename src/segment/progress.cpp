@@ -80,7 +80,7 @@ bool Progress::try_together(std::vector<Progress> &segments, const Places &toget
   const bool succeeded = pg::subtransaction(
       [&] {
         pg::AsOwner owner(segments[together[0]].judge_.settings(), pg::Names::compiled);
-        pg::need_all_people();
+        pg::need_unhidden_people();
         for (auto i : together) {
           auto rest = segments[i].stored_;
           for (const auto &stint : stints[i]) {

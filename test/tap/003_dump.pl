@@ -222,7 +222,7 @@ note 'with a worker that is awake while it is restored';
 		wait_until(sub { $node->safe_psql('awake_slow', 'SELECT count(*) FROM cdp.inbox') == 0 }, 5);
 		is($node->safe_psql('awake_slow', 'SELECT count(*) FROM cdp.inbox'), 0, 'plain, table by table: the worker does the lines that waited');
 		is($node->safe_psql('awake_slow', "SELECT count(*) FROM cdp.quarantine WHERE code = 'processing_error'"), 0, 'plain, table by table: but not too early');
-		is(md5_hex(encode_utf8(cdp_state($node, 'awake_slow'))), md5_hex(encode_utf8(cdp_state($node, 'restored'))), 'plain, table by table: all is the same');
+		same_state(cdp_state($node, 'awake_slow'), cdp_state($node, 'restored'), 'plain, table by table: all is the same');
 	}
 	$node->safe_psql('postgres', 'ALTER SYSTEM SET cdp.worker = off');
 	$node->reload;
