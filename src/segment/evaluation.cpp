@@ -173,8 +173,11 @@ void Evaluation::evaluate(std::vector<Step> steps) {
   std::sort(people.begin(), people.end());
   people.erase(std::unique(people.begin(), people.end()), people.end());
   const auto histories = read_histories(people);
-  for (auto &step : steps)
-    step.traits_jsonb = pg::parse_jsonb(step.traits);
+  for (std::size_t i = 0; i < chosen.size(); ++i)
+    if (state_->segments[i].judge().looks_at_traits())
+      for (const auto *step : chosen[i])
+        if (auto &traits = steps[static_cast<std::size_t>(step - steps.data())].traits_jsonb; !traits)
+          traits = pg::parse_jsonb(step->traits);
   state_->evaluate(chosen, histories);
 }
 

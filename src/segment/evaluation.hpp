@@ -19,7 +19,7 @@ struct Step {
   std::string traits;           // golden traits after this decision, JSON text
   bool everything = true;       // else only this decision's event is new to the person,
   bool traits_changed = true;   // and traits if this says so
-  void *traits_jsonb = nullptr; // as PostgreSQL has them; set by the evaluation
+  void *traits_jsonb = nullptr; // as PostgreSQL has them; set by the evaluation when a rule looks at them
   bool identifiers_changed =
       true;              // or identifiers that were nobody's, which lists may know, are new to the person
   bool is_theirs = true; // else what was decided is another's, and so is its event

@@ -24,6 +24,7 @@ public:
   // Whether what is new at a step can change the answer.
   bool concerns(const Step &step, const Observed *event, const std::string *event_name) const;
   bool uses_timelines() const { return sweep_ != nullptr; }
+  bool looks_at_traits() const { return relevance_.traits; }
   // What somebody must have done to be in at an instant or later, when one input tells. Runs as the owner.
   std::optional<Sweep::Need> need(Timestamp at) const;
   // Those it asks about, by place. Whoever judges says in each stint when the person is in them.
