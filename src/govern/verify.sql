@@ -79,16 +79,18 @@ DECLARE
   s cdp.segments;
   oracle text;
 BEGIN
-  FOR s IN SELECT * FROM cdp.segments AS o WHERE o.kind = 'rule' AND o.class = 'exact' AND o.state = 'active' ORDER BY o.name LOOP
+  FOR s IN SELECT * FROM cdp.segments AS o WHERE o.kind IN ('rule', 'trait') AND o.class = 'exact' AND o.state = 'active' ORDER BY o.name LOOP
     IF s.compiled ?| '{segments,since}' THEN
-      s.rule := cdp_internal.rule_in_sql(s.owner, s.time_zone, s.search_path, s.datestyle, s.intervalstyle, s.rule, s.per);
+      s.rule := cdp_internal.rule_in_sql(s.owner, s.time_zone, s.search_path, s.datestyle, s.intervalstyle, s.rule, s.per, s.kind = 'trait');
     END IF;
     oracle := format(
-      'SELECT p.profile_id, h.key FROM cdp.profiles AS p CROSS JOIN LATERAL (SELECT (%s)::text AS key FROM
+      'SELECT p.profile_id, h.key FROM cdp.%s AS p CROSS JOIN LATERAL (SELECT (%s)::text AS key FROM
          (SELECT event_id, type, event, source, occurred_at, received_at, properties, context FROM cdp.events AS x
           WHERE x.profile_id = p.profile_id AND x.occurred_at <= now() ORDER BY x.occurred_at, x.event_id) AS e %s HAVING (%s
       )) AS h',
-      coalesce(s.per || E'\n', 'NULL'), 'GROUP BY ' || s.per || E'\n', s.rule);
+      CASE WHEN s.compiled ? 'computed' THEN 'people' ELSE 'profiles' END,
+      CASE s.kind WHEN 'trait' THEN 'to_jsonb(' || s.rule || E'\n)' ELSE coalesce(s.per || E'\n', 'NULL') END, 'GROUP BY ' || s.per || E'\n',
+      CASE s.kind WHEN 'trait' THEN '(' || s.rule || E'\n) IS NOT NULL' ELSE s.rule END);
     BEGIN
       RETURN QUERY
         WITH expected AS MATERIALIZED (

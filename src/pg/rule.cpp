@@ -26,7 +26,8 @@ namespace {
 
 // The oracle's shape, with the columns a rule may use. The real tables come in when the rule is evaluated.
 const char kTemplate[] =
-    "SELECT FROM (SELECT NULL::pg_catalog.int8 AS profile_id, NULL::pg_catalog.jsonb AS traits) p WHERE "
+    "SELECT FROM (SELECT NULL::pg_catalog.int8 AS profile_id, NULL::pg_catalog.jsonb AS traits, "
+    "NULL::pg_catalog.jsonb AS computed) p WHERE "
     "EXISTS "
     "(SELECT FROM (SELECT NULL::pg_catalog.int8 AS event_id, NULL::pg_catalog.text AS type, "
     "NULL::pg_catalog.text AS event, NULL::pg_catalog.text AS source, NULL::pg_catalog.timestamptz AS "
@@ -36,7 +37,7 @@ const char kTemplate[] =
 
 const char kColumnsHint[] =
     "A rule may use the event columns event_id, type, event, source, occurred_at, received_at, "
-    "properties and context, and of the person traits and profile_id.";
+    "properties and context, and of the person traits, computed and profile_id.";
 
 // An error of the parser or analyser points into the rule, not into the statement that called us.
 void point_at(ErrorData *data, const std::string &text) {
@@ -155,11 +156,12 @@ Node *clock(const SQLValueFunction *value) {
 struct Names {
   List *places;   // each a Const
   List *literals; // all of them
+  int first, last;
 };
 
 struct Reading {
   const char *text;
-  Names segments, since;
+  Names segments, since, computed;
 };
 
 int position(const Reading *reading, int location) {
@@ -171,8 +173,22 @@ bool same_text(Const *one, Const *other) {
       DirectFunctionCall2Coll(texteq, DEFAULT_COLLATION_OID, one->constvalue, other->constvalue));
 }
 
+int place_of(Const *name, Reading *reading, Names *names, const char *called) {
+  names->literals = lappend(names->literals, name);
+  int place = 0;
+  for (; place < list_length(names->places); ++place)
+    if (same_text(name, reinterpret_cast<Const *>(list_nth(names->places, place))))
+      return place;
+  names->places = lappend(names->places, name);
+  if (place > names->last - names->first)
+    ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+                    errmsg("a rule cannot ask cdp.%s about more than %d names", called, names->last - names->first + 1),
+                    position(reading, name->location)));
+  return place;
+}
+
 // cdp.in_segment('vip') and cdp.trait_since('plan') become Params, too. In the backend's zone.
-Node *asked(FuncExpr *function, Reading *reading, Names *names, int first, int last) {
+Node *asked(FuncExpr *function, Reading *reading, Names *names) {
   auto *name = static_cast<Node *>(linitial(function->args));
   if (IsA(name, NamedArgExpr))
     name = reinterpret_cast<Node *>(reinterpret_cast<NamedArgExpr *>(name)->arg);
@@ -183,18 +199,39 @@ Node *asked(FuncExpr *function, Reading *reading, Names *names, int first, int l
                     errmsg("the name that cdp.%s is asked about must be a constant", called),
                     errhint("Write it as it is: cdp.%s('name').", called),
                     position(reading, exprLocation(name) < 0 ? function->location : exprLocation(name))));
-  names->literals = lappend(names->literals, name);
-  int place = 0;
-  for (; place < list_length(names->places); ++place)
-    if (same_text(reinterpret_cast<Const *>(name), reinterpret_cast<Const *>(list_nth(names->places, place))))
-      break;
-  if (place == list_length(names->places))
-    names->places = lappend(names->places, name);
-  if (place > last - first)
-    ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-                    errmsg("a rule cannot ask cdp.%s about more than %d names", called, last - first + 1),
-                    position(reading, function->location)));
-  return param(first + place, function->funcresulttype, InvalidOid, function->location);
+  const int place = place_of(reinterpret_cast<Const *>(name), reading, names, called);
+  return param(names->first + place, function->funcresulttype, InvalidOid, function->location);
+}
+
+bool is_computed(Node *node) {
+  return IsA(node, Var) && reinterpret_cast<Var *>(node)->varlevelsup == 1 &&
+         kProfileId + reinterpret_cast<Var *>(node)->varattno - 1 == kInstant;
+}
+
+// computed->>'total_spend' is text, computed->'total_spend' jsonb; nullptr: it is another operator. In the
+// backend's zone.
+Node *computed(OpExpr *operation, Reading *reading) {
+  if (list_length(operation->args) != 2 || !is_computed(static_cast<Node *>(linitial(operation->args))))
+    return nullptr;
+  auto *name = static_cast<Node *>(lsecond(operation->args));
+  const bool is_text = operation->opfuncid == F_JSONB_OBJECT_FIELD_TEXT;
+  if ((!is_text && operation->opfuncid != F_JSONB_OBJECT_FIELD) || !IsA(name, Const) ||
+      reinterpret_cast<Const *>(name)->constisnull ||
+      !is_literal(reading->text, reinterpret_cast<Const *>(name)->location))
+    return nullptr;
+  const int place = place_of(reinterpret_cast<Const *>(name), reading, &reading->computed, "computed");
+  Node *value = param(kFirstComputed + place, JSONBOID, InvalidOid, operation->location);
+  if (!is_text)
+    return value;
+  auto *whole = makeConst(TEXTARRAYOID, -1, DEFAULT_COLLATION_OID, -1,
+                          PointerGetDatum(construct_empty_array(TEXTOID)), false, false);
+  auto *text = reinterpret_cast<OpExpr *>(make_opclause(
+      OpernameGetOprid(list_make2(makeString(pstrdup("pg_catalog")), makeString(pstrdup("#>>"))), JSONBOID,
+                       TEXTARRAYOID),
+      TEXTOID, false, reinterpret_cast<Expr *>(value), reinterpret_cast<Expr *>(whole),
+      operation->opcollid, operation->inputcollid));
+  set_opfuncid(text);
+  return reinterpret_cast<Node *>(text);
 }
 
 // Columns and the clock become Params. In the backend's zone.
@@ -207,6 +244,10 @@ Node *to_params(Node *node, void *context) {
     if (var->varattno <= 0)
       ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED), errmsg("a rule cannot use a whole row"),
                       errhint("%s", kColumnsHint), position(reading, var->location)));
+    if (is_computed(node))
+      ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED), errmsg("computed traits are asked for by name"),
+                      errhint("Write computed->>'name', or computed->'name' for jsonb, with a constant name."),
+                      position(reading, var->location)));
     const int number = var->varlevelsup == 0 ? var->varattno : kProfileId + var->varattno - 1;
     return param(number, var->vartype, var->varcollid, var->location);
   }
@@ -215,10 +256,13 @@ Node *to_params(Node *node, void *context) {
     if (function->funcid == F_NOW || function->funcid == F_TRANSACTION_TIMESTAMP)
       return param(kInstant, TIMESTAMPTZOID, InvalidOid, function->location);
     if (list_length(function->args) == 1 && is_our_function(function->funcid, "in_segment"))
-      return asked(function, reading, &reading->segments, kFirstSegment, kLastSegment);
+      return asked(function, reading, &reading->segments);
     if (list_length(function->args) == 1 && is_our_function(function->funcid, "trait_since"))
-      return asked(function, reading, &reading->since, kFirstSince, kLastSince);
+      return asked(function, reading, &reading->since);
   }
+  if (IsA(node, OpExpr))
+    if (Node *made = computed(reinterpret_cast<OpExpr *>(node), reading))
+      return made;
   if (IsA(node, SQLValueFunction))
     if (Node *made = clock(reinterpret_cast<SQLValueFunction *>(node)))
       return made;
@@ -255,14 +299,14 @@ void check_key(Node *key, const Source &source) {
 }
 
 // By place.
-std::vector<Asked> by_place(const Names &names) {
+std::vector<Asked> by_place(const Names &names, bool is_value = false) {
   const auto name_of = [](List *list, int place) {
     return std::string(call(
         [&] { return TextDatumGetCString(reinterpret_cast<Const *>(list_nth(list, place))->constvalue); }));
   };
   std::vector<Asked> found;
   for (int i = 0; i < list_length(names.places); ++i)
-    found.push_back({name_of(names.places, i), {}, 0});
+    found.push_back({name_of(names.places, i), is_value, {}, 0});
   for (int i = 0; i < list_length(names.literals); ++i)
     for (auto &one : found)
       if (one.name == name_of(names.literals, i))
@@ -296,10 +340,27 @@ Node *parse_expression(const std::string &text, const char *what) {
   return target->val;
 }
 
-Expression analyse(const std::string &rule, const std::optional<std::string> &per, Source &rule_source,
-                   Source &per_source) {
+// An expression has a value where it is not null. In the backend's zone.
+static Node *not_null(Node *raw) {
+  auto *test = makeNode(NullTest);
+  test->arg = reinterpret_cast<Expr *>(raw);
+  test->nulltesttype = IS_NOT_NULL;
+  test->location = -1;
+  return reinterpret_cast<Node *>(test);
+}
+
+static Reading reading_of(const std::string &text) {
+  return {text.c_str(),
+          {NIL, NIL, kFirstSegment, kLastSegment},
+          {NIL, NIL, kFirstSince, kLastSince},
+          {NIL, NIL, kFirstComputed, kLastComputed}};
+}
+
+Expression analyse(const std::string &rule, const std::optional<std::string> &per, bool is_value,
+                   Source &rule_source, Source &per_source) {
   // Analysis scribbles on raw trees, so each use parses anew.
-  rule_source = {&rule, parse_expression(rule, "a rule")};
+  const char *what = is_value ? "a computed trait" : "a rule";
+  rule_source = {&rule, parse_expression(rule, what)};
   if (per) {
     per_source = {&*per, parse_expression(*per, "per")};
     Node *raw = parse_expression(*per, "per");
@@ -308,16 +369,22 @@ Expression analyse(const std::string &rule, const std::optional<std::string> &pe
       refuse(per_source, 0, ERRCODE_SYNTAX_ERROR, "per is exactly one expression",
              "Use concat_ws('|', …) for several.");
   }
-  Node *raw_rule = parse_expression(rule, "a rule");
+  Node *raw_rule = parse_expression(rule, what);
+  if (is_value)
+    raw_rule = call([&] { return not_null(raw_rule); });
   Node *raw_per = per ? parse_expression(*per, "per") : nullptr;
   auto analysed = pointing_at(rule, [&] { return run_analyser(raw_rule, raw_per, rule.c_str()); });
   Expression result;
-  Reading reading{rule.c_str(), {NIL, NIL}, {NIL, NIL}};
+  Reading reading = reading_of(rule);
   result.having = pointing_at(rule, [&] { return to_params(analysed.having, &reading); });
+  if (is_value)
+    result.value = reinterpret_cast<Node *>(castNode(NullTest, result.having)->arg);
   result.segments = by_place(reading.segments);
+  for (auto &one : by_place(reading.computed, true))
+    result.segments.push_back(std::move(one));
   result.since = by_place(reading.since);
   if (per) {
-    Reading of_key{per->c_str(), {NIL, NIL}, {NIL, NIL}};
+    Reading of_key = reading_of(*per);
     result.per = pointing_at(*per, [&] { return to_params(analysed.per, &of_key); });
     check_key(result.per, per_source);
   }
@@ -380,7 +447,8 @@ bool has_aggregate(Node *node) {
 }
 
 bool has_segment(Node *node) {
-  return has_param(node, kFirstSegment, kLastSegment, true);
+  return has_param(node, kFirstSegment, kLastSegment, true) ||
+         has_param(node, kFirstComputed, kLastComputed, true);
 }
 
 bool has_since(Node *node) {
@@ -404,7 +472,8 @@ static void refuse_in_aggregates(Node *node, const Source &source, bool inside) 
            "an aggregate must look at events", "Put cdp.trait_since(name) beside it.");
   if (inside && IsA(node, Param) && has_segment(node))
     refuse(source, reinterpret_cast<Param *>(node)->location, ERRCODE_FEATURE_NOT_SUPPORTED,
-           "cdp.in_segment(name) cannot stand in an aggregate",
+           has_param(node, kFirstSegment, kLastSegment, true) ? "cdp.in_segment(name) cannot stand in an aggregate"
+                                     : "a computed trait cannot stand in an aggregate",
            "Put it beside: cdp.in_segment('vip') AND count(*) > 0.");
   for (Node *child : children(node))
     refuse_in_aggregates(child, source, inside || IsA(node, Aggref));
@@ -433,10 +502,13 @@ static Mentions mentions_of(const rule::Expression &expression) {
   return found;
 }
 
-Rule compile_rule(const std::string &text, const std::optional<std::string> &per,
-                  const std::string &time_zone) {
+static Rule compile(const std::string &text, const std::optional<std::string> &per,
+                    const std::string &time_zone, bool is_value) {
   rule::Source source{}, per_source{};
-  const auto expression = rule::analyse(text, per, source, per_source);
+  const auto expression = rule::analyse(text, per, is_value, source, per_source);
+  if (is_value && call([&] { return exprType(expression.value); }) == UNKNOWNOID)
+    rule::refuse(source, 0, ERRCODE_INDETERMINATE_DATATYPE, "a computed trait needs a type",
+                 "Cast the constant, for example 'x'::text.");
   Rule result;
   rule::refuse_in_aggregates(expression.having, source, false);
   rule::check(expression.having, source, &result.reasons);
@@ -455,7 +527,8 @@ Rule compile_rule(const std::string &text, const std::optional<std::string> &per
   result.in_sql = rule::with_person(source, expression);
   result.mentions = mentions_of(expression);
   if (!result.reasons.empty()) {
-    result.query = rule::meaning(result.in_sql, per);
+    result.query = rule::meaning(result.in_sql, per, std::any_of(result.segments.begin(), result.segments.end(),
+                                                                 [](const Asked &one) { return one.is_value; }));
     return result;
   }
   result.comparisons = rule::find_comparisons(expression.having, source, time_zone);
@@ -468,10 +541,21 @@ Rule compile_rule(const std::string &text, const std::optional<std::string> &per
   result.uses_clock = rule::has_clock(expression.having, true);
   result.having = rule::to_sql(expression.having);
   result.key = expression.per ? rule::to_sql(expression.per) : "";
+  if (expression.value)
+    result.value = "pg_catalog.to_jsonb(" + rule::to_sql(expression.value) + ")";
   result.uses_source =
       rule::has_param(expression.having, rule::kSource, rule::kSource, true) ||
       (expression.per && rule::has_param(expression.per, rule::kSource, rule::kSource, true));
   return result;
+}
+
+Rule compile_rule(const std::string &text, const std::optional<std::string> &per,
+                  const std::string &time_zone) {
+  return compile(text, per, time_zone, false);
+}
+
+Rule compile_computed(const std::string &expression, const std::string &time_zone) {
+  return compile(expression, std::nullopt, time_zone, true);
 }
 
 } // namespace cdp::pg

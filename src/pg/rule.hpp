@@ -1,7 +1,8 @@
 // The rule compiler. A rule is a HAVING clause; PostgreSQL's own parser and analyser read it, and what comes
 // out is SQL text: no node tree and no OID is ever kept. Rooms see strings only.
 //
-// In all texts `e` is an event, `s` the step that is judged: s.profile_id, s.traits and the instant, s.at.
+// In all texts `e` is an event, `s` the step that is judged: s.profile_id, s.traits and the instant, s.at;
+// s.segments, s.computed and s.since are what the rule asks about by name, by place.
 #pragma once
 #include <cstdint>
 #include <optional>
@@ -38,12 +39,13 @@ struct Compared {
   bool is_time = false;
 };
 
-// What a rule asks about by name: another segment, cdp.in_segment('vip'), or since when a trait is what it
-// is, cdp.trait_since('plan').
+// What a rule asks about by name: another segment, cdp.in_segment('vip'), a computed trait,
+// computed->>'total_spend', or since when a trait is what it is, cdp.trait_since('plan').
 struct Asked {
   std::string name;
+  bool is_value = false;       // a computed trait
   std::vector<int> literals;   // where in the rule its name is written
-  std::int32_t segment_id = 0; // of a segment; whoever compiles finds it
+  std::int32_t segment_id = 0; // of a segment or computed trait; whoever compiles finds it
 };
 
 // A top-level AND condition, or a part of one.
@@ -52,6 +54,7 @@ struct Condition {
   std::vector<Evidence> evidence;
   std::vector<std::string> traits;                // that it asks for by name
   std::vector<std::size_t> segments;              // their places
+  std::vector<std::size_t> computed;              // and of computed traits, from the first one on
   std::vector<std::size_t> since;                 // and of traits that it asks since when they are so
   bool is_membership = false, is_negated = false; // it is cdp.in_segment(…) and no more; or NOT that
   std::optional<Compared> compared;
@@ -117,8 +120,8 @@ struct Turn {
 };
 
 // A rule whose every aggregate is understood. In its texts $1 is the instant, $2 profile_id, $3 traits, $4
-// and on the aggregates, then whether the person is in each of the segments it asks about, then since when
-// each of the traits it asks that of is what it is.
+// and on the aggregates, then whether the person is in each of the segments it asks about, then the computed
+// traits it asks for, then since when each of the traits it asks that of is what it is.
 struct Decomposition {
   // So many events at least, the last of them so many microseconds ago at most, or nobody is in.
   struct Need {
@@ -127,6 +130,7 @@ struct Decomposition {
   };
 
   std::string having;
+  std::string value; // of a computed trait, as text; null where there is none
   std::vector<Need> needs;
   std::vector<std::string> person_conditions; // those of its AND that look at the person alone
   std::vector<std::string> conditions;        // those of its AND that look at aggregates alone
@@ -137,6 +141,7 @@ struct Decomposition {
   std::vector<Aggregate> aggregates;
   std::vector<Turn> turns;
   std::int64_t segments = 0;                 // how many it asks about
+  std::int64_t computed = 0;                 // and of computed traits
   std::int64_t since = 0;                    // of how many traits it asks since when
   std::vector<std::int64_t> needed_segments; // of these, by place, those without which nobody is in
 };
@@ -151,6 +156,7 @@ struct Relevance {
 struct Rule {
   std::string having; // boolean, over a group of e
   std::string key;    // the per expression; empty: one membership a person
+  std::string value;  // of a computed trait, jsonb
   bool uses_source = false;
   std::vector<Comparison> comparisons;
   std::vector<Condition> conditions;
@@ -160,7 +166,7 @@ struct Rule {
   Mentions mentions;
   bool uses_clock = false;
   bool is_ordered = false;     // some aggregate may mean another thing when events come in another order
-  std::vector<Asked> segments; // by place
+  std::vector<Asked> segments; // by place; computed traits come behind
   std::vector<Asked> since;    // traits, by place
   std::string in_sql;          // the rule with the person it is about, where plain SQL needs to be told
 
@@ -173,6 +179,10 @@ struct Rule {
 // Compiles under the settings in force (see AsOwner). Errors point at the character of the text.
 Rule compile_rule(const std::string &rule, const std::optional<std::string> &per,
                   const std::string &time_zone);
+
+// The same of a computed trait, whose expression has a value of any type. A person has it where that is not
+// null.
+Rule compile_computed(const std::string &expression, const std::string &time_zone);
 
 // Where the string constant that begins at a byte of a rule ends; which character that byte is, from 1.
 std::size_t end_of_literal(const std::string &text, std::size_t at);

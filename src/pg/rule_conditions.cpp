@@ -179,6 +179,9 @@ Condition condition_of(Node *node, std::string written) {
   for (int place = kFirstSegment; place <= kLastSegment; ++place)
     if (has_param(node, place, place, true))
       one.segments.push_back(static_cast<std::size_t>(place - kFirstSegment));
+  for (int place = kFirstComputed; place <= kLastComputed; ++place)
+    if (has_param(node, place, place, true))
+      one.computed.push_back(static_cast<std::size_t>(place - kFirstComputed));
   for (int place = kFirstSince; place <= kLastSince; ++place)
     if (has_param(node, place, place, true))
       one.since.push_back(static_cast<std::size_t>(place - kFirstSince));

@@ -481,11 +481,12 @@ std::optional<Decomposition> decompose(const Expression &expression, const Sourc
     return std::nullopt;
   }
   const int aggregates = list_length(replaced.aggregates);
-  const auto spelling = [aggregates, segments = static_cast<int>(expression.segments.size())](Node *node) {
-    return to_group_text(node, aggregates, segments);
-  };
+  const auto spelling = [&](Node *node) { return to_group_text(node, aggregates, expression); };
   made.having = spelling(having);
-  made.segments = std::ssize(expression.segments);
+  if (expression.value) // having is that there is one
+    made.value = "(pg_catalog.to_jsonb(" + spelling(children(having).front()) + "))::pg_catalog.text";
+  made.segments = segments_of(expression);
+  made.computed = std::ssize(expression.segments) - made.segments;
   made.since = std::ssize(expression.since);
   made.uses_person = has_person(having);
   made.uses_clock = has_clock(having, true);

@@ -66,7 +66,8 @@ std::string with_person(const Source &source, const Expression &expression) {
   find_ranks(source.raw, source, arguments);
   for (const auto *some : {&expression.segments, &expression.since})
     for (const auto &one : *some)
-      arguments.insert(arguments.end(), one.literals.begin(), one.literals.end());
+      if (!one.is_value)
+        arguments.insert(arguments.end(), one.literals.begin(), one.literals.end());
   std::sort(arguments.rbegin(), arguments.rend());
   std::string text = *source.text;
   for (int location : arguments)
@@ -74,8 +75,9 @@ std::string with_person(const Source &source, const Expression &expression) {
   return text;
 }
 
-std::string meaning(const std::string &having, const std::optional<std::string> &per) {
-  return "SELECT p.profile_id, h.key FROM cdp.profiles AS p CROSS JOIN LATERAL (SELECT (" +
+std::string meaning(const std::string &having, const std::optional<std::string> &per, bool asks_computed) {
+  return "SELECT p.profile_id, h.key FROM cdp." + std::string(asks_computed ? "people" : "profiles") +
+         " AS p CROSS JOIN LATERAL (SELECT (" +
          (per ? *per + "\n" : std::string("NULL")) +
          ")::pg_catalog.text AS key FROM (SELECT event_id, type, event, source, occurred_at, received_at, "
          "properties, context FROM cdp.events AS x WHERE x.profile_id = p.profile_id AND x.occurred_at <= "

@@ -1,4 +1,5 @@
 // Expressions back to SQL text that means the same under any search_path.
+#include <algorithm>
 #include <cctype>
 #include <functional>
 
@@ -60,11 +61,20 @@ bool is_segment(int number) {
   return number >= kFirstSegment && number <= kLastSegment;
 }
 
+bool is_computed(int number) {
+  return number >= kFirstComputed && number <= kLastComputed;
+}
+
 bool is_since(int number) {
   return number >= kFirstSince && number <= kLastSince;
 }
 
 } // namespace
+
+int segments_of(const Expression &expression) {
+  return static_cast<int>(std::count_if(expression.segments.begin(), expression.segments.end(),
+                                        [](const Asked &one) { return !one.is_value; }));
+}
 
 NamedAsked::NamedAsked(const Expression &expression) {
   named = &expression;
@@ -88,6 +98,8 @@ std::string to_sql(Node *node) {
         return "s.segments[" + std::to_string(number - kFirstSegment + 1) + "]";
       if (is_since(number))
         return "s.since[" + std::to_string(number - kFirstSince + 1) + "]";
+      if (is_computed(number))
+        return "s.computed[" + std::to_string(number - kFirstComputed + 1) + "]";
       return std::string("e.") + kColumns[number - 1];
     }
   });
@@ -103,13 +115,16 @@ std::string to_event_text(Node *node) {
   return rename(deparse(node), [](int number) { return "$" + std::to_string(number); });
 }
 
-std::string to_group_text(Node *node, int aggregates, int segments) {
+std::string to_group_text(Node *node, int aggregates, const Expression &expression) {
+  const int asked = static_cast<int>(expression.segments.size());
+  const int segments = segments_of(expression);
   return rename(deparse(node), [=](int number) {
     const int place = number == kInstant     ? 1
                       : number == kProfileId ? 2
                       : number == kTraits    ? 3
                       : is_segment(number)   ? number - kFirstSegment + 4 + aggregates
-                      : is_since(number)     ? number - kFirstSince + 4 + aggregates + segments
+                      : is_computed(number)  ? number - kFirstComputed + 4 + aggregates + segments
+                      : is_since(number)     ? number - kFirstSince + 4 + aggregates + asked
                                              : number - kFirstInput + 4;
     return "$" + std::to_string(place);
   });
@@ -130,6 +145,9 @@ std::string to_display(Node *node) {
                "')";
       if (is_since(number) && named)
         return "cdp.trait_since('" + named->since[static_cast<std::size_t>(number - kFirstSince)].name + "')";
+      if (is_computed(number) && named)
+        return "(computed -> '" +
+               named->segments[static_cast<std::size_t>(number - kFirstComputed + segments_of(*named))].name + "')";
       return kColumns[number - 1];
     }
   });

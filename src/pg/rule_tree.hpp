@@ -46,13 +46,16 @@ enum ParamNumber {
   kLastSegment = 59,
   kFirstSince = 60, // since when a trait is what it is
   kLastSince = 99,
-  kFirstInput = 100
+  kFirstComputed = 100, // a computed trait
+  kLastComputed = 139,
+  kFirstInput = 140
 };
 
 struct Expression {
   Node *having = nullptr;
   Node *per = nullptr;
-  std::vector<Asked> segments, since;
+  Node *value = nullptr; // of a computed trait; then `having` is that there is one
+  std::vector<Asked> segments, since; // computed traits come behind segments
 };
 
 // A text with its raw string constants, for errors and for words such as 'today'.
@@ -65,14 +68,15 @@ struct Source {
                          std::string hint);
 
 Node *parse_expression(const std::string &text, const char *what);
-Expression analyse(const std::string &rule, const std::optional<std::string> &per, Source &rule_source,
-                   Source &per_source);
+Expression analyse(const std::string &rule, const std::optional<std::string> &per, bool is_value,
+                   Source &rule_source, Source &per_source);
 
 std::vector<Node *> children(Node *node);
 bool has_clock(Node *node, bool inside_aggregates);
 bool has_param(Node *node, int first, int last, bool inside_aggregates);
 bool has_aggregate(Node *node);
-bool has_segment(Node *node); // asks about another segment: time may turn it, at instants that are known
+// Asks about another segment, or for a computed trait: time may turn it, at instants that are known.
+bool has_segment(Node *node);
 bool has_since(Node *node);   // asks since when a trait is what it is
 bool has_person(Node *node);  // asks about the person, whatever it is
 bool is_constant(Node *node);
@@ -96,7 +100,7 @@ void check(Node *node, const Source &source, std::vector<std::string> *reasons =
 std::string with_person(const Source &source, const Expression &expression);
 bool is_literal(const std::string &text, int location); // a string constant begins there
 // The oracle of docs/design.md.
-std::string meaning(const std::string &having, const std::optional<std::string> &per);
+std::string meaning(const std::string &having, const std::optional<std::string> &per, bool asks_computed);
 std::vector<Node *> raw_children(Node *node);
 // Cannot fail on any value: such a condition may be asked before the ones that were written in front of it.
 bool is_safe(Node *node);
@@ -107,8 +111,9 @@ std::string to_sql(Node *node);
 std::string to_test(Node *node); // with $1 for the instant and $2… for the inputs
 std::string to_display(Node *node);
 std::string to_event_text(Node *node); // with $1 to $8 for the event columns
-// See Decomposition; of so many aggregates, and segments.
-std::string to_group_text(Node *node, int aggregates, int segments);
+int segments_of(const Expression &expression); // without computed traits
+// See Decomposition.
+std::string to_group_text(Node *node, int aggregates, const Expression &expression);
 
 // While this lives, to_display() knows the names of what a rule asks about.
 class NamedAsked {

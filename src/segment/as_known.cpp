@@ -4,7 +4,7 @@
 #include "segment/store.hpp"
 
 #include <map>
-#include <unordered_set>
+#include <unordered_map>
 
 #include "pg/function.hpp"
 
@@ -41,14 +41,14 @@ public:
   }
 
 private:
-  using People = std::unordered_set<std::int64_t>;
+  using People = std::unordered_map<std::int64_t, Key>;
 
   // Nobody asks in a circle.
   const People &people(std::int32_t segment_id) {
     if (const auto known = known_.find(segment_id); known != known_.end())
       return known->second;
     People found;
-    members(segment_id, [&](std::int64_t profile_id, const Key &) { found.insert(profile_id); });
+    members(segment_id, [&](std::int64_t profile_id, const Key &key) { found.emplace(profile_id, key); });
     return known_[segment_id] = std::move(found);
   }
 
@@ -71,8 +71,10 @@ private:
       std::vector<Stint> stints;
       for (std::size_t i = 0; i < steps.size(); ++i) {
         for (const People *members : asked)
-          insides[i].push_back(members->contains(steps[i].profile_id) ? std::vector{at_, core::kInfinity}
-                                                                      : std::vector<Timestamp>());
+          if (const auto found = members->find(steps[i].profile_id); found == members->end())
+            insides[i].emplace_back();
+          else
+            insides[i].push_back({{at_, core::kInfinity}, {found->second, std::nullopt}});
         stints.push_back({&steps[i], nullptr, at_ + 1, &insides[i], runs.since(i, judge.since())});
       }
       const auto ranges = judge.judge_by_sql(stints);

@@ -14,17 +14,23 @@ CREATE FUNCTION cdp_internal.dependents(s cdp.segments) RETURNS TABLE (segment t
 $$;
 COMMENT ON FUNCTION cdp_internal.dependents(cdp.segments) IS 'Segments and views that are made of a segment';
 
+CREATE FUNCTION cdp_internal.say_segment(named text) RETURNS text LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT CASE s.kind WHEN 'trait' THEN 'computed trait ' ELSE 'segment ' END || s.name FROM cdp.segments AS s WHERE s.name = named
+$$;
+COMMENT ON FUNCTION cdp_internal.say_segment(text) IS 'What a name is the name of';
+
 CREATE FUNCTION cdp_internal.refuse_dependents(s cdp.segments, what text, with_views boolean, hint text) RETURNS void LANGUAGE plpgsql STABLE
   SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  list text := (SELECT string_agg(CASE WHEN o.segment IS NOT NULL THEN format('segment %s asks about segment %s', o.segment, s.name)
+  list text := (SELECT string_agg(CASE WHEN o.segment IS NOT NULL THEN format('%s asks about %s', cdp_internal.say_segment(o.segment), cdp_internal.say_segment(s.name))
                                        ELSE format('view %s is made of view cdp_segments.%s', o.view, quote_ident(s.name)) END, E'\n'
                                   ORDER BY o.segment, o.view::text)
                 FROM cdp_internal.dependents(s) AS o WHERE with_views OR o.segment IS NOT NULL);
 BEGIN
   IF list IS NOT NULL THEN
     RAISE EXCEPTION USING ERRCODE = 'dependent_objects_still_exist',
-      MESSAGE = format('cannot %s segment "%s" because others depend on it', what, s.name), DETAIL = list, HINT = hint;
+      MESSAGE = format('cannot %s %s "%s" because others depend on it', what, CASE s.kind WHEN 'trait' THEN 'computed trait' ELSE 'segment' END, s.name),
+      DETAIL = list, HINT = hint;
   END IF;
 END $$;
 COMMENT ON FUNCTION cdp_internal.refuse_dependents(cdp.segments, text, boolean, text) IS 'Raises the error that others depend on a segment';
@@ -36,7 +42,7 @@ DECLARE
   d cdp.segments;
 BEGIN
   FOR d IN SELECT s.* FROM cdp.segments AS s JOIN cdp.segment_dependencies AS o USING (segment_id) WHERE o.on_segment_id = segment ORDER BY 1 LOOP
-    d.rule := cdp_internal.rename_in_rule(d.owner, d.time_zone, d.search_path, d.datestyle, d.intervalstyle, d.rule, d.per, named, new_name);
+    d.rule := cdp_internal.rename_in_rule(d.owner, d.time_zone, d.search_path, d.datestyle, d.intervalstyle, d.rule, d.per, named, new_name, d.kind = 'trait');
     d := cdp_internal.compile_definition(d);
     UPDATE cdp.segments AS s SET rule = d.rule, compiled = d.compiled WHERE s.segment_id = d.segment_id;
     UPDATE cdp.segment_versions AS v SET rule = d.rule WHERE v.segment_id = coalesce(d.replaces, d.segment_id) AND v.version = d.version;
@@ -54,8 +60,10 @@ DECLARE
 BEGIN
   PERFORM cdp_internal.lock_segments();
   s := cdp_internal.own_segment(caller, named);
-  PERFORM cdp_internal.check_segment_name(new_name);
-  EXECUTE format('ALTER VIEW cdp_segments.%I RENAME TO %I', s.name, new_name);
+  PERFORM cdp_internal.check_segment_name(new_name, s.kind = 'trait');
+  IF s.kind <> 'trait' THEN
+    EXECUTE format('ALTER VIEW cdp_segments.%I RENAME TO %I', s.name, new_name);
+  END IF;
   UPDATE cdp.segments AS o SET name = CASE WHEN o.replaces IS NULL THEN new_name ELSE format('%s (version %s)', new_name, o.version) END
     WHERE s.segment_id IN (o.segment_id, o.replaces);
   PERFORM cdp_internal.rename_in_dependents(s.segment_id, named, new_name);
@@ -153,15 +161,18 @@ BEGIN
   s := cdp_internal.own_segment(caller, named);
   IF NOT coalesce(cascading, false) THEN
     PERFORM cdp_internal.refuse_dependents(s, 'drop', true,
-      format('Change them first, or drop them too: SELECT cdp.drop_segment(%L, cascade => true).', named));
+      format('Change them first, or drop them too: SELECT cdp.drop_%s(%L, cascade => true).', CASE s.kind WHEN 'trait' THEN 'computed_trait' ELSE 'segment' END, named));
   END IF;
   FOR o IN SELECT d.segment FROM cdp_internal.dependents(s) AS d WHERE d.segment IS NOT NULL ORDER BY 1 LOOP
     IF EXISTS (SELECT FROM cdp.segments AS still WHERE still.name = o.segment) THEN -- it may depend on another one
-      RAISE NOTICE 'drop cascades to segment %', o.segment;
-      PERFORM cdp_internal.drop_segment(caller, o.segment, true);
+      RAISE NOTICE 'drop cascades to %', cdp_internal.say_segment(o.segment);
+      PERFORM cdp_internal.drop_segment(caller || jsonb_build_object('computed', (SELECT d.kind = 'trait' FROM cdp.segments AS d WHERE d.name = o.segment)),
+                                        o.segment, true);
     END IF;
   END LOOP;
-  EXECUTE format('DROP VIEW IF EXISTS cdp_segments.%I %s', s.name, CASE WHEN cascading THEN 'CASCADE' END);
+  IF s.kind <> 'trait' THEN
+    EXECUTE format('DROP VIEW IF EXISTS cdp_segments.%I %s', s.name, CASE WHEN cascading THEN 'CASCADE' END);
+  END IF;
   PERFORM cdp_internal.abandon_build(s.segment_id);
   UPDATE cdp.segment_versions AS v SET retired_at = now() WHERE v.segment_id = s.segment_id AND v.retired_at IS NULL;
   PERFORM cdp_internal.forget_segment(s.segment_id), cdp_internal.forget_inputs();

@@ -47,16 +47,20 @@ CREATE FUNCTION cdp_internal.compile_rule(owner name, time_zone text, search_pat
 COMMENT ON FUNCTION cdp_internal.compile_rule(name, text, text, text, text, text, text) IS
   'What cdp.segments.compiled keeps of a rule; of one that is not exact the reasons, and the query it stands for';
 
-CREATE FUNCTION cdp_internal.rule_in_sql(owner name, time_zone text, search_path text, datestyle text, intervalstyle text, rule text, per text)
+CREATE FUNCTION cdp_internal.rule_in_sql(owner name, time_zone text, search_path text, datestyle text, intervalstyle text, rule text, per text, computed boolean)
   RETURNS text LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'cdp_rule_in_sql';
-COMMENT ON FUNCTION cdp_internal.rule_in_sql(name, text, text, text, text, text, text) IS
+COMMENT ON FUNCTION cdp_internal.rule_in_sql(name, text, text, text, text, text, text, boolean) IS
   'The rule as plain SQL would have it: functions that know who it is about are told by profile_id';
 
 CREATE FUNCTION cdp_internal.rename_in_rule(owner name, time_zone text, search_path text, datestyle text, intervalstyle text, rule text, per text,
-                                            name text, new_name text)
+                                            name text, new_name text, computed boolean)
   RETURNS text LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'cdp_rename_in_rule';
-COMMENT ON FUNCTION cdp_internal.rename_in_rule(name, text, text, text, text, text, text, text, text) IS
-  'The rule with another name for a segment that it asks about';
+COMMENT ON FUNCTION cdp_internal.rename_in_rule(name, text, text, text, text, text, text, text, text, boolean) IS
+  'The rule with another name for a segment, or a computed trait, that it asks about';
+
+CREATE FUNCTION cdp_internal.compile_computed(owner name, time_zone text, search_path text, datestyle text, intervalstyle text, expression text)
+  RETURNS text LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'cdp_compile_computed';
+COMMENT ON FUNCTION cdp_internal.compile_computed(name, text, text, text, text, text) IS 'cdp_internal.compile_rule for the expression of a computed trait';
 
 CREATE FUNCTION cdp_internal.judge_dependents(segment_id integer, profile_ids bigint[]) RETURNS void LANGUAGE c
   SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'cdp_judge_dependents';
@@ -77,7 +81,7 @@ COMMENT ON FUNCTION cdp_internal.judge_people(integer, bigint[]) IS 'Judges some
 
 -- Finding segments, and who may change them.
 
-CREATE FUNCTION cdp_internal.find_segment(named text) RETURNS cdp.segments LANGUAGE plpgsql STABLE
+CREATE FUNCTION cdp_internal.find_segment(named text, computed boolean DEFAULT false) RETURNS cdp.segments LANGUAGE plpgsql STABLE
   SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   found cdp.segments;
@@ -85,23 +89,26 @@ BEGIN
   IF named IS NULL THEN
     RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'name must not be null';
   END IF;
-  SELECT * INTO found FROM cdp.segments AS s WHERE s.name = named AND s.replaces IS NULL;
+  SELECT * INTO found FROM cdp.segments AS s WHERE s.name = named AND s.replaces IS NULL AND (s.kind = 'trait') = computed;
   IF found IS NULL OR found.segment_id IS NULL THEN
+    IF computed THEN
+      PERFORM cdp_internal.refuse_computed_trait(named);
+    END IF;
     PERFORM cdp_internal.refuse_segment(named);
   END IF;
   RETURN found;
 END $$;
-COMMENT ON FUNCTION cdp_internal.find_segment(text) IS 'The segment of a name, or the error that there is none';
+COMMENT ON FUNCTION cdp_internal.find_segment(text, boolean) IS 'The segment, or computed trait, of a name, or the error that there is none';
 
 -- Its owner's members, and whoever administers cdp: that is, who may grant access to others.
 CREATE FUNCTION cdp_internal.own_segment(caller jsonb, named text) RETURNS cdp.segments LANGUAGE plpgsql STABLE
   SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  found  cdp.segments := cdp_internal.find_segment(named);
+  found  cdp.segments := cdp_internal.find_segment(named, coalesce((caller ->> 'computed')::boolean, false));
   role   name := caller ->> 'role';
 BEGIN
   IF NOT cdp_internal.is_member(role, found.owner) AND NOT has_function_privilege(role, 'cdp.grant_access(name, text)', 'EXECUTE') THEN
-    RAISE EXCEPTION USING ERRCODE = 'insufficient_privilege', MESSAGE = 'must be owner of segment ' || named,
+    RAISE EXCEPTION USING ERRCODE = 'insufficient_privilege', MESSAGE = format('must be owner of %s %s', CASE WHEN found.kind = 'trait' THEN 'computed trait' ELSE 'segment' END, named),
       HINT = format('It belongs to %s.', quote_ident(found.owner));
   END IF;
   RETURN found;
@@ -114,20 +121,27 @@ CREATE FUNCTION cdp_internal.is_member(role name, of name) RETURNS boolean LANGU
 $$;
 COMMENT ON FUNCTION cdp_internal.is_member(name, name) IS 'Whether a role has the rights of another, or of the extension''s owner';
 
-CREATE FUNCTION cdp_internal.check_segment_name(named text) RETURNS void LANGUAGE plpgsql STABLE
+CREATE FUNCTION cdp_internal.check_segment_name(named text, computed boolean DEFAULT false) RETURNS void LANGUAGE plpgsql STABLE
   SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   IF named IS NULL THEN
     RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'name must not be null';
-  ELSIF named !~ '^[a-z][a-z0-9_]{0,62}$' OR named = 'all_segments' THEN
+  ELSIF computed AND named !~ '^[A-Za-z][A-Za-z0-9_]{0,62}$' THEN
+    RAISE EXCEPTION USING ERRCODE = 'invalid_name', MESSAGE = format('"%s" cannot be the name of a computed trait', named),
+      HINT = 'Use letters, digits and underscores, at most 63, a letter first.';
+  ELSIF NOT computed AND (named !~ '^[a-z][a-z0-9_]{0,62}$' OR named = 'all_segments') THEN
     RAISE EXCEPTION USING ERRCODE = 'invalid_name', MESSAGE = format('"%s" cannot be the name of a segment', named),
       HINT = 'Use lower-case letters, digits and underscores, at most 63, a letter first; all_segments is taken.';
   ELSIF EXISTS (SELECT FROM cdp.segments AS s WHERE s.name = named) THEN
-    RAISE EXCEPTION USING ERRCODE = 'duplicate_object', MESSAGE = format('segment "%s" already exists', named),
-      HINT = format('Change it with cdp.alter_segment, or drop it first: SELECT cdp.drop_segment(%L).', named);
+    RAISE EXCEPTION USING ERRCODE = 'duplicate_object',
+      MESSAGE = format('%s "%s" already exists', CASE o.kind WHEN 'trait' THEN 'computed trait' ELSE 'segment' END, named),
+      DETAIL = CASE WHEN (o.kind = 'trait') <> computed THEN 'Segments and computed traits have their names in common.' END,
+      HINT = format(CASE o.kind WHEN 'trait' THEN 'Change it with cdp.alter_computed_trait, or drop it first: SELECT cdp.drop_computed_trait(%L).'
+                    ELSE 'Change it with cdp.alter_segment, or drop it first: SELECT cdp.drop_segment(%L).' END, named)
+      FROM cdp.segments AS o WHERE o.name = named;
   END IF;
 END $$;
-COMMENT ON FUNCTION cdp_internal.check_segment_name(text) IS 'Raises the error of a name that is no good, or taken';
+COMMENT ON FUNCTION cdp_internal.check_segment_name(text, boolean) IS 'Raises the error of a name that is no good, or taken';
 
 -- Definitions.
 
@@ -145,6 +159,13 @@ BEGIN
   ELSIF d.kind = 'rule' THEN
     d.compiled := cdp_internal.compile_rule(d.owner, d.time_zone, d.search_path, d.datestyle, d.intervalstyle, d.rule, d.per);
     d.reasons := ARRAY(SELECT jsonb_array_elements_text(coalesce(d.compiled -> 'reasons', '[]')));
+  ELSIF d.kind = 'trait' THEN
+    d.compiled := cdp_internal.compile_computed(d.owner, d.time_zone, d.search_path, d.datestyle, d.intervalstyle, d.rule);
+    IF d.compiled ? 'reasons' THEN
+      RAISE EXCEPTION USING ERRCODE = 'feature_not_supported', MESSAGE = format('computed trait "%s" could not be kept exact', d.name),
+        DETAIL = array_to_string(ARRAY(SELECT jsonb_array_elements_text(d.compiled -> 'reasons')), '; ') || '.',
+        HINT = 'A computed trait asks about the person''s own events and traits; a segment, or a view over cdp.people, can ask for more.';
+    END IF;
   END IF;
   IF d.reasons <> '{}' THEN
     d.class := 'interval';
@@ -209,9 +230,9 @@ BEGIN
   SELECT (SELECT array_agg(s.name ORDER BY u.place) FROM unnest(p.places) WITH ORDINALITY AS u (id, place) JOIN cdp.segments AS s ON s.segment_id = u.id)
     INTO circle FROM path AS p WHERE p.at = target ORDER BY cardinality(p.places), p.places LIMIT 1;
   IF circle IS NOT NULL THEN
-    RAISE EXCEPTION USING ERRCODE = 'invalid_object_definition', MESSAGE = format('segment "%s" would ask about itself', circle[1]),
+    RAISE EXCEPTION USING ERRCODE = 'invalid_object_definition', MESSAGE = format('%s would ask about itself', cdp_internal.say_segment(circle[1])),
       DETAIL = (SELECT string_agg(format('%s asks about %s', circle[i], circle[i + 1]), ', ' ORDER BY i) FROM generate_series(1, cardinality(circle) - 1) AS i) || '.',
-      HINT = 'A segment cannot depend on who is in it. Versions that are being built count as well.';
+      HINT = 'None can depend on itself, through whichever others. Versions that are being built count as well.';
   END IF;
 END $$;
 COMMENT ON FUNCTION cdp_internal.refuse_circle(cdp.segments) IS 'Raises the error of a segment that asks about itself, through whichever others';
@@ -242,8 +263,10 @@ COMMENT ON FUNCTION cdp_internal.create_segment_view(cdp.segments) IS 'Makes the
 CREATE FUNCTION cdp_internal.describe_segment_view(d cdp.segments) RETURNS void LANGUAGE plpgsql
   SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-  EXECUTE format('COMMENT ON VIEW cdp_segments.%I IS %L', d.name,
-    coalesce(d.rule || coalesce(E'\nper ' || d.per, ''), d.query, 'A list, see cdp.list_members'));
+  IF d.kind <> 'trait' THEN
+    EXECUTE format('COMMENT ON VIEW cdp_segments.%I IS %L', d.name,
+      coalesce(d.rule || coalesce(E'\nper ' || d.per, ''), d.query, 'A list, see cdp.list_members'));
+  END IF;
 END $$;
 COMMENT ON FUNCTION cdp_internal.describe_segment_view(cdp.segments) IS 'Says in the comment of a segment''s view what is in it';
 
@@ -255,7 +278,7 @@ DECLARE
   d cdp.segments;
 BEGIN
   PERFORM cdp_internal.lock_segments();
-  PERFORM cdp_internal.check_segment_name(named); -- sees what was committed while we waited
+  PERFORM cdp_internal.check_segment_name(named, kind = 'trait'); -- sees what was committed while we waited
   d.name := named;
   d.kind := kind;
   d.owner := caller ->> 'role';
@@ -269,6 +292,24 @@ BEGIN
   RETURN d;
 END $$;
 COMMENT ON FUNCTION cdp_internal.begin_definition(jsonb, text, text) IS 'A definition that says nothing yet; locks the definitions';
+
+-- Keeps a definition, and finds whom it holds for, or leaves that to the worker.
+CREATE FUNCTION cdp_internal.add_definition(d cdp.segments, background boolean) RETURNS void LANGUAGE plpgsql
+  SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF background THEN
+    d.state := 'building';
+  END IF;
+  INSERT INTO cdp.segments SELECT d.*;
+  PERFORM cdp_internal.add_version(d, d.segment_id, d.owner, CASE WHEN NOT background THEN now() END),
+          cdp_internal.note_dependencies(d), cdp_internal.tell_class(d);
+  IF background THEN
+    PERFORM cdp_internal.begin_build(d.segment_id);
+  ELSE
+    PERFORM cdp_internal.fill_segment(d);
+  END IF;
+END $$;
+COMMENT ON FUNCTION cdp_internal.add_definition(cdp.segments, boolean) IS 'Part of cdp.create_segment and cdp.create_computed_trait';
 
 CREATE FUNCTION cdp_internal.create_segment(caller jsonb, named text, rule text, per text, time_zone text, query text, refresh interval,
                                             background boolean) RETURNS integer LANGUAGE plpgsql
@@ -292,18 +333,7 @@ BEGIN
   d.time_zone := coalesce(time_zone, 'UTC');
   d := cdp_internal.compile_definition(d);
   d.segment_id := nextval('cdp.segments_segment_id_seq'); -- what is refused takes no number
-  IF background THEN
-    d.state := 'building';
-  END IF;
-  INSERT INTO cdp.segments SELECT d.*;
-  PERFORM cdp_internal.add_version(d, d.segment_id, d.owner, CASE WHEN NOT background THEN now() END),
-          cdp_internal.note_dependencies(d), cdp_internal.tell_class(d);
-  IF background THEN
-    PERFORM cdp_internal.begin_build(d.segment_id);
-  ELSE
-    PERFORM cdp_internal.fill_segment(d);
-  END IF;
-  PERFORM cdp_internal.create_segment_view(d);
+  PERFORM cdp_internal.add_definition(d, background), cdp_internal.create_segment_view(d);
   RETURN d.segment_id;
 END $$;
 COMMENT ON FUNCTION cdp_internal.create_segment(jsonb, text, text, text, text, text, interval, boolean) IS 'See cdp.create_segment';

@@ -144,7 +144,7 @@ void Evaluation::State::evaluate(const std::vector<std::vector<const Step *>> &c
       for (const auto *step : chosen[end]) {
         const auto history = histories.find(step->profile_id);
         stints[end].push_back({step, history == histories.end() ? nullptr : &history->second, core::kInfinity,
-                               insides.of(segments[end].judge().segments(), *step),
+                               insides.of(segments[end].judge(), *step),
                                runs.since(*step, segments[end].judge().since())});
       }
       std::stable_sort(stints[end].begin(), stints[end].end(), [](const Stint &a, const Stint &b) {

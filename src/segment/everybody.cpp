@@ -287,7 +287,7 @@ private:
         continue;
       chosen[i] = stints[i];
       for (auto &stint : chosen[i])
-        stint.inside = insides.of(judges_[i]->segments(), *stint.step);
+        stint.inside = insides.of(*judges_[i], *stint.step);
       for (auto &stint : chosen[i])
         stint.since =
             runs.since(static_cast<std::size_t>(

@@ -31,7 +31,7 @@ CREATE FUNCTION cdp.export_definitions() RETURNS text LANGUAGE sql STABLE
                    (3, 'per', cdp_internal.as_lines((w.d).per)),
                    (4, 'query', cdp_internal.as_lines((w.d).query)),
                    (5, 'refresh', to_json((w.d).refresh::text)::text),
-                   (6, 'time_zone', CASE WHEN (w.d).kind = 'rule' THEN to_json((w.d).time_zone)::text END),
+                   (6, 'time_zone', CASE WHEN (w.d).kind IN ('rule', 'trait') THEN to_json((w.d).time_zone)::text END),
                    (7, 'search_path', CASE WHEN (w.d).kind <> 'list' THEN to_json((w.d).search_path)::text END),
                    (8, 'datestyle', CASE WHEN (w.d).kind <> 'list' THEN to_json((w.d).datestyle)::text END),
                    (9, 'intervalstyle', CASE WHEN (w.d).kind <> 'list' THEN to_json((w.d).intervalstyle)::text END),
@@ -108,6 +108,8 @@ BEGIN
   IF s.segment_id IS NULL THEN
     IF kind = 'list' THEN
       PERFORM cdp_internal.create_list(reader, named);
+    ELSIF kind = 'trait' THEN
+      PERFORM cdp_internal.create_computed_trait(reader, named, rule, coalesce(block ->> 'time_zone', 'UTC'), true);
     ELSE
       PERFORM cdp_internal.create_segment(reader, named, rule, per, block ->> 'time_zone', query, (block ->> 'refresh')::interval, true);
     END IF;
@@ -117,7 +119,7 @@ BEGIN
       HINT = 'Drop it first.';
   ELSIF kind <> 'list' AND NOT cdp_internal.is_as_defined(s, reader, block) THEN
     before := (SELECT max(v.version) FROM cdp.segment_versions AS v WHERE v.segment_id = s.segment_id);
-    PERFORM cdp_internal.alter_segment(reader, named, rule, CASE WHEN kind = 'rule' THEN coalesce(per, '') END, query,
+    PERFORM cdp_internal.alter_segment(reader || jsonb_build_object('computed', kind = 'trait'), named, rule, CASE WHEN kind = 'rule' THEN coalesce(per, '') END, query,
                                        (block ->> 'refresh')::interval, block ->> 'time_zone', true);
     IF before < (SELECT max(v.version) FROM cdp.segment_versions AS v WHERE v.segment_id = s.segment_id) THEN
       done := 'altered';

@@ -46,7 +46,7 @@ CREATE FUNCTION cdp.explain_segment(name text)
   LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
-  s      cdp.segments := (SELECT o FROM cdp.segments AS o WHERE o.name = $1);
+  s      cdp.segments := (SELECT o FROM cdp.segments AS o WHERE o.name = $1 AND o.kind <> 'trait');
   chosen integer := s.segment_id;
 BEGIN
   IF chosen IS NULL THEN

@@ -21,7 +21,7 @@ std::string events_until_now(const pg::Rule &rule) {
 }
 
 std::string key_text(const pg::Rule &rule) {
-  return (rule.key.empty() ? std::string("NULL") : "(" + rule.key + ")") + "::text";
+  return (!rule.value.empty() ? rule.value : rule.key.empty() ? "NULL" : "(" + rule.key + ")") + "::text";
 }
 
 std::string group_by(const pg::Rule &rule) {
@@ -45,14 +45,20 @@ std::string array_of(const std::vector<std::string> &texts) {
   return out + "]::text[]";
 }
 
-std::string segments_column(const std::vector<std::int32_t> &segments, const std::string &profile_id,
-                            const std::string &at) {
-  std::string sql;
-  for (auto id : segments)
-    sql += (sql.empty() ? "" : ", ") + profile_id +
-           " IN (SELECT m.profile_id FROM cdp.memberships AS m WHERE m.segment_id = " + std::to_string(id) +
-           " AND m.entered_at <= " + at + " AND m.left_at > " + at + ")";
-  return sql.empty() ? "" : ", ARRAY[" + sql + "] AS segments";
+std::string segments_column(const std::vector<std::int32_t> &segments, std::size_t computed,
+                            const std::string &profile_id, const std::string &at) {
+  std::string inside, values;
+  for (std::size_t place = 0; place < segments.size(); ++place) {
+    const auto of_segment = "FROM cdp.memberships AS m WHERE m.segment_id = " + std::to_string(segments[place]) +
+                            " AND m.entered_at <= " + at + " AND m.left_at > " + at;
+    if (place + computed < segments.size())
+      inside += (inside.empty() ? "" : ", ") + profile_id + " IN (SELECT m.profile_id " + of_segment + ")";
+    else
+      values += (values.empty() ? "(SELECT m.key::jsonb " : ", (SELECT m.key::jsonb ") + of_segment +
+                " AND m.profile_id = " + profile_id + ")";
+  }
+  return (inside.empty() ? "" : ", ARRAY[" + inside + "] AS segments") +
+         (values.empty() ? "" : ", ARRAY[" + values + "] AS computed");
 }
 
 std::string since_column(const std::vector<std::string> &traits, const std::string &profile_id) {
@@ -108,8 +114,9 @@ std::string needed(const pg::Condition &condition, const std::vector<std::string
 // A row a condition, and a part of one: its text, truth, values, the events behind it, what it needs.
 class Rows {
 public:
-  Rows(const std::vector<std::string> &segments, const std::vector<std::string> &since)
-      : segments_(segments), since_(since) {}
+  Rows(const std::vector<std::string> &segments, const std::vector<std::string> &computed,
+       const std::vector<std::string> &since)
+      : segments_(segments), computed_(computed), since_(since) {}
 
   std::string columns, rows;
 
@@ -128,6 +135,9 @@ public:
     for (auto place : condition.segments)
       values += comma(values) + quoted("segment " + segments_[place]) + "::text, s.segments[" +
                 std::to_string(place + 1) + "]";
+    for (auto place : condition.computed)
+      values += comma(values) + quoted("computed " + computed_[place]) + "::text, s.computed[" +
+                std::to_string(place + 1) + "]";
     for (auto place : condition.since)
       values += comma(values) + quoted("trait " + since_[place] + " since") + "::text, s.since[" +
                 std::to_string(place + 1) + "]";
@@ -141,7 +151,7 @@ public:
   }
 
 private:
-  const std::vector<std::string> &segments_, &since_; // names
+  const std::vector<std::string> &segments_, &computed_, &since_; // names
   int count_ = 0;
 };
 
@@ -149,12 +159,15 @@ private:
 
 std::string explain_statement(const pg::Rule &rule) {
   std::vector<std::int32_t> asked;
-  for (const auto &one : rule.segments)
+  std::vector<std::string> computed, since;
+  for (const auto &one : rule.segments) {
     asked.push_back(one.segment_id);
-  std::vector<std::string> since;
+    if (one.is_value)
+      computed.push_back(one.name);
+  }
   for (const auto &one : rule.since)
     since.push_back(one.name);
-  Rows made(rule.mentions.segments, since);
+  Rows made(rule.mentions.segments, computed, since);
   for (const auto &condition : rule.conditions) {
     made.add(condition, nullptr);
     for (const auto &part : condition.parts)
@@ -165,7 +178,7 @@ std::string explain_statement(const pg::Rule &rule) {
          "v.part_of, "
          "v.traits FROM (SELECT $1::int8 AS profile_id, $2::text::jsonb AS traits, $3::timestamptz AS at, "
          "9223372036854775807 AS seq" +
-         segments_column(asked, "$1", "$3") + since_column(since, "$1") +
+         segments_column(asked, computed.size(), "$1", "$3") + since_column(since, "$1") +
          ") AS s CROSS JOIN LATERAL (SELECT " + key_text(rule) + " AS key" + made.columns + " FROM " +
          events_until_now(rule) + group_by(rule) + " HAVING true) AS g CROSS JOIN LATERAL (VALUES " +
          made.rows + ") AS v (condition, holds, \"values\", evidence, needed, part_of, traits)";

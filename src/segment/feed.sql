@@ -63,7 +63,7 @@ COMMENT ON TABLE cdp.change_consumers IS 'Who reads cdp.read_changes, and how fa
 COMMENT ON COLUMN cdp.change_consumers.segments IS 'Which segments it read last; null: all';
 SELECT pg_catalog.pg_extension_config_dump('cdp.change_consumers', '');
 
--- Of a version that is being built nothing is told until it is in force.
+-- Of a version that is being built nothing is told until it is in force, and of computed traits never: they are no segments.
 -- A change of left_at alters nothing before the earlier of both; min() finds it without pairing the rows.
 CREATE FUNCTION cdp_internal.touch_memberships() RETURNS trigger LANGUAGE plpgsql
   SET search_path = pg_catalog, pg_temp AS $$
@@ -71,18 +71,18 @@ BEGIN
   IF TG_OP = 'INSERT' THEN
     INSERT INTO cdp_internal.membership_touches (from_at, profile_id, segment_id, key)
       SELECT w.entered_at, w.profile_id, w.segment_id, w.key FROM written AS w
-      WHERE NOT EXISTS (SELECT FROM cdp.segments AS h WHERE h.replaces IS NOT NULL AND h.segment_id = w.segment_id);
+      WHERE NOT EXISTS (SELECT FROM cdp.segments AS h WHERE (h.replaces IS NOT NULL OR h.kind = 'trait') AND h.segment_id = w.segment_id);
   ELSIF TG_OP = 'DELETE' THEN
     INSERT INTO cdp_internal.membership_touches (from_at, profile_id, segment_id, key)
       SELECT r.entered_at, r.profile_id, r.segment_id, r.key FROM removed AS r
-      WHERE NOT EXISTS (SELECT FROM cdp.segments AS h WHERE h.replaces IS NOT NULL AND h.segment_id = r.segment_id);
+      WHERE NOT EXISTS (SELECT FROM cdp.segments AS h WHERE (h.replaces IS NOT NULL OR h.kind = 'trait') AND h.segment_id = r.segment_id);
   ELSIF TG_OP = 'TRUNCATE' THEN
     INSERT INTO cdp_internal.membership_touches (from_at, profile_id, segment_id, key)
       SELECT DISTINCT '-infinity'::timestamptz, c.profile_id, c.segment_id, c.key FROM cdp.membership_changes AS c;
   ELSE
     INSERT INTO cdp_internal.membership_touches (from_at, profile_id, segment_id, key)
       SELECT min(b.left_at), b.profile_id, b.segment_id, b.key FROM (TABLE removed UNION ALL TABLE written) AS b
-      WHERE NOT EXISTS (SELECT FROM cdp.segments AS h WHERE h.replaces IS NOT NULL AND h.segment_id = b.segment_id)
+      WHERE NOT EXISTS (SELECT FROM cdp.segments AS h WHERE (h.replaces IS NOT NULL OR h.kind = 'trait') AND h.segment_id = b.segment_id)
       GROUP BY b.profile_id, b.segment_id, b.key;
   END IF;
   RETURN NULL;
@@ -123,7 +123,7 @@ BEGIN
       UNION ALL
       SELECT m.entered_at, m.profile_id, m.key FROM cdp.memberships AS m
       WHERE m.segment_id = s.segment_id AND m.entered_at > told_until AND m.entered_at <= until) AS d
-    WHERE s.replaces IS NULL;
+    WHERE s.replaces IS NULL AND s.kind <> 'trait';
   GET DIAGNOSTICS touched = ROW_COUNT;
   RETURN touched;
 END $$;
@@ -341,7 +341,7 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET e
          (SELECT min(o.at) AS due_at FROM feed AS f CROSS JOIN cdp.segments AS s CROSS JOIN LATERAL (
             SELECT min(m.left_at) AS at FROM cdp.memberships AS m WHERE m.segment_id = s.segment_id AND m.left_at > f.told_until AND m.left_at <= now()
             UNION ALL SELECT min(m.entered_at) FROM cdp.memberships AS m WHERE m.segment_id = s.segment_id AND m.entered_at > f.told_until AND m.entered_at <= now()
-          ) AS o WHERE s.replaces IS NULL AND f.told_until > '-infinity') AS d
+          ) AS o WHERE s.replaces IS NULL AND s.kind <> 'trait' AND f.told_until > '-infinity') AS d
   ), lagging AS (
     SELECT string_agg(format('%s: %s behind', c.consumer, f.last_position - c.acked_position), ', ' ORDER BY c.acked_position, c.consumer) AS names
     FROM cdp.change_consumers AS c CROSS JOIN feed AS f
@@ -378,7 +378,7 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
   ), kept AS (
     SELECT m.segment_id, m.profile_id, m.key FROM cdp.memberships AS m CROSS JOIN cdp_internal.feed AS f
     WHERE m.entered_at <= f.told_until AND m.left_at > f.told_until
-      AND m.segment_id NOT IN (SELECT s.segment_id FROM cdp.segments AS s WHERE s.replaces IS NOT NULL)
+      AND m.segment_id NOT IN (SELECT s.segment_id FROM cdp.segments AS s WHERE s.replaces IS NOT NULL OR s.kind = 'trait')
   )
   SELECT 'feed', 'told is not what is stored', format('segment %s, profile %s, key %s', d.segment_id, d.profile_id, coalesce(d.key, '-')),
          d.told, d.kept

@@ -69,11 +69,28 @@ std::string keep_query(const pg::Rule &rule) {
   return out.close().str();
 }
 
-pg::Rule compile_as_owner(FunctionCallInfo fcinfo, const std::string &rule) {
+pg::Rule compile_as_owner(FunctionCallInfo fcinfo, const std::string &rule, bool is_computed = false) {
   const auto settings = settings_argument(fcinfo, 0);
-  const auto per = PG_ARGISNULL(6) ? std::nullopt : std::optional(pg::text_argument(fcinfo, 6));
+  const auto per = is_computed || PG_ARGISNULL(6) ? std::nullopt : std::optional(pg::text_argument(fcinfo, 6));
   pg::AsOwner owner(settings, pg::Names::as_written);
-  return pg::compile_rule(rule, per, settings.time_zone);
+  return is_computed ? pg::compile_computed(rule, settings.time_zone)
+                     : pg::compile_rule(rule, per, settings.time_zone);
+}
+
+// What compiles either kind hands to what keeps it.
+template <class Compile>
+std::string compile_and_keep(const pg::RuleSettings &settings, const std::string &text, Compile &&compile) {
+  pg::Session session;
+  auto compiled = compile();
+  if (compiled.reasons.empty()) {
+    pg::AsOwner owner(settings, pg::Names::as_written);
+    pg::need_readable_people();
+  }
+  segment::find_asked(compiled, text);
+  if (!compiled.reasons.empty())
+    return keep_query(compiled);
+  segment::warn_of_unseen_events(compiled.mentions);
+  return keep_exact(compiled, settings);
 }
 
 } // namespace
@@ -101,42 +118,39 @@ CDP_FUNCTION(cdp_compile_rule) {
   const auto settings = settings_argument(fcinfo, 0);
   const auto rule = pg::text_argument(fcinfo, 5);
   pg::WithoutContext context;
-  std::string result;
-  {
-    pg::Session session;
-    auto compiled = compile_as_owner(fcinfo, rule);
-    if (compiled.reasons.empty()) {
-      pg::AsOwner owner(settings, pg::Names::as_written);
-      pg::need_readable_people();
-    }
-    segment::find_asked(compiled, rule);
-    result = compiled.reasons.empty() ? keep_exact(compiled, settings) : keep_query(compiled);
-    if (compiled.reasons.empty())
-      segment::warn_of_unseen_events(compiled.mentions);
-  }
-  return pg::text_result(result);
+  return pg::text_result(
+      compile_and_keep(settings, rule, [&] { return compile_as_owner(fcinfo, rule); }));
 }
 
-// cdp_internal.rule_in_sql(owner, time_zone, search_path, datestyle, intervalstyle, rule, per): the rule as
-// plain SQL would have it, with the person it is about where a function must be told.
+// cdp_internal.compile_computed(owner, time_zone, search_path, datestyle, intervalstyle, expression)
+CDP_FUNCTION(cdp_compile_computed) {
+  const auto settings = settings_argument(fcinfo, 0);
+  const auto expression = pg::text_argument(fcinfo, 5);
+  pg::WithoutContext context;
+  return pg::text_result(
+      compile_and_keep(settings, expression, [&] { return compile_as_owner(fcinfo, expression, true); }));
+}
+
+// cdp_internal.rule_in_sql(owner, time_zone, search_path, datestyle, intervalstyle, rule, per, computed): the
+// rule as plain SQL would have it, with the person it is about where a function must be told.
 CDP_FUNCTION(cdp_rule_in_sql) {
   std::string sql;
   {
     pg::Session session; // its memory goes with it
-    sql = compile_as_owner(fcinfo, pg::text_argument(fcinfo, 5)).in_sql;
+    sql = compile_as_owner(fcinfo, pg::text_argument(fcinfo, 5), PG_GETARG_BOOL(7)).in_sql;
   }
   return pg::text_result(sql);
 }
 
 // cdp_internal.rename_in_rule(owner, time_zone, search_path, datestyle, intervalstyle, rule, per, name,
-// new_name): the rule with another name for a segment that it asks about.
+// new_name, computed): the rule with another name for a segment that it asks about.
 CDP_FUNCTION(cdp_rename_in_rule) {
   auto renamed = pg::text_argument(fcinfo, 5);
   const auto name = pg::text_argument(fcinfo, 7), new_name = pg::text_argument(fcinfo, 8);
   std::vector<int> places;
   {
     pg::Session session;
-    for (const auto &one : compile_as_owner(fcinfo, renamed).segments)
+    for (const auto &one : compile_as_owner(fcinfo, renamed, PG_GETARG_BOOL(9)).segments)
       if (one.name == name)
         places = one.literals;
   }
@@ -246,7 +260,7 @@ CDP_FUNCTION(cdp_explain_segment) {
   pg::Session session;
   const auto traits = pg::text_argument(fcinfo, 2);
   static pg::Statement exact(
-      "SELECT kind = 'rule' AND class = 'exact' AND state <> 'disabled' FROM cdp.segments "
+      "SELECT kind IN ('rule', 'trait') AND class = 'exact' AND state <> 'disabled' FROM cdp.segments "
       "WHERE segment_id = $1");
   static pg::Statement other(
       "SELECT k.*, NULL::text, NULL::text, NULL::text[] FROM cdp_internal.explain_kept($1, $2) AS k");

@@ -15,61 +15,77 @@ namespace {
 constexpr std::size_t kBatch = 1000; // people at once
 
 // Under any key.
-std::vector<Timestamp> joined(std::vector<std::pair<Timestamp, Timestamp>> ranges) {
-  std::sort(ranges.begin(), ranges.end());
+std::vector<Timestamp> joined(const std::vector<Range> &ranges) {
   std::vector<Timestamp> turns;
-  for (const auto &[from, to] : ranges)
-    if (!turns.empty() && from <= turns.back())
-      turns.back() = std::max(turns.back(), to);
+  for (const auto &range : ranges)
+    if (!turns.empty() && range.from <= turns.back())
+      turns.back() = std::max(turns.back(), range.to);
     else
-      turns.insert(turns.end(), {from, to});
+      turns.insert(turns.end(), {range.from, range.to});
   return turns;
+}
+
+// One value at a time.
+Presence values_of(std::vector<Range> ranges) {
+  Presence made;
+  const auto add = [&](Timestamp turn, Key value) {
+    if (!made.turns.empty() && made.turns.back() == turn)
+      made.values.back() = std::move(value);
+    else {
+      made.turns.push_back(turn);
+      made.values.push_back(std::move(value));
+    }
+  };
+  for (auto &range : ranges) {
+    add(range.from, std::move(range.key));
+    add(range.to, std::nullopt);
+  }
+  return made;
 }
 
 } // namespace
 
-const Inside *Insides::of(std::span<const std::int32_t> segments, const Step &step) {
-  if (segments.empty())
+const Inside *Insides::of(const Judge &judge, const Step &step) {
+  const auto asked = judge.segments();
+  if (asked.empty())
     return nullptr;
   auto &made = made_.emplace_back();
-  for (auto id : segments)
-    made.push_back(turns_of(id, step));
+  for (std::size_t place = 0; place < asked.size(); ++place) {
+    auto ranges = ranges_of(asked[place], step);
+    std::sort(ranges.begin(), ranges.end(),
+              [](const Range &a, const Range &b) { return std::tie(a.from, a.to) < std::tie(b.from, b.to); });
+    made.push_back(place + judge.computed() < asked.size() ? Presence{joined(ranges), {}}
+                                                           : values_of(std::move(ranges)));
+  }
   return &made;
 }
 
-std::vector<Timestamp> Insides::turns_of(std::int32_t segment_id, const Step &step) const {
-  std::vector<std::pair<Timestamp, Timestamp>> ranges;
+std::vector<Range> Insides::ranges_of(std::int32_t segment_id, const Step &step) const {
   if (const Found *found = found_(segment_id); found && !found->broken)
     if (const auto person = found->people.find(step.profile_id); person != found->people.end())
-      if (const auto *known = person->second.course.known(step.from, step.decision_seq)) {
-        for (const auto &range : known->ranges)
-          ranges.emplace_back(range.from, range.to);
-        return joined(std::move(ranges));
-      }
+      if (const auto *known = person->second.course.known(step.from, step.decision_seq))
+        return known->ranges;
+  std::vector<Range> ranges;
   for (const auto &row : stored_.of(step.profile_id, segment_id))
-    ranges.emplace_back(row.from, row.to);
-  return joined(std::move(ranges));
+    ranges.push_back(row.range());
+  return ranges;
 }
 
 Stored stored_of(const std::vector<std::int64_t> &people, const std::vector<std::int32_t> &segments,
                  Timestamp from) {
   static pg::Statement read(
-      "SELECT m.segment_id, m.profile_id, m.entered_at, m.left_at FROM cdp.memberships "
+      "SELECT m.segment_id, m.profile_id, m.entered_at, m.left_at, m.key FROM cdp.memberships "
       "AS m WHERE m.profile_id = ANY ($1) AND m.segment_id = ANY ($2) AND m.left_at > $3",
       pg::few_keys);
   Stored stored;
   if (people.empty() || segments.empty())
     return stored;
   auto rows = read.run(pg::Params().bigints(people).integers(segments).timestamp(from));
-  for (std::size_t i = 0; i < rows.size(); ++i)
-    stored.add({rows.bigint(i, 2),
-                rows.integer(i, 1),
-                false,
-                false,
-                {},
-                rows.timestamp(i, 3),
-                rows.timestamp(i, 4),
-                0});
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    const auto key = rows.optional_text(i, 5);
+    stored.add({rows.bigint(i, 2), rows.integer(i, 1), key.has_value(), false,
+                key ? std::string_view(*key) : std::string_view(), rows.timestamp(i, 3), rows.timestamp(i, 4), 0});
+  }
   stored.finish();
   return stored;
 }
@@ -98,7 +114,7 @@ Found judge_people(Judge &judge, const std::vector<std::int64_t> &people, Timest
     step.traits_jsonb = pg::parse_jsonb(step.traits);
     const auto history = histories.find(step.profile_id);
     stints.push_back({&step, history == histories.end() ? nullptr : &history->second, core::kInfinity,
-                      insides.of(judge.segments(), step), runs.since(i, judge.since())});
+                      insides.of(judge, step), runs.since(i, judge.since())});
   }
   Progress progress(judge);
   progress.evaluate(stints);

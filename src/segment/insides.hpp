@@ -1,6 +1,7 @@
 // Where people are in the segments that rules ask about, as known at a step: as this evaluation found it,
 // else as it is stored.
 #pragma once
+#include "segment/judge.hpp"
 #include "segment/store.hpp"
 #include "segment/sweep.hpp"
 
@@ -16,10 +17,10 @@ public:
   Insides(const Stored &stored, FindFound found) : stored_(stored), found_(std::move(found)) {}
 
   // Lives as long as this does.
-  const Inside *of(std::span<const std::int32_t> segments, const Step &step);
+  const Inside *of(const Judge &judge, const Step &step);
 
 private:
-  std::vector<Timestamp> turns_of(std::int32_t segment_id, const Step &step) const;
+  std::vector<Range> ranges_of(std::int32_t segment_id, const Step &step) const;
 
   const Stored &stored_;
   FindFound found_;

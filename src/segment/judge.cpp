@@ -59,24 +59,27 @@ pg::Params parameters(const std::vector<Stint> &stints, const std::vector<std::v
 void add_asked(const std::vector<Stint> &stints, pg::Params &params) {
   std::vector<Timestamp> instants;
   std::vector<std::int32_t> ends = {0};
+  std::vector<Key> values;
   for (const auto &stint : stints)
-    for (const auto &of_segment : stint.inside ? *stint.inside : Inside()) {
-      instants.insert(instants.end(), of_segment.begin(), of_segment.end());
+    for (const auto &presence : stint.inside ? *stint.inside : Inside()) {
+      instants.insert(instants.end(), presence.turns.begin(), presence.turns.end());
+      values.insert(values.end(), presence.values.begin(), presence.values.end());
+      values.resize(instants.size());
       ends.push_back(static_cast<std::int32_t>(instants.size()));
     }
   std::vector<Timestamp> since;
   for (const auto &stint : stints)
     if (stint.since)
       since.insert(since.end(), stint.since->begin(), stint.since->end());
-  params.timestamps(instants).integers(ends).timestamps(since);
+  params.timestamps(instants).integers(ends).timestamps(since).optional_texts(values);
 }
 
 // Those of the segments that a rule asks about.
 std::vector<std::vector<Timestamp>> turns_of_segments(const std::vector<Stint> &stints) {
   std::vector<std::vector<Timestamp>> turns(stints.size());
   for (std::size_t i = 0; i < stints.size(); ++i)
-    for (const auto &of_segment : stints[i].inside ? *stints[i].inside : Inside())
-      std::copy_if(of_segment.begin(), of_segment.end(), std::back_inserter(turns[i]),
+    for (const auto &presence : stints[i].inside ? *stints[i].inside : Inside())
+      std::copy_if(presence.turns.begin(), presence.turns.end(), std::back_inserter(turns[i]),
                    [&](Timestamp turn) { return turn > stints[i].step->from && turn < stints[i].until; });
   return turns;
 }
@@ -104,6 +107,8 @@ Judge::Judge(std::int32_t segment_id) : segment_id_(segment_id) {
   }
   relevance_ = plan.relevance;
   segments_ = plan.segments;
+  computed_ = plan.computed;
+  is_value_ = plan.outline.is_value;
   since_ = plan.since;
   make_sweep(plan);
 }
@@ -119,7 +124,7 @@ std::vector<std::string> definitions_of(const pg::Decomposition &made, const pg:
 std::vector<std::string> definitions_in_use() {
   static pg::Statement read(
       "SELECT owner::text, time_zone, search_path, datestyle, intervalstyle, compiled::text "
-      "FROM cdp.segments WHERE kind = 'rule' AND class = 'exact'");
+      "FROM cdp.segments WHERE kind IN ('rule', 'trait') AND class = 'exact'");
   std::vector<std::string> definitions;
   auto rows = read.run();
   for (std::size_t i = 0; i < rows.size(); ++i)
@@ -282,7 +287,7 @@ std::vector<std::vector<Range>> Judge::judge_by_sql(const std::vector<Stint> &st
     for (std::size_t row = 0; row < rows.size(); ++row) {
       auto &ranges = result[static_cast<std::size_t>(rows.integer(row, 1))];
       auto key = rows.optional_text(row, 2);
-      if (key && key->size() > kMostKeyBytes)
+      if (key && !is_value_ && key->size() > kMostKeyBytes)
         throw Error(ERRCODE_PROGRAM_LIMIT_EXCEEDED,
                     "a key has more than " + std::to_string(kMostKeyBytes) + " bytes");
       const auto from = rows.timestamp(row, 3), to = rows.timestamp(row, 4);
@@ -331,7 +336,7 @@ std::vector<Judge *> judges() {
     throw Error(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, "a rule cannot ask about segments");
   static pg::Statement read(
       "SELECT tableoid::int8, segment_id, version, created_at, xmin, ctid FROM cdp.segments "
-      "WHERE kind = 'rule' AND class = 'exact' AND state <> 'disabled' ORDER BY segment_id");
+      "WHERE kind IN ('rule', 'trait') AND class = 'exact' AND state <> 'disabled' ORDER BY segment_id");
   auto rows = read.run();
   std::vector<Identity> identities;
   for (std::size_t i = 0; i < rows.size(); ++i)

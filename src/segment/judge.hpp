@@ -29,6 +29,7 @@ public:
   std::optional<Sweep::Need> need(Timestamp at) const;
   // Those it asks about, by place. Whoever judges says in each stint when the person is in them.
   std::span<const std::int32_t> segments() const { return segments_; }
+  std::size_t computed() const { return computed_; } // how many of the last of these are computed traits
   // Traits of which it asks since when they are so, by place; they are in each stint as well.
   const std::vector<std::string> &since() const { return since_; }
   // 0: it asks about none that is judged; else more than that of those it asks about.
@@ -67,6 +68,8 @@ private:
   std::int32_t segment_id_;
   int level_ = 0;
   std::vector<std::int32_t> segments_;
+  std::size_t computed_ = 0;
+  bool is_value_ = false; // it is a computed trait
   std::vector<std::string> since_;
   std::string name_;
   pg::RuleSettings settings_;

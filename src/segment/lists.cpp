@@ -28,7 +28,7 @@ std::vector<Range> joined(std::vector<Range> entries, Timestamp from) {
 
 ListMembers::ListMembers() {
   static pg::Statement read("SELECT segment_id, kind = 'list' FROM cdp.segments "
-                            "WHERE (kind <> 'rule' OR class <> 'exact') AND state <> 'disabled'");
+                            "WHERE (kind IN ('list', 'query') OR class <> 'exact') AND state <> 'disabled'");
   auto rows = read.run();
   for (std::size_t i = 0; i < rows.size(); ++i) {
     kept_.push_back(rows.integer(i, 1));

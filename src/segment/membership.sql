@@ -9,12 +9,13 @@ CREATE TABLE cdp.memberships (
   decision_seq bigint,
   CHECK (entered_at < left_at)
 );
-CREATE UNIQUE INDEX memberships_person ON cdp.memberships (profile_id, segment_id, key, entered_at)
+-- A key may be longer than an index can hold: a computed trait's value is one.
+CREATE UNIQUE INDEX memberships_person ON cdp.memberships (profile_id, segment_id, entered_at, pg_catalog.hashtextextended(key, 0))
   NULLS NOT DISTINCT;
 CREATE INDEX memberships_present ON cdp.memberships (segment_id, left_at) INCLUDE (entered_at);
 COMMENT ON TABLE cdp.memberships IS
   'Ranges [entered_at, left_at) of being in a segment, ahead into the known future: read cdp.segment_members';
-COMMENT ON COLUMN cdp.memberships.key IS 'What the membership is for, by the segment''s per expression';
+COMMENT ON COLUMN cdp.memberships.key IS 'What the membership is for, by the segment''s per expression; of a computed trait its value, as JSON';
 COMMENT ON COLUMN cdp.memberships.left_at IS 'When the person leaves if nothing new happens';
 COMMENT ON COLUMN cdp.memberships.decision_seq IS
   'The last decision received at the instant of entry; null when time alone, or the creation of the segment, let the person in';
@@ -23,13 +24,13 @@ SELECT pg_catalog.pg_extension_config_dump('cdp.memberships', '');
 CREATE VIEW cdp.segment_members WITH (security_invoker) AS
   SELECT s.name AS segment, m.profile_id, m.key, m.entered_at AS since, m.left_at AS until
   FROM cdp.memberships AS m JOIN cdp.segments AS s USING (segment_id)
-  WHERE m.entered_at <= pg_catalog.now() AND m.left_at > pg_catalog.now() AND s.replaces IS NULL;
+  WHERE m.entered_at <= pg_catalog.now() AND m.left_at > pg_catalog.now() AND s.replaces IS NULL AND s.kind <> 'trait';
 COMMENT ON VIEW cdp.segment_members IS 'Who is in which segment now; until: when they leave if nothing new happens';
 
 CREATE VIEW cdp.membership_history WITH (security_invoker) AS
   SELECT s.name AS segment, m.profile_id, m.key, m.entered_at, m.left_at, m.decision_seq
   FROM cdp.memberships AS m JOIN cdp.segments AS s USING (segment_id)
-  WHERE m.entered_at <= pg_catalog.now() AND s.replaces IS NULL;
+  WHERE m.entered_at <= pg_catalog.now() AND s.replaces IS NULL AND s.kind <> 'trait';
 COMMENT ON VIEW cdp.membership_history IS 'Every membership that has begun, with its end, as it was known';
 
 CREATE FUNCTION cdp_internal.refuse_segment(name text) RETURNS void LANGUAGE plpgsql STABLE
@@ -45,7 +46,7 @@ BEGIN
   FROM (SELECT s.name, (SELECT count(*) FROM generate_series(1, length($1)) AS i
                         WHERE strpos(substr(s.name, greatest(i - 1, 1), 3), substr($1, i, 1)) > 0)::numeric
                        / greatest(length(s.name), length($1), 1) AS score
-        FROM cdp.segments AS s WHERE s.replaces IS NULL ORDER BY 2 DESC, 1 LIMIT 3) AS c;
+        FROM cdp.segments AS s WHERE s.replaces IS NULL AND s.kind <> 'trait' ORDER BY 2 DESC, 1 LIMIT 3) AS c;
   RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('segment "%s" does not exist', $1),
     HINT = coalesce('Nearest: ' || near || '.', 'There are no segments yet: cdp.create_segment(name, rule) makes one.');
 END $$;
@@ -55,7 +56,7 @@ COMMENT ON FUNCTION cdp_internal.refuse_segment(text) IS 'Raises the error of an
 CREATE FUNCTION cdp.in_segment(name text, profile_id bigint) RETURNS boolean LANGUAGE plpgsql STABLE
   SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  chosen integer := (SELECT s.segment_id FROM cdp.segments AS s WHERE s.name = $1 AND s.replaces IS NULL);
+  chosen integer := (SELECT s.segment_id FROM cdp.segments AS s WHERE s.name = $1 AND s.replaces IS NULL AND s.kind <> 'trait');
 BEGIN
   IF chosen IS NULL THEN
     PERFORM cdp_internal.refuse_segment($1);
@@ -115,7 +116,7 @@ CREATE FUNCTION cdp.members(name text, at timestamptz DEFAULT pg_catalog.now(), 
   SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
-  chosen integer := (SELECT s.segment_id FROM cdp.segments AS s WHERE s.name = $1);
+  chosen integer := (SELECT s.segment_id FROM cdp.segments AS s WHERE s.name = $1 AND s.kind <> 'trait');
 BEGIN
   IF chosen IS NULL THEN
     PERFORM cdp_internal.refuse_segment($1);

@@ -80,7 +80,7 @@ pg::Aggregate read_aggregate(std::string_view object) {
 }
 
 void add(json::Text &out, const pg::Decomposition &made) {
-  out.open('{').add("having", made.having).add("conditions", made.conditions);
+  out.open('{').add("having", made.having).add("value", made.value).add("conditions", made.conditions);
   out.add("falling", made.falling).add("person_conditions", made.person_conditions);
   std::vector<std::int64_t> needs;
   for (const auto &need : made.needs)
@@ -91,6 +91,7 @@ void add(json::Text &out, const pg::Decomposition &made) {
     add(out, one);
   out.close()
       .add("segments", made.segments)
+      .add("computed", made.computed)
       .add("since", made.since)
       .add("needed_segments", made.needed_segments);
   out.key("turns").open('[');
@@ -104,6 +105,7 @@ void add(json::Text &out, const pg::Decomposition &made) {
 pg::Decomposition read_decomposition(std::string_view object) {
   pg::Decomposition made;
   made.having = json::text_member(object, "having");
+  made.value = json::text_member(object, "value");
   made.conditions = json::texts_member(object, "conditions");
   made.falling = json::texts_member(object, "falling");
   made.only_falls = json::true_member(object, "only_falls");
@@ -115,6 +117,7 @@ pg::Decomposition read_decomposition(std::string_view object) {
   made.uses_person = json::true_member(object, "uses_person");
   made.uses_clock = json::true_member(object, "uses_clock");
   made.segments = json::number_member(object, "segments");
+  made.computed = json::number_member(object, "computed");
   made.since = json::number_member(object, "since");
   made.needed_segments = json::numbers_member(object, "needed_segments");
   for (auto one : json::elements(json::member(object, "aggregates")))
@@ -128,7 +131,8 @@ pg::Decomposition read_decomposition(std::string_view object) {
 
 void add(json::Text &out, const Outline &made) {
   out.open('{').add("having", made.having).add("key", made.key);
-  out.add("uses_source", made.uses_source).add("uses_clock", made.uses_clock).add("obstacle", made.obstacle);
+  out.add("uses_source", made.uses_source).add("uses_clock", made.uses_clock).add("is_value", made.is_value);
+  out.add("obstacle", made.obstacle);
   out.add("events", made.mentions.events).add("traits", made.mentions.traits);
   out.add("functions", made.mentions.functions).add("segments", made.mentions.segments);
   out.key("properties").open('[');
@@ -145,6 +149,7 @@ Outline read_outline(std::string_view object) {
                json::text_member(object, "key"),
                json::true_member(object, "uses_source"),
                json::true_member(object, "uses_clock"),
+               json::true_member(object, "is_value"),
                {},
                {json::texts_member(object, "events"),
                 json::texts_member(object, "traits"),
@@ -183,12 +188,15 @@ Plan make_plan(const pg::Rule &rule) {
   Plan plan{make_statements(rule),
             rule.relevance,
             rule.decomposition,
-            {rule.having, rule.key, rule.uses_source, rule.uses_clock, rule.conditions, rule.mentions,
+            {rule.having, rule.key, rule.uses_source, rule.uses_clock, !rule.value.empty(), rule.conditions, rule.mentions,
              rule.obstacle},
             {},
+            0,
             {}};
-  for (const auto &one : rule.segments)
+  for (const auto &one : rule.segments) {
     plan.segments.push_back(one.segment_id);
+    plan.computed += one.is_value;
+  }
   for (const auto &one : rule.since)
     plan.since.push_back(one.name);
   return plan;
@@ -199,6 +207,8 @@ std::string to_json(const Plan &plan) {
   out.open('{');
   if (!plan.segments.empty())
     out.add("segments", std::vector<std::int64_t>(plan.segments.begin(), plan.segments.end()));
+  if (plan.computed)
+    out.add("computed", static_cast<std::int64_t>(plan.computed));
   if (!plan.since.empty())
     out.add("since", plan.since);
   add(out, plan.statements);
@@ -214,9 +224,10 @@ std::string to_json(const Plan &plan) {
 }
 
 Plan read_plan(std::string_view text) {
-  Plan plan{read_statements(text), {}, std::nullopt, read_outline(json::member(text, "outline")), {}, {}};
+  Plan plan{read_statements(text), {}, std::nullopt, read_outline(json::member(text, "outline")), {}, 0, {}};
   for (auto id : json::numbers_member(text, "segments"))
     plan.segments.push_back(static_cast<std::int32_t>(id));
+  plan.computed = static_cast<std::size_t>(json::number_member(text, "computed"));
   plan.since = json::texts_member(text, "since");
   const auto relevance = json::member(text, "relevance");
   plan.relevance = {json::true_member(relevance, "any_event"), json::texts_member(relevance, "events"),

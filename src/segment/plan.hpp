@@ -9,7 +9,7 @@ namespace cdp::segment {
 // The rule itself, for looking at everybody at once and for people.
 struct Outline {
   std::string having, key;
-  bool uses_source = false, uses_clock = false;
+  bool uses_source = false, uses_clock = false, is_value = false;
   std::vector<pg::Condition> conditions; // their texts and truths
   pg::Mentions mentions;
   std::string obstacle; // why there is no decomposition
@@ -20,7 +20,8 @@ struct Plan {
   pg::Relevance relevance;
   std::optional<pg::Decomposition> decomposition;
   Outline outline;
-  std::vector<std::int32_t> segments; // that the rule asks about, by place
+  std::vector<std::int32_t> segments; // that the rule asks about, by place; computed traits come behind:
+  std::size_t computed = 0;           // so many
   std::vector<std::string> since;     // traits of which it asks since when they are so, by place
 
   // The events that can matter; none: any. People without such an event have none, as far as the rule can

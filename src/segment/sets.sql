@@ -38,7 +38,7 @@ COMMENT ON FUNCTION cdp_internal.overlap(text[]) IS 'Part of cdp.segment_overlap
 CREATE FUNCTION cdp.segment_overlap(names text[] DEFAULT NULL)
   RETURNS TABLE (segment text, other text, in_both bigint, only_segment bigint, only_other bigint) LANGUAGE sql STABLE
   SET search_path = pg_catalog, pg_temp AS $$
-  SELECT * FROM cdp_internal.overlap(coalesce(names, ARRAY(SELECT s.name FROM cdp.segments AS s WHERE s.replaces IS NULL ORDER BY s.name)))
+  SELECT * FROM cdp_internal.overlap(coalesce(names, ARRAY(SELECT s.name FROM cdp.segments AS s WHERE s.replaces IS NULL AND s.kind <> 'trait' ORDER BY s.name)))
 $$;
 COMMENT ON FUNCTION cdp.segment_overlap(text[]) IS
   'Of every two segments, of those named or all: how many people are in both, only in the one, only in the other. Errors: 42704 unknown segment';
@@ -122,7 +122,7 @@ COMMENT ON FUNCTION cdp_internal.fold_sets(integer) IS
 CREATE FUNCTION cdp.rebuild_sets(name text DEFAULT NULL) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  chosen integer := (SELECT s.segment_id FROM cdp.segments AS s WHERE s.name = $1);
+  chosen integer := (SELECT s.segment_id FROM cdp.segments AS s WHERE s.name = $1 AND s.kind <> 'trait');
 BEGIN
   IF chosen IS NULL AND $1 IS NOT NULL THEN
     PERFORM cdp_internal.refuse_segment($1);

@@ -57,19 +57,36 @@ std::string turns(const pg::Rule &rule, Level level) {
   return values;
 }
 
-// Of a segment at one place: whether the person is in at a.at. $10 has the instants at which they enter and
-// leave by turns, all people's one after the other, and $11 where each one's begin.
-std::string is_inside(const std::string &places, std::size_t place) {
+// What is stored of a segment at one place: $10 has the instants at which people enter and leave by turns, all
+// people's one after the other, $13 the value that a computed trait has from each on, and $11 where each
+// one's begin.
+std::string slice(const char *array, const std::string &places, std::size_t place) {
   const std::string slot = "($11::int4[])[s.step * " + places + " + " + std::to_string(place);
-  return "(SELECT count(*) % 2 = 1 FROM unnest(($10::timestamptz[])[" + slot + " + 1] + 1 : " + slot +
-         " + 2]]) AS b (at) WHERE b.at <= a.at)";
+  return "(" + std::string(array) + ")[" + slot + " + 1] + 1 : " + slot + " + 2]]";
+}
+
+// Whether the person is in at a.at.
+std::string is_inside(const std::string &places, std::size_t place) {
+  return "(SELECT count(*) % 2 = 1 FROM unnest(" + slice("$10::timestamptz[]", places, place) +
+         ") AS b (at) WHERE b.at <= a.at)";
+}
+
+// The value at a.at.
+std::string computed(const std::string &places, std::size_t place) {
+  return "(SELECT b.value::jsonb FROM unnest(" + slice("$10::timestamptz[]", places, place) + ", " +
+         slice("$13::text[]", places, place) + ") AS b (at, value) WHERE b.at <= a.at ORDER BY b.at DESC LIMIT 1)";
 }
 
 std::string segments(const pg::Rule &rule) {
-  std::string sql;
+  std::string inside, values;
+  const auto places = std::to_string(rule.segments.size());
   for (std::size_t place = 0; place < rule.segments.size(); ++place)
-    sql += (place ? ", " : "") + is_inside(std::to_string(rule.segments.size()), place);
-  return sql.empty() ? "" : ", ARRAY[" + sql + "] AS segments";
+    if (rule.segments[place].is_value)
+      values += (values.empty() ? "" : ", ") + computed(places, place);
+    else
+      inside += (inside.empty() ? "" : ", ") + is_inside(places, place);
+  return (inside.empty() ? "" : ", ARRAY[" + inside + "] AS segments") +
+         (values.empty() ? "" : ", ARRAY[" + values + "] AS computed");
 }
 
 // c: each step's candidate instants, each with the next one. Between them nothing that is searched for can

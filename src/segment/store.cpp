@@ -78,15 +78,15 @@ void write(const Columns &removed, const Columns &updated, const Columns &insert
   static pg::Statement remove(
       "DELETE FROM cdp.memberships AS m USING unnest($1::int4[], $2::int8[], $3::text[], $4::timestamptz[], "
       "$5::timestamptz[], $6::text[]) AS u (segment_id, profile_id, key, entered_at, left_at, decision_seq) "
-      "WHERE m.profile_id = u.profile_id AND m.segment_id = u.segment_id "
-      "AND (m.key, m.entered_at) IS NOT DISTINCT FROM (u.key, u.entered_at)",
+      "WHERE m.profile_id = u.profile_id AND m.segment_id = u.segment_id AND m.entered_at = u.entered_at "
+      "AND m.key IS NOT DISTINCT FROM u.key",
       pg::few_keys);
   static pg::Statement update(
       "UPDATE cdp.memberships AS m SET left_at = u.left_at, decision_seq = u.decision_seq::int8 FROM "
       "unnest($1::int4[], $2::int8[], $3::text[], $4::timestamptz[], $5::timestamptz[], $6::text[]) "
       "AS u (segment_id, profile_id, key, entered_at, left_at, decision_seq) "
-      "WHERE m.profile_id = u.profile_id AND m.segment_id = u.segment_id "
-      "AND (m.key, m.entered_at) IS NOT DISTINCT FROM (u.key, u.entered_at)",
+      "WHERE m.profile_id = u.profile_id AND m.segment_id = u.segment_id AND m.entered_at = u.entered_at "
+      "AND m.key IS NOT DISTINCT FROM u.key",
       pg::few_keys);
   static pg::Statement insert(
       "INSERT INTO cdp.memberships (segment_id, profile_id, key, entered_at, left_at, decision_seq) "

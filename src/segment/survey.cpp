@@ -30,7 +30,7 @@ public:
   std::string text(bool some) const {
     const bool events = plan_.looks_at_events(), nobody = plan_.outline.key.empty();
     std::string sql = "WITH s AS NOT MATERIALIZED (SELECT p.profile_id, p.traits, $1::timestamptz AS at" +
-                      parts::segments_column(plan_.segments, "p.profile_id", "$1") +
+                      parts::segments_column(plan_.segments, plan_.computed, "p.profile_id", "$1") +
                       parts::since_column(plan_.since, "p.profile_id") + " FROM cdp.profiles AS p" +
                       std::string(some ? " WHERE p.profile_id = ANY ($2)" : "") + ")";
     if (events)
@@ -74,7 +74,8 @@ private:
     const auto &key = plan_.outline.key;
     return "SELECT s.profile_id, " + columns() +
            " FROM s JOIN e ON e.person = s.profile_id GROUP BY s.profile_id, s.traits, s.at" +
-           (plan_.segments.empty() ? "" : ", s.segments") + (plan_.since.empty() ? "" : ", s.since") +
+           (plan_.segments.size() == plan_.computed ? "" : ", s.segments") +
+           (plan_.computed ? ", s.computed" : "") + (plan_.since.empty() ? "" : ", s.since") +
            (key.empty() ? "" : ", " + key);
   }
 

@@ -100,7 +100,8 @@ void add_bounds(const pg::Window &window, core::Cutoff *cutoff, std::vector<core
 
 Sweep::Sweep(const pg::Decomposition &made, std::span<const std::int32_t> inputs, const std::string &same)
     : inputs_(inputs.begin(), inputs.end()), needed_segments_(made.needed_segments),
-      only_falls_(made.only_falls && made.turns.empty()) {
+      segments_(static_cast<std::size_t>(made.segments)),
+      only_falls_(made.only_falls && made.turns.empty() && made.value.empty()) {
   std::vector<Oid> types = {TIMESTAMPTZOID, INT8OID, JSONBOID};
   for (const auto &one : made.aggregates) {
     auto &aggregate = *aggregates_.emplace_back(std::make_unique<Aggregate>());
@@ -130,14 +131,17 @@ Sweep::Sweep(const pg::Decomposition &made, std::span<const std::int32_t> inputs
   }
   for (const auto &need : made.needs)
     add_need(need);
-  types.insert(types.end(), static_cast<std::size_t>(made.segments), BOOLOID);
+  types.insert(types.end(), segments_, BOOLOID);
+  types.insert(types.end(), static_cast<std::size_t>(made.computed), JSONBOID);
   types.insert(types.end(), static_cast<std::size_t>(made.since), TIMESTAMPTZOID);
   first_since_ = static_cast<int>(types.size()) + 1 - static_cast<int>(made.since);
-  if (made.is_fixed && made.turns.empty() && aggregates_.size() <= Answers::kMostValues &&
+  if (made.is_fixed && made.value.empty() && made.turns.empty() && aggregates_.size() <= Answers::kMostValues &&
       std::all_of(aggregates_.begin(), aggregates_.end(), [](const auto &one) { return one->is_integer(); }))
     answers_.emplace();
   bindings_ = std::make_unique<pg::Bindings>(types);
   having_ = std::make_unique<pg::Expression>(made.having, *bindings_);
+  if (!made.value.empty())
+    value_ = std::make_unique<pg::Expression>(made.value, *bindings_);
   static std::map<std::string, std::size_t> numbers; // of all conditions this backend has met
   for (const auto &condition : made.person_conditions)
     person_conditions_.push_back({numbers.emplace(same + condition, numbers.size()).first->second,
@@ -181,6 +185,7 @@ void Sweep::judge_nobody(const pg::Decomposition &made) {
   usable_ = usable_ && (!has_key_ || never);
   if (!made.uses_person && !made.uses_clock)
     still_ = pg::subtransaction([&] { empty_ = truth(0); }, failure);
+  empty_value_ = held_;
   never_without_events_ = never_without_events_ || (still_ && !empty_);
 }
 
@@ -225,7 +230,7 @@ bool Sweep::judge(const Group &group, std::span<const Stint> stints, std::span<s
       return true;
     if (nothing && still_) {
       if (empty_)
-        ranges[i]->push_back({group.key, step.from, stints[i].until, std::nullopt});
+        ranges[i]->push_back({value_ ? empty_value_ : group.key, step.from, stints[i].until, std::nullopt});
       continue;
     }
     if (i == 0)
@@ -267,12 +272,13 @@ void Sweep::judge(const Key &key, const Stint &stint, std::vector<Range> &ranges
   find_turns(true, at, until, still_turns);
   std::sort(still_turns.begin(), still_turns.end());
   const auto go = [&](Timestamp to) {
+    const auto &held = value_ ? held_ : key;
     if (!holds)
       ;
-    else if (!ranges.empty() && ranges.back().to == at && ranges.back().key == key)
+    else if (!ranges.empty() && ranges.back().to == at && ranges.back().key == held)
       ranges.back().to = to;
     else
-      ranges.push_back({key, at, to, std::nullopt});
+      ranges.push_back({held, at, to, std::nullopt});
     at = to;
   };
   if (holds && only_falls_ && nothing_is_to_come())
@@ -317,9 +323,17 @@ bool Sweep::truth(Timestamp at) {
     return remembered_truth();
   bind_values();
   bindings_->bind(1, TimestampTzGetDatum(at));
-  bind_inside(*bindings_, kFirstAggregate + static_cast<int>(aggregates_.size()), inside_, at);
+  bind_inside(*bindings_, kFirstAggregate + static_cast<int>(aggregates_.size()), segments_, inside_, at);
+  if (value_)
+    return has_value();
   const auto value = pg::call([&] { return having_->evaluate(); });
   return !value.is_null && DatumGetBool(value.datum);
+}
+
+bool Sweep::has_value() {
+  const auto value = pg::call([&] { return value_->evaluate(); });
+  held_ = value.is_null ? std::nullopt : Key(pg::call([&] { return TextDatumGetCString(value.datum); }));
+  return held_.has_value();
 }
 
 bool Sweep::remembered_truth() {

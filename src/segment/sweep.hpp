@@ -13,7 +13,11 @@
 namespace cdp::segment {
 
 // Of each segment that a rule asks about, by place: when the person enters and leaves it, by turns.
-using Inside = std::vector<std::vector<Timestamp>>;
+struct Presence {
+  std::vector<Timestamp> turns;
+  std::vector<Key> values; // of a computed trait: its value from each turn on, JSON text; none: it has none
+};
+using Inside = std::vector<Presence>;
 // Since when each of the traits that it asks that of is what it is, by place; kMinusInfinity: it was never
 // set.
 using Since = std::vector<Timestamp>;
@@ -28,7 +32,7 @@ struct Stint {
 };
 
 // What a rule asks about by name, as parameters from a number on: sweep_asked.cpp.
-void bind_inside(pg::Bindings &bindings, int first, const Inside *inside, Timestamp at);
+void bind_inside(pg::Bindings &bindings, int first, std::size_t segments, const Inside *inside, Timestamp at);
 void bind_since(pg::Bindings &bindings, int first, const Since *since);
 Timestamp next_turn(const Inside *inside, Timestamp at); // of any segment
 // Never in one of these segments.
@@ -101,6 +105,7 @@ private:
   void bind(const Step &step);
   void bind_values();
   bool truth(Timestamp at);
+  bool has_value();
   bool remembered_truth();
   void bind_integers();
   bool is_over();
@@ -130,6 +135,8 @@ private:
 
   std::unique_ptr<pg::Bindings> bindings_;
   std::unique_ptr<pg::Expression> having_;
+  std::unique_ptr<pg::Expression> value_; // of a computed trait,
+  Key held_, empty_value_;                // at the instant at hand, and when no event counts
   std::vector<std::unique_ptr<pg::Expression>> falling_;
   std::vector<std::unique_ptr<Aggregate>> aggregates_;
   std::vector<std::unique_ptr<Turning>> turns_;
@@ -137,6 +144,7 @@ private:
   std::vector<AggregateNeed> needs_;
   std::vector<std::int64_t> needed_segments_;
   const Inside *inside_ = nullptr; // of the stint at hand
+  std::size_t segments_ = 0;       // that it asks about; computed traits come behind
   int first_since_ = 0;            // parameter
   std::vector<PersonCondition> person_conditions_;
   std::vector<Group> groups_;                         // of the person at hand

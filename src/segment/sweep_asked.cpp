@@ -2,13 +2,37 @@
 
 #include <algorithm>
 
+extern "C" {
+#include "utils/builtins.h"
+#include "utils/jsonb.h"
+}
+
 namespace cdp::segment {
 
-void bind_inside(pg::Bindings &bindings, int first, const Inside *inside, Timestamp at) {
+namespace {
+
+Datum jsonb_in_memory(pg::Bindings &bindings, const std::string &text) {
+  return pg::call([&] {
+    MemoryContext before = MemoryContextSwitchTo(bindings.memory());
+    const Datum value = DirectFunctionCall1(jsonb_in, CStringGetDatum(text.c_str()));
+    MemoryContextSwitchTo(before);
+    return value;
+  });
+}
+
+} // namespace
+
+void bind_inside(pg::Bindings &bindings, int first, std::size_t segments, const Inside *inside, Timestamp at) {
   for (std::size_t i = 0; inside && i < inside->size(); ++i) {
-    const auto &turns = (*inside)[i];
-    const auto past = std::upper_bound(turns.begin(), turns.end(), at) - turns.begin();
-    bindings.bind(first + static_cast<int>(i), BoolGetDatum(past % 2 == 1));
+    const auto &[turns, values] = (*inside)[i];
+    const int number = first + static_cast<int>(i);
+    const auto past = static_cast<std::size_t>(std::upper_bound(turns.begin(), turns.end(), at) - turns.begin());
+    if (i < segments)
+      bindings.bind(number, BoolGetDatum(past % 2 == 1));
+    else if (past && values[past - 1])
+      bindings.bind(number, jsonb_in_memory(bindings, *values[past - 1]));
+    else
+      bindings.bind_null(number);
   }
 }
 
@@ -22,15 +46,17 @@ void bind_since(pg::Bindings &bindings, int first, const Since *since) {
 
 Timestamp next_turn(const Inside *inside, Timestamp at) {
   auto next = core::kInfinity;
-  for (const auto &turns : inside ? *inside : Inside())
+  for (std::size_t i = 0; inside && i < inside->size(); ++i) {
+    const auto &turns = (*inside)[i].turns;
     if (const auto turn = std::upper_bound(turns.begin(), turns.end(), at); turn != turns.end())
       next = std::min(next, *turn);
+  }
   return next;
 }
 
 bool is_outside(const Stint &stint, std::span<const std::int64_t> segments) {
   return std::any_of(segments.begin(), segments.end(), [&](std::int64_t place) {
-    const auto &turns = (*stint.inside)[static_cast<std::size_t>(place)];
+    const auto &turns = (*stint.inside)[static_cast<std::size_t>(place)].turns;
     const auto next = std::upper_bound(turns.begin(), turns.end(), stint.step->from);
     return (next - turns.begin()) % 2 == 0 && (next == turns.end() || *next >= stint.until);
   });

@@ -24,7 +24,7 @@ CREATE FUNCTION cdp.why_member(name text, profile_id bigint)
   LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
-  chosen cdp.segments := (SELECT s FROM cdp.segments AS s WHERE s.name = $1);
+  chosen cdp.segments := (SELECT s FROM cdp.segments AS s WHERE s.name = $1 AND s.kind <> 'trait');
   person bigint := cdp.current_profile($2);
   known  text := (SELECT p.traits::text FROM cdp.profiles AS p WHERE p.profile_id = person);
 BEGIN

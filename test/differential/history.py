@@ -101,7 +101,7 @@ class Examiner:
             return self.saved
         self.called.reset()
         if history.rules is None:
-            maker = Maker(random.Random(history.rules_seed))
+            maker = Maker(random.Random(history.rules_seed), values=0.25)
             history.rules = []
             while len(history.rules) < history.rules_wanted:
                 rule = maker.rule(history.rules)

@@ -244,14 +244,24 @@ ASKED = ("EXISTS (SELECT FROM cdp.memberships m WHERE m.segment_id = \\1 AND m.p
          "AND m.entered_at <= {now} AND {now} < m.left_at)")
 
 
+VALUE_ASKED = ("(SELECT m.key::jsonb FROM cdp.memberships m WHERE m.segment_id = \\1 AND m.profile_id = {profile} "
+               "AND m.entered_at <= {now} AND {now} < m.left_at)")
+
+
 # Of cdp's own profiles: the last step is how they are now.
 SINCE_NOW = "(SELECT (since ->> '\\1')::timestamptz FROM step WHERE profile_id = p.profile_id AND until_at = 'infinity')"
 
 
 def parts(rule, now, profile, since="(q.since ->> '\\1')::timestamptz"):
     text = re.sub(r"cdp\.in_segment\('s(\d+)'\)", ASKED.format(profile=profile, now=now), rule.text)
+    value = VALUE_ASKED.format(profile=profile, now=now)
+    text = re.sub(r"computed->>'s(\d+)'", f"({value} #>> '{{}}')", text)
+    text = re.sub(r"computed->'s(\d+)'", value, text)
     text = re.sub(r"cdp\.trait_since\('(\w+)'\)", since, text)
-    return {"rule": re.sub(r"\bnow\(\)", now, text).replace("%", "%%"),
+    text = re.sub(r"\bnow\(\)", now, text).replace("%", "%%")
+    if rule.is_value:
+        return {"rule": f"({text}) IS NOT NULL", "key": f"to_jsonb({text})::text", "group_by": ""}
+    return {"rule": text,
             "key": f"({rule.per})::text" if rule.per else "NULL::text",
             "group_by": f"GROUP BY {rule.per}" if rule.per else ""}
 

@@ -17,18 +17,19 @@ class Rule:
     breaks: list = field(default_factory=list)   # SQL over an event's columns: when the clock meets it
     person_breaks: list = field(default_factory=list)  # SQL over traits
     asked: list = field(default_factory=list)    # places of the rules whose segments it asks about
+    is_value: bool = False                       # a computed trait
 
     def __str__(self):
         per = f"\n    per {self.per}" if self.per else ""
-        return f"{self.text}{per}\n    time zone {self.time_zone}"
+        return f"{self.text}{per}\n    time zone {self.time_zone}" + "\n    a computed trait" * self.is_value
 
 
 class Maker:
-    def __init__(self, random):
-        self.random = random
+    def __init__(self, random, values=0.0):
+        self.random, self.values = random, values  # how many are computed traits
 
     def rule(self, others=()):
-        """It may ask about the segments of the others, which are called s1, s2 and so on."""
+        """It may ask about the segments and computed traits of the others, which are called s1, s2 and so on."""
         random = self.random
         self.others, self.asked = others, set()
         roll = random.random()
@@ -36,11 +37,12 @@ class Maker:
         self.months = random.random() < (0.5 if self.zone != "UTC" else 0.08)
         self.breaks, self.person_breaks, self.truncated = set(), set(), False
         per = None
-        if random.random() < 0.25:
+        is_value = self.values > 0 and random.random() < self.values
+        if not is_value and random.random() < 0.25:
             per = random.choice(["properties->>'product_id'"] * 4 + ["event", "occurred_at::date", "type || source"])
-        text = self.condition(random.choice([0, 1, 1, 2]))
+        text = self.value() if is_value else self.condition(random.choice([0, 1, 1, 2]))
         calendar = self.zone != "UTC" or self.months or self.truncated
-        return Rule(text, per, self.zone, calendar, sorted(self.breaks), sorted(self.person_breaks), sorted(self.asked))
+        return Rule(text, per, self.zone, calendar, sorted(self.breaks), sorted(self.person_breaks), sorted(self.asked), is_value)
 
     def condition(self, depth):
         random = self.random
@@ -238,11 +240,10 @@ class Maker:
         if not self.others:
             return self.count()
         place = random.randint(1, len(self.others))
-        other = self.others[place - 1]
-        self.asked.add(place)
-        self.breaks |= set(other.breaks)
-        self.person_breaks |= set(other.person_breaks)
-        self.truncated |= other.calendar
+        self.ask(place)
+        if self.others[place - 1].is_value:
+            return random.choice(["computed->>'s{}' > '1'", "computed->'s{}' IS NULL", "computed->'s{}' = '2'",
+                                  "coalesce(computed->>'s{}', 'a') LIKE '%a%'"]).format(place)
         name = f"cdp.in_segment('s{place}')"
         roll = random.random()
         if roll < 0.4:
@@ -256,6 +257,36 @@ class Maker:
         near, far = random.sample(SPANS, 2)
         self.breaks |= {f"occurred_at + interval '{near}'", f"occurred_at + interval '{far}'"}
         return f"max(occurred_at) > now() - CASE WHEN {name} THEN interval '{near}' ELSE interval '{far}' END"
+
+    def ask(self, place):
+        other = self.others[place - 1]
+        self.asked.add(place)
+        self.breaks |= set(other.breaks)
+        self.person_breaks |= set(other.person_breaks)
+        self.truncated |= other.calendar
+
+    def value(self):
+        """Of a computed trait, of any type."""
+        random, price, where = self.random, "(properties->>'price')::numeric", self.where()
+        values = [place for place, other in enumerate(self.others, 1) if other.is_value]
+        if values and random.random() < 0.2:
+            place = random.choice(values)
+            self.ask(place)
+            return random.choice([f"computed->'s{place}'", f"coalesce(computed->>'s{place}', 'none') || count(*){where}",
+                                  f"CASE WHEN {self.condition(0)} THEN computed->'s{place}' END"])
+        return random.choice([
+            f"count(*){where}", f"count(*){where}", f"sum({price}){where}", f"coalesce(sum({price}){where}, 0)",
+            f"round(avg({price}){where}, 2)", f"{random.choice(['min', 'max'])}({price}){where}",
+            f"{random.choice(['min', 'max'])}(occurred_at){where}", f"{random.choice(['min', 'max'])}(event){where}",
+            f"count(DISTINCT properties->>'product_id'){where}", f"array_agg(DISTINCT properties->>'product_id'){where}",
+            f"cdp.{random.choice(['first', 'last'])}(properties->>'product_id', occurred_at, event_id){where}",
+            f"cdp.most_frequent(event){where}", f"cdp.longest_gap(occurred_at){where}", f"bool_or({self.predicate()}){where}",
+            f"sum(({price})::float8){where}", f"avg({price}){where}",
+            f"cdp.last_sequence('1 -> 2', occurred_at, event = 'Added', event = 'Bought'){where}",
+            f"cdp.funnel('7 days', occurred_at, {', '.join(self.steps())}){where}",
+            "traits->>'plan'", "traits->'tags'", f"(traits->>'score')::numeric * count(*){where}",
+            self.condition(0), f"CASE WHEN {self.condition(0)} THEN 'a' WHEN {self.condition(0)} THEN 'b' END",
+            f"CASE WHEN {self.condition(1)} THEN count(*){where} END"])
 
     def trait_since(self):
         random, span = self.random, self.span()

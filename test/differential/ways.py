@@ -86,8 +86,11 @@ class Database:
     def create_segment(self, place, rule):
         """False when the compiler says it cannot keep this one exact."""
         try:
-            self.cursor.execute("SELECT cdp.create_segment(%s, %s, %s, %s)",
-                                [f"s{place}", rule.text, rule.per, rule.time_zone])
+            if rule.is_value:
+                self.cursor.execute("SELECT cdp.create_computed_trait(%s, %s, %s)", [f"s{place}", rule.text, rule.time_zone])
+            else:
+                self.cursor.execute("SELECT cdp.create_segment(%s, %s, %s, %s)",
+                                    [f"s{place}", rule.text, rule.per, rule.time_zone])
             return True
         except psycopg2.errors.FeatureNotSupported:
             return False
