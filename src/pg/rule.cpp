@@ -182,7 +182,8 @@ int place_of(Const *name, Reading *reading, Names *names, const char *called) {
   names->places = lappend(names->places, name);
   if (place > names->last - names->first)
     ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-                    errmsg("a rule cannot ask cdp.%s about more than %d names", called, names->last - names->first + 1),
+                    errmsg("a rule cannot ask cdp.%s about more than %d names", called,
+                           names->last - names->first + 1),
                     position(reading, name->location)));
   return place;
 }
@@ -228,8 +229,8 @@ Node *computed(OpExpr *operation, Reading *reading) {
   auto *text = reinterpret_cast<OpExpr *>(make_opclause(
       OpernameGetOprid(list_make2(makeString(pstrdup("pg_catalog")), makeString(pstrdup("#>>"))), JSONBOID,
                        TEXTARRAYOID),
-      TEXTOID, false, reinterpret_cast<Expr *>(value), reinterpret_cast<Expr *>(whole),
-      operation->opcollid, operation->inputcollid));
+      TEXTOID, false, reinterpret_cast<Expr *>(value), reinterpret_cast<Expr *>(whole), operation->opcollid,
+      operation->inputcollid));
   set_opfuncid(text);
   return reinterpret_cast<Node *>(text);
 }
@@ -245,9 +246,10 @@ Node *to_params(Node *node, void *context) {
       ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED), errmsg("a rule cannot use a whole row"),
                       errhint("%s", kColumnsHint), position(reading, var->location)));
     if (is_computed(node))
-      ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED), errmsg("computed traits are asked for by name"),
-                      errhint("Write computed->>'name', or computed->'name' for jsonb, with a constant name."),
-                      position(reading, var->location)));
+      ereport(ERROR,
+              (errcode(ERRCODE_FEATURE_NOT_SUPPORTED), errmsg("computed traits are asked for by name"),
+               errhint("Write computed->>'name', or computed->'name' for jsonb, with a constant name."),
+               position(reading, var->location)));
     const int number = var->varlevelsup == 0 ? var->varattno : kProfileId + var->varattno - 1;
     return param(number, var->vartype, var->varcollid, var->location);
   }
@@ -472,8 +474,9 @@ static void refuse_in_aggregates(Node *node, const Source &source, bool inside) 
            "an aggregate must look at events", "Put cdp.trait_since(name) beside it.");
   if (inside && IsA(node, Param) && has_segment(node))
     refuse(source, reinterpret_cast<Param *>(node)->location, ERRCODE_FEATURE_NOT_SUPPORTED,
-           has_param(node, kFirstSegment, kLastSegment, true) ? "cdp.in_segment(name) cannot stand in an aggregate"
-                                     : "a computed trait cannot stand in an aggregate",
+           has_param(node, kFirstSegment, kLastSegment, true)
+               ? "cdp.in_segment(name) cannot stand in an aggregate"
+               : "a computed trait cannot stand in an aggregate",
            "Put it beside: cdp.in_segment('vip') AND count(*) > 0.");
   for (Node *child : children(node))
     refuse_in_aggregates(child, source, inside || IsA(node, Aggref));
@@ -527,8 +530,9 @@ static Rule compile(const std::string &text, const std::optional<std::string> &p
   result.in_sql = rule::with_person(source, expression);
   result.mentions = mentions_of(expression);
   if (!result.reasons.empty()) {
-    result.query = rule::meaning(result.in_sql, per, std::any_of(result.segments.begin(), result.segments.end(),
-                                                                 [](const Asked &one) { return one.is_value; }));
+    result.query = rule::meaning(result.in_sql, per,
+                                 std::any_of(result.segments.begin(), result.segments.end(),
+                                             [](const Asked &one) { return one.is_value; }));
     return result;
   }
   result.comparisons = rule::find_comparisons(expression.having, source, time_zone);

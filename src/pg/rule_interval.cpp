@@ -77,8 +77,7 @@ std::string with_person(const Source &source, const Expression &expression) {
 
 std::string meaning(const std::string &having, const std::optional<std::string> &per, bool asks_computed) {
   return "SELECT p.profile_id, h.key FROM cdp." + std::string(asks_computed ? "people" : "profiles") +
-         " AS p CROSS JOIN LATERAL (SELECT (" +
-         (per ? *per + "\n" : std::string("NULL")) +
+         " AS p CROSS JOIN LATERAL (SELECT (" + (per ? *per + "\n" : std::string("NULL")) +
          ")::pg_catalog.text AS key FROM (SELECT event_id, type, event, source, occurred_at, received_at, "
          "properties, context FROM cdp.events AS x WHERE x.profile_id = p.profile_id AND x.occurred_at <= "
          "pg_catalog.now()) AS e " +

@@ -147,7 +147,8 @@ std::string to_display(Node *node) {
         return "cdp.trait_since('" + named->since[static_cast<std::size_t>(number - kFirstSince)].name + "')";
       if (is_computed(number) && named)
         return "(computed -> '" +
-               named->segments[static_cast<std::size_t>(number - kFirstComputed + segments_of(*named))].name + "')";
+               named->segments[static_cast<std::size_t>(number - kFirstComputed + segments_of(*named))].name +
+               "')";
       return kColumns[number - 1];
     }
   });

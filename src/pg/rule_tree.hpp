@@ -54,7 +54,7 @@ enum ParamNumber {
 struct Expression {
   Node *having = nullptr;
   Node *per = nullptr;
-  Node *value = nullptr; // of a computed trait; then `having` is that there is one
+  Node *value = nullptr;              // of a computed trait; then `having` is that there is one
   std::vector<Asked> segments, since; // computed traits come behind segments
 };
 
@@ -77,8 +77,8 @@ bool has_param(Node *node, int first, int last, bool inside_aggregates);
 bool has_aggregate(Node *node);
 // Asks about another segment, or for a computed trait: time may turn it, at instants that are known.
 bool has_segment(Node *node);
-bool has_since(Node *node);   // asks since when a trait is what it is
-bool has_person(Node *node);  // asks about the person, whatever it is
+bool has_since(Node *node);  // asks since when a trait is what it is
+bool has_person(Node *node); // asks about the person, whatever it is
 bool is_constant(Node *node);
 bool is_param(Node *node, int number);
 std::optional<std::string> text_of(Node *node); // of a text constant
@@ -110,7 +110,7 @@ bool is_portable(Node *node);
 std::string to_sql(Node *node);
 std::string to_test(Node *node); // with $1 for the instant and $2… for the inputs
 std::string to_display(Node *node);
-std::string to_event_text(Node *node); // with $1 to $8 for the event columns
+std::string to_event_text(Node *node);         // with $1 to $8 for the event columns
 int segments_of(const Expression &expression); // without computed traits
 // See Decomposition.
 std::string to_group_text(Node *node, int aggregates, const Expression &expression);

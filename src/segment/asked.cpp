@@ -16,9 +16,9 @@ void find_asked(pg::Rule &rule, const std::string &text) {
       one.segment_id = found.integer(0, 1);
       continue;
     }
-    const auto rows =
-        pg::run_once("SELECT name FROM cdp.segments WHERE replaces IS NULL AND (kind = 'trait') = $1 ORDER BY 1",
-                     pg::Params().boolean(one.is_value), true);
+    const auto rows = pg::run_once(
+        "SELECT name FROM cdp.segments WHERE replaces IS NULL AND (kind = 'trait') = $1 ORDER BY 1",
+        pg::Params().boolean(one.is_value), true);
     std::vector<std::string> names;
     for (std::size_t i = 0; i < rows.size(); ++i)
       names.push_back(rows.text(i, 1));

@@ -15,7 +15,7 @@ $$;
 COMMENT ON FUNCTION cdp_internal.dependents(cdp.segments) IS 'Segments and views that are made of a segment';
 
 CREATE FUNCTION cdp_internal.say_segment(named text) RETURNS text LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-  SELECT CASE s.kind WHEN 'trait' THEN 'computed trait ' ELSE 'segment ' END || s.name FROM cdp.segments AS s WHERE s.name = named
+  SELECT CASE s.kind WHEN 'trait' THEN 'computed trait ' ELSE 'segment ' END || format('"%s"', s.name) FROM cdp.segments AS s WHERE s.name = named
 $$;
 COMMENT ON FUNCTION cdp_internal.say_segment(text) IS 'What a name is the name of';
 

@@ -4,8 +4,10 @@
 CREATE FUNCTION cdp_internal.refuse_computed_trait(name text) RETURNS void LANGUAGE plpgsql STABLE
   SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
+  IF $1 IS NULL THEN
+    RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'name must not be null';
+  END IF;
   RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('computed trait "%s" does not exist', $1),
-    DETAIL = (SELECT format('"%s" is a segment.', s.name) FROM cdp.segments AS s WHERE s.name = $1 AND s.replaces IS NULL),
     HINT = coalesce((SELECT 'There are: ' || string_agg(c.name, ', ') || '.' FROM (SELECT s.name FROM cdp.segments AS s
                        WHERE s.kind = 'trait' AND s.replaces IS NULL ORDER BY lower(left(s.name, 1)) <> lower(left($1, 1)), s.name LIMIT 5) AS c),
                     'There are none yet: cdp.create_computed_trait(name, expression) makes one.');

@@ -133,12 +133,11 @@ BEGIN
     RAISE EXCEPTION USING ERRCODE = 'invalid_name', MESSAGE = format('"%s" cannot be the name of a segment', named),
       HINT = 'Use lower-case letters, digits and underscores, at most 63, a letter first; all_segments is taken.';
   ELSIF EXISTS (SELECT FROM cdp.segments AS s WHERE s.name = named) THEN
-    RAISE EXCEPTION USING ERRCODE = 'duplicate_object',
-      MESSAGE = format('%s "%s" already exists', CASE o.kind WHEN 'trait' THEN 'computed trait' ELSE 'segment' END, named),
-      DETAIL = CASE WHEN (o.kind = 'trait') <> computed THEN 'Segments and computed traits have their names in common.' END,
-      HINT = format(CASE o.kind WHEN 'trait' THEN 'Change it with cdp.alter_computed_trait, or drop it first: SELECT cdp.drop_computed_trait(%L).'
-                    ELSE 'Change it with cdp.alter_segment, or drop it first: SELECT cdp.drop_segment(%L).' END, named)
-      FROM cdp.segments AS o WHERE o.name = named;
+    RAISE EXCEPTION USING ERRCODE = 'duplicate_object', MESSAGE = format('%s already exists', cdp_internal.say_segment(named)),
+      DETAIL = 'Segments and computed traits have their names in common.',
+      HINT = CASE WHEN EXISTS (SELECT FROM cdp.segments AS s WHERE s.name = named AND s.kind = 'trait')
+        THEN format('Change it with cdp.alter_computed_trait, or drop it first: SELECT cdp.drop_computed_trait(%L).', named)
+        ELSE format('Change it with cdp.alter_segment, or drop it first: SELECT cdp.drop_segment(%L).', named) END;
   END IF;
 END $$;
 COMMENT ON FUNCTION cdp_internal.check_segment_name(text, boolean) IS 'Raises the error of a name that is no good, or taken';

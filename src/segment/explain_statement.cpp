@@ -49,8 +49,9 @@ std::string segments_column(const std::vector<std::int32_t> &segments, std::size
                             const std::string &profile_id, const std::string &at) {
   std::string inside, values;
   for (std::size_t place = 0; place < segments.size(); ++place) {
-    const auto of_segment = "FROM cdp.memberships AS m WHERE m.segment_id = " + std::to_string(segments[place]) +
-                            " AND m.entered_at <= " + at + " AND m.left_at > " + at;
+    const auto of_segment =
+        "FROM cdp.memberships AS m WHERE m.segment_id = " + std::to_string(segments[place]) +
+        " AND m.entered_at <= " + at + " AND m.left_at > " + at;
     if (place + computed < segments.size())
       inside += (inside.empty() ? "" : ", ") + profile_id + " IN (SELECT m.profile_id " + of_segment + ")";
     else

@@ -71,7 +71,8 @@ std::string keep_query(const pg::Rule &rule) {
 
 pg::Rule compile_as_owner(FunctionCallInfo fcinfo, const std::string &rule, bool is_computed = false) {
   const auto settings = settings_argument(fcinfo, 0);
-  const auto per = is_computed || PG_ARGISNULL(6) ? std::nullopt : std::optional(pg::text_argument(fcinfo, 6));
+  const auto per =
+      is_computed || PG_ARGISNULL(6) ? std::nullopt : std::optional(pg::text_argument(fcinfo, 6));
   pg::AsOwner owner(settings, pg::Names::as_written);
   return is_computed ? pg::compile_computed(rule, settings.time_zone)
                      : pg::compile_rule(rule, per, settings.time_zone);
@@ -118,8 +119,7 @@ CDP_FUNCTION(cdp_compile_rule) {
   const auto settings = settings_argument(fcinfo, 0);
   const auto rule = pg::text_argument(fcinfo, 5);
   pg::WithoutContext context;
-  return pg::text_result(
-      compile_and_keep(settings, rule, [&] { return compile_as_owner(fcinfo, rule); }));
+  return pg::text_result(compile_and_keep(settings, rule, [&] { return compile_as_owner(fcinfo, rule); }));
 }
 
 // cdp_internal.compile_computed(owner, time_zone, search_path, datestyle, intervalstyle, expression)

@@ -84,7 +84,8 @@ Stored stored_of(const std::vector<std::int64_t> &people, const std::vector<std:
   for (std::size_t i = 0; i < rows.size(); ++i) {
     const auto key = rows.optional_text(i, 5);
     stored.add({rows.bigint(i, 2), rows.integer(i, 1), key.has_value(), false,
-                key ? std::string_view(*key) : std::string_view(), rows.timestamp(i, 3), rows.timestamp(i, 4), 0});
+                key ? std::string_view(*key) : std::string_view(), rows.timestamp(i, 3), rows.timestamp(i, 4),
+                0});
   }
   stored.finish();
   return stored;

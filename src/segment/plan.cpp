@@ -188,8 +188,8 @@ Plan make_plan(const pg::Rule &rule) {
   Plan plan{make_statements(rule),
             rule.relevance,
             rule.decomposition,
-            {rule.having, rule.key, rule.uses_source, rule.uses_clock, !rule.value.empty(), rule.conditions, rule.mentions,
-             rule.obstacle},
+            {rule.having, rule.key, rule.uses_source, rule.uses_clock, !rule.value.empty(), rule.conditions,
+             rule.mentions, rule.obstacle},
             {},
             0,
             {}};

@@ -55,7 +55,8 @@ std::vector<Operand> find_operands(const std::vector<std::string> &names) {
   static pg::Statement read(
       "SELECT n.place, s.segment_id, CASE WHEN NOT row_security_active('cdp.memberships') AND t.position <= "
       "(SELECT last_position FROM cdp_internal.feed) THEN t.position END "
-      "FROM unnest($1::text[]) WITH ORDINALITY AS n (name, place) LEFT JOIN cdp.segments AS s ON s.name = n.name AND s.kind <> 'trait' "
+      "FROM unnest($1::text[]) WITH ORDINALITY AS n (name, place) LEFT JOIN cdp.segments AS s ON s.name = "
+      "n.name AND s.kind <> 'trait' "
       "LEFT JOIN cdp_internal.segment_sets AS t USING (segment_id) ORDER BY n.place",
       pg::few_keys, pg::callers);
   auto rows = read.run(pg::Params().texts(names));

@@ -7,7 +7,7 @@ namespace cdp::segment {
 namespace parts {
 std::string events(const pg::Rule &rule, const char *bound);
 std::string events_until_now(const pg::Rule &rule); // in their order, where it matters
-std::string key_text(const pg::Rule &rule); // of a computed trait its value
+std::string key_text(const pg::Rule &rule);         // of a computed trait its value
 std::string group_by(const pg::Rule &rule);
 std::string quoted(const std::string &text);
 std::string array_of(const std::vector<std::string> &texts);

@@ -57,8 +57,8 @@ std::string turns(const pg::Rule &rule, Level level) {
   return values;
 }
 
-// What is stored of a segment at one place: $10 has the instants at which people enter and leave by turns, all
-// people's one after the other, $13 the value that a computed trait has from each on, and $11 where each
+// What is stored of a segment at one place: $10 has the instants at which people enter and leave by turns,
+// all people's one after the other, $13 the value that a computed trait has from each on, and $11 where each
 // one's begin.
 std::string slice(const char *array, const std::string &places, std::size_t place) {
   const std::string slot = "($11::int4[])[s.step * " + places + " + " + std::to_string(place);
@@ -74,7 +74,8 @@ std::string is_inside(const std::string &places, std::size_t place) {
 // The value at a.at.
 std::string computed(const std::string &places, std::size_t place) {
   return "(SELECT b.value::jsonb FROM unnest(" + slice("$10::timestamptz[]", places, place) + ", " +
-         slice("$13::text[]", places, place) + ") AS b (at, value) WHERE b.at <= a.at ORDER BY b.at DESC LIMIT 1)";
+         slice("$13::text[]", places, place) +
+         ") AS b (at, value) WHERE b.at <= a.at ORDER BY b.at DESC LIMIT 1)";
 }
 
 std::string segments(const pg::Rule &rule) {

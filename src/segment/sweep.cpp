@@ -135,7 +135,8 @@ Sweep::Sweep(const pg::Decomposition &made, std::span<const std::int32_t> inputs
   types.insert(types.end(), static_cast<std::size_t>(made.computed), JSONBOID);
   types.insert(types.end(), static_cast<std::size_t>(made.since), TIMESTAMPTZOID);
   first_since_ = static_cast<int>(types.size()) + 1 - static_cast<int>(made.since);
-  if (made.is_fixed && made.value.empty() && made.turns.empty() && aggregates_.size() <= Answers::kMostValues &&
+  if (made.is_fixed && made.value.empty() && made.turns.empty() &&
+      aggregates_.size() <= Answers::kMostValues &&
       std::all_of(aggregates_.begin(), aggregates_.end(), [](const auto &one) { return one->is_integer(); }))
     answers_.emplace();
   bindings_ = std::make_unique<pg::Bindings>(types);
@@ -328,12 +329,6 @@ bool Sweep::truth(Timestamp at) {
     return has_value();
   const auto value = pg::call([&] { return having_->evaluate(); });
   return !value.is_null && DatumGetBool(value.datum);
-}
-
-bool Sweep::has_value() {
-  const auto value = pg::call([&] { return value_->evaluate(); });
-  held_ = value.is_null ? std::nullopt : Key(pg::call([&] { return TextDatumGetCString(value.datum); }));
-  return held_.has_value();
 }
 
 bool Sweep::remembered_truth() {

@@ -2,35 +2,33 @@
 
 #include <algorithm>
 
-extern "C" {
-#include "utils/builtins.h"
-#include "utils/jsonb.h"
-}
+#include "pg/jsonb.hpp"
 
 namespace cdp::segment {
 
 namespace {
 
-Datum jsonb_in_memory(pg::Bindings &bindings, const std::string &text) {
-  return pg::call([&] {
-    MemoryContext before = MemoryContextSwitchTo(bindings.memory());
-    const Datum value = DirectFunctionCall1(jsonb_in, CStringGetDatum(text.c_str()));
-    MemoryContextSwitchTo(before);
-    return value;
-  });
+// In the expressions' memory, which goes with the next values.
+Datum jsonb_of(const std::string &text, pg::Bindings &bindings) {
+  MemoryContext before = MemoryContextSwitchTo(bindings.memory());
+  void *value = pg::parse_jsonb(text);
+  MemoryContextSwitchTo(before);
+  return PointerGetDatum(value);
 }
 
 } // namespace
 
-void bind_inside(pg::Bindings &bindings, int first, std::size_t segments, const Inside *inside, Timestamp at) {
+void bind_inside(pg::Bindings &bindings, int first, std::size_t segments, const Inside *inside,
+                 Timestamp at) {
   for (std::size_t i = 0; inside && i < inside->size(); ++i) {
     const auto &[turns, values] = (*inside)[i];
     const int number = first + static_cast<int>(i);
-    const auto past = static_cast<std::size_t>(std::upper_bound(turns.begin(), turns.end(), at) - turns.begin());
+    const auto past =
+        static_cast<std::size_t>(std::upper_bound(turns.begin(), turns.end(), at) - turns.begin());
     if (i < segments)
       bindings.bind(number, BoolGetDatum(past % 2 == 1));
     else if (past && values[past - 1])
-      bindings.bind(number, jsonb_in_memory(bindings, *values[past - 1]));
+      bindings.bind(number, jsonb_of(*values[past - 1], bindings));
     else
       bindings.bind_null(number);
   }
@@ -52,6 +50,13 @@ Timestamp next_turn(const Inside *inside, Timestamp at) {
       next = std::min(next, *turn);
   }
   return next;
+}
+
+// Of a computed trait, for what is bound.
+bool Sweep::has_value() {
+  const auto value = pg::call([&] { return value_->evaluate(); });
+  held_ = value.is_null ? std::nullopt : Key(pg::call([&] { return TextDatumGetCString(value.datum); }));
+  return held_.has_value();
 }
 
 bool is_outside(const Stint &stint, std::span<const std::int64_t> segments) {
