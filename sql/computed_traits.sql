@@ -103,6 +103,10 @@ SELECT cdp.create_segment('total_spend', 'count(*) > 1');
 SELECT cdp.create_segment('any', $$cdp.in_segment('total_spend')$$);
 SELECT cdp.drop_computed_trait('any');
 
+-- Ranks are of the computed trait, where there is one of the name.
+SELECT value AS who, cdp.rank('total_spend', profile_id), round(cdp.percentile('total_spend', profile_id)::numeric, 2) AS percentile
+FROM cdp.identifiers WHERE type = 'user_id' ORDER BY 1;
+
 -- A long value is a value.
 SELECT cdp.identify(user_id => 'dora', traits => jsonb_build_object('bio', repeat('long ', 1000))) IS NOT NULL AS known;
 SELECT cdp.create_computed_trait('biography', $$traits -> 'bio'$$) > 0 AS created;

@@ -134,7 +134,6 @@ BEGIN
       HINT = 'Use lower-case letters, digits and underscores, at most 63, a letter first; all_segments is taken.';
   ELSIF EXISTS (SELECT FROM cdp.segments AS s WHERE s.name = named) THEN
     RAISE EXCEPTION USING ERRCODE = 'duplicate_object', MESSAGE = format('%s already exists', cdp_internal.say_segment(named)),
-      DETAIL = 'Segments and computed traits have their names in common.',
       HINT = CASE WHEN EXISTS (SELECT FROM cdp.segments AS s WHERE s.name = named AND s.kind = 'trait')
         THEN format('Change it with cdp.alter_computed_trait, or drop it first: SELECT cdp.drop_computed_trait(%L).', named)
         ELSE format('Change it with cdp.alter_segment, or drop it first: SELECT cdp.drop_segment(%L).', named) END;

@@ -1,4 +1,5 @@
-// Where a person stands among everybody, by a numeric trait. All are ranked once a query: at the first call.
+// Where a person stands among everybody, by a numeric trait: a computed one, if there is one of the name. All
+// are ranked once a query: at the first call.
 #include <algorithm>
 #include <unordered_map>
 
@@ -15,9 +16,13 @@ struct Ranks {
   std::unordered_map<std::int64_t, std::int64_t> place; // from the lowest, which is 1
 
   void read() {
-    static pg::Statement select(
-        "SELECT profile_id FROM cdp.profiles WHERE pg_catalog.jsonb_typeof(traits -> $1) = 'number' "
-        "ORDER BY (traits ->> $1)::pg_catalog.numeric, profile_id");
+    static pg::Statement select("SELECT profile_id FROM (SELECT p.profile_id, p.traits -> $1 AS value FROM "
+                                "cdp.profiles AS p WHERE NOT EXISTS "
+                                "(SELECT FROM cdp.computed_traits AS c WHERE c.name = $1) UNION ALL SELECT "
+                                "v.profile_id, v.value FROM "
+                                "cdp.computed_trait_values AS v WHERE v.trait = $1) AS t WHERE "
+                                "pg_catalog.jsonb_typeof(value) = 'number' "
+                                "ORDER BY (value #>> '{}')::pg_catalog.numeric, profile_id");
     pg::Session session;
     select.each(pg::Params().text(trait), [&](const pg::Rows &rows) {
       for (std::size_t i = 0; i < rows.size(); ++i)

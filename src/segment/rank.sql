@@ -3,7 +3,7 @@
 CREATE FUNCTION cdp.percentile(trait text, profile_id bigint) RETURNS double precision LANGUAGE c STABLE STRICT
   SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'cdp_percentile';
 COMMENT ON FUNCTION cdp.percentile(text, bigint) IS
-  'The share of the people with this numeric trait whose value is lower, or the same and their profile_id not higher: from above 0 to 1 for the highest; NULL for who has no such number';
+  'The share of the people with this numeric trait (a computed one, if there is one of the name) whose value is lower, or the same and their profile_id not higher: from above 0 to 1 for the highest; NULL for who has no such number';
 CREATE FUNCTION cdp.rank(trait text, profile_id bigint) RETURNS bigint LANGUAGE c STABLE STRICT
   SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'cdp_rank';
 COMMENT ON FUNCTION cdp.rank(text, bigint) IS
