@@ -102,10 +102,12 @@ struct Input {
 // whatever `called` is.
 struct Aggregate {
   std::string function;
-  std::string type;       // of the result
-  std::string called;     // as regprocedure has it, when PostgreSQL itself is to run it
-  std::string pattern;    // of a sequence; of a funnel its length in microseconds
-  std::int64_t steps = 0; // 0: it is no sequence and has one input
+  std::string type;        // of the result
+  std::string called;      // as regprocedure has it, when PostgreSQL itself is to run it:
+  bool distinct = false;   // over values in their own order, each once; else in the order of events,
+  bool descending = false; // or from the last to the first
+  std::string pattern;     // of a sequence; of a funnel its length in microseconds
+  std::int64_t steps = 0;  // 0: it is no sequence and has one input
   std::vector<Input> inputs;
   std::vector<Window> windows;
 };

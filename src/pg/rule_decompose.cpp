@@ -10,6 +10,7 @@
 extern "C" {
 #include "catalog/pg_aggregate.h"
 #include "catalog/pg_collation.h"
+#include "optimizer/optimizer.h"
 #include "utils/regproc.h"
 }
 
@@ -170,7 +171,11 @@ private:
 
   static bool set_function(Aggref *aggregate, Aggregate &one) {
     const std::string name = builtin_name(aggregate->aggfnoid);
-    if (aggregate->aggorder || aggregate->aggdirectargs || aggregate->aggkind != AGGKIND_NORMAL)
+    if (aggregate->aggdirectargs || aggregate->aggkind != AGGKIND_NORMAL)
+      return false;
+    if (name == "array_agg" || name == "jsonb_agg")
+      return set_array(aggregate, one);
+    if (aggregate->aggorder)
       return false;
     if (name.empty())
       return is_ours(aggregate->aggfnoid) && !aggregate->aggdistinct && set_our_function(aggregate, one);
@@ -214,6 +219,44 @@ private:
       return set_other(aggregate, one);
     one.function = name == "bool_and" || name == "every" ? "all" : "any";
     return name == "bool_or" || name == "bool_and" || name == "every";
+  }
+
+  // What order events come in: 1 as they happened, -1 the other way round, 0 neither.
+  static int order_of(Aggref *aggregate) {
+    if (!aggregate->aggorder)
+      return 1;
+    if (list_length(aggregate->aggorder) != 2)
+      return 0;
+    int order = 0;
+    for (int i = 0; i < 2; ++i) {
+      auto *clause = list_nth_node(SortGroupClause, aggregate->aggorder, i);
+      Node *column = call([&] { return get_sortgroupclause_expr(clause, aggregate->args); });
+      const bool falls = call([&] {
+        Oid family, type;
+        int16 strategy;
+        return get_ordering_op_properties(clause->sortop, &family, &type, &strategy) &&
+               strategy == BTGreaterStrategyNumber;
+      });
+      if (!is_param(column, i == 0 ? kOccurredAt : kEventId) || (i == 1 && falls != (order < 0)))
+        return 0;
+      order = falls ? -1 : 1;
+    }
+    return order;
+  }
+
+  static bool set_array(Aggref *aggregate, Aggregate &one) {
+    const int order = order_of(aggregate);
+    auto *argument = reinterpret_cast<Node *>(linitial_node(TargetEntry, aggregate->args)->expr);
+    if (order == 0 || has_person(argument) || has_clock(argument, true))
+      return false;
+    const Oid type = type_of(argument);
+    one.distinct = aggregate->aggdistinct;
+    one.descending = order < 0;
+    if (one.distinct &&
+        (aggregate->aggorder || !is_plain(type, call([&] { return exprCollation(argument); }))))
+      return false;
+    set_value(argument, one.inputs.front());
+    return !OidIsValid(call([&] { return get_element_type(type); })) && set_other(aggregate, one);
   }
 
   // Run by PostgreSQL over what timelines have of its argument. All of these are null without events.

@@ -44,6 +44,8 @@ void add(json::Text &out, const pg::Input &input) {
 void add(json::Text &out, const pg::Aggregate &aggregate) {
   out.open('{').add("function", aggregate.function).add("type", aggregate.type);
   out.add("called", aggregate.called)
+      .add("distinct", aggregate.distinct)
+      .add("descending", aggregate.descending)
       .add("pattern", aggregate.pattern)
       .add("steps", aggregate.steps)
       .key("inputs")
@@ -66,6 +68,8 @@ pg::Aggregate read_aggregate(std::string_view object) {
   made.function = json::text_member(object, "function");
   made.type = json::text_member(object, "type");
   made.called = json::text_member(object, "called");
+  made.distinct = json::true_member(object, "distinct");
+  made.descending = json::true_member(object, "descending");
   made.pattern = json::text_member(object, "pattern");
   made.steps = json::number_member(object, "steps");
   for (auto one : json::elements(json::member(object, "inputs")))

@@ -113,6 +113,8 @@ Sweep::Sweep(const pg::Decomposition &made, std::span<const std::int32_t> inputs
       aggregate.value_type.emplace(pg::type_named(type));
     if (!one.called.empty())
       aggregate.other.emplace(one.called, pg::type_named(one.inputs.front().value_type), aggregate.type);
+    aggregate.distinct = one.distinct;
+    aggregate.descending = one.descending;
     std::vector<core::Bound> bounds;
     for (const auto &window : one.windows) {
       aggregate.cutoffs.push_back(cutoff_of(window, usable_));
@@ -480,16 +482,6 @@ std::optional<Datum> Sweep::value_of(Aggregate &aggregate) {
   default:
     return average_of(aggregate);
   }
-}
-
-std::optional<Datum> Sweep::other_of(Aggregate &aggregate) {
-  static std::vector<pg::Aggregation::Value> values; // kept for its room
-  values.clear();
-  for (std::size_t i = 0; i < aggregate.entries.size(); ++i)
-    if (aggregate.tally->includes(i))
-      values.push_back({aggregate.values[i], aggregate.entries[i].value.kind == InputValue::Kind::null});
-  const auto value = pg::call([&] { return aggregate.other->over(values, bindings_->memory()); });
-  return value.is_null ? std::nullopt : std::optional(value.datum);
 }
 
 Datum Sweep::sum_of(Aggregate &aggregate) {

@@ -129,6 +129,7 @@ private:
       return value;
     });
   }
+  static std::vector<std::size_t> chosen_of(const Aggregate &aggregate);
   std::optional<Datum> other_of(Aggregate &aggregate);
   Datum sum_of(Aggregate &aggregate);
   Datum average_of(Aggregate &aggregate);

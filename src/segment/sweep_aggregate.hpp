@@ -20,6 +20,7 @@ struct Sweep::Aggregate {
   std::vector<Datum> values; // of those that give one of them back
   std::vector<std::int32_t> ranks;
   std::optional<pg::Aggregation> other;
+  bool distinct = false, descending = false; // the values that it is run over
   // Of sequences and funnels.
   std::optional<core::Sequence> sequence;
   unsigned steps = 0;
@@ -37,6 +38,8 @@ struct Sweep::Aggregate {
     return start ? tally->leaves(*start, until) : until;
   }
 
+  bool is_null(std::size_t entry) const { return entries[entry].value.kind == core::InputValue::Kind::null; }
+
   bool is_integer() const { // or a boolean
     switch (function) {
     case core::Function::count:
@@ -53,7 +56,7 @@ struct Sweep::Aggregate {
     }
   }
   bool is_ordered() const {
-    return function == core::Function::minimum || function == core::Function::maximum;
+    return distinct || function == core::Function::minimum || function == core::Function::maximum;
   }
   bool gives_value() const {
     return is_ordered() || other || function == core::Function::first || function == core::Function::last;

@@ -177,4 +177,33 @@ void Sweep::take_steps(std::span<const std::uint32_t> places, Aggregate &aggrega
     own.sort();
 }
 
+// The values of the entries that count, as the aggregate is to see them.
+std::vector<std::size_t> Sweep::chosen_of(const Aggregate &aggregate) {
+  std::vector<std::size_t> chosen;
+  for (std::size_t i = 0; i < aggregate.entries.size(); ++i)
+    if (aggregate.tally->includes(i))
+      chosen.push_back(i);
+  if (aggregate.descending)
+    std::reverse(chosen.begin(), chosen.end());
+  if (!aggregate.distinct)
+    return chosen;
+  const auto place = [&](std::size_t i) { // nulls last
+    return aggregate.is_null(i) ? INT32_MAX : aggregate.ranks[i];
+  };
+  std::sort(chosen.begin(), chosen.end(), [&](auto a, auto b) { return place(a) < place(b); });
+  chosen.erase(
+      std::unique(chosen.begin(), chosen.end(), [&](auto a, auto b) { return place(a) == place(b); }),
+      chosen.end());
+  return chosen;
+}
+
+std::optional<Datum> Sweep::other_of(Aggregate &aggregate) {
+  static std::vector<pg::Aggregation::Value> values; // kept for its room
+  values.clear();
+  for (auto i : chosen_of(aggregate))
+    values.push_back({aggregate.values[i], aggregate.is_null(i)});
+  const auto value = pg::call([&] { return aggregate.other->over(values, bindings_->memory()); });
+  return value.is_null ? std::nullopt : std::optional(value.datum);
+}
+
 } // namespace cdp::segment

@@ -279,6 +279,8 @@ class Maker:
             f"round(avg({price}){where}, 2)", f"{random.choice(['min', 'max'])}({price}){where}",
             f"{random.choice(['min', 'max'])}(occurred_at){where}", f"{random.choice(['min', 'max'])}(event){where}",
             f"count(DISTINCT properties->>'product_id'){where}", f"array_agg(DISTINCT properties->>'product_id'){where}",
+            f"array_agg(event{random.choice(['', ' ORDER BY occurred_at, event_id', ' ORDER BY occurred_at DESC, event_id DESC'])}){where}",
+            f"jsonb_agg(DISTINCT (properties->>'price')::numeric > 9){where}",
             f"cdp.{random.choice(['first', 'last'])}(properties->>'product_id', occurred_at, event_id){where}",
             f"cdp.most_frequent(event){where}", f"cdp.longest_gap(occurred_at){where}", f"bool_or({self.predicate()}){where}",
             f"sum(({price})::float8){where}", f"avg({price}){where}",
