@@ -116,6 +116,9 @@ SELECT who, length(value #>> '{}') FROM who WHERE trait = 'biography';
 SELECT cdp.track('Order Completed', user_id => 'cleo', properties => '{"total": "a lot"}') > 0 AS accepted;
 SELECT who, value FROM who WHERE trait = 'total_spend' ORDER BY 1;
 SELECT s.name, e.sqlstate, e.message FROM cdp.segment_errors AS e JOIN cdp.segments AS s USING (segment_id);
+SELECT * FROM cdp.verify();
+UPDATE cdp.memberships SET key = '1.00' WHERE profile_id = cdp.lookup('user_id', 'anna') AND segment_id = (SELECT segment_id FROM cdp.segments WHERE name = 'total_spend');
+SELECT problem, stored, expected FROM cdp.verify() ORDER BY 2;
 
 -- What cannot be said.
 SELECT cdp.create_computed_trait('recency', $$now() - max(occurred_at)$$);

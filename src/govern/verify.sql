@@ -87,10 +87,11 @@ BEGIN
       'SELECT p.profile_id, h.key FROM cdp.%s AS p CROSS JOIN LATERAL (SELECT (%s)::text AS key FROM
          (SELECT event_id, type, event, source, occurred_at, received_at, properties, context FROM cdp.events AS x
           WHERE x.profile_id = p.profile_id AND x.occurred_at <= now() ORDER BY x.occurred_at, x.event_id) AS e %s HAVING (%s
-      )) AS h',
+      )) AS h WHERE p.profile_id <> ALL (%L::bigint[])',
       CASE WHEN s.compiled ? 'computed' THEN 'people' ELSE 'profiles' END,
       CASE s.kind WHEN 'trait' THEN 'to_jsonb(' || s.rule || E'\n)' ELSE coalesce(s.per || E'\n', 'NULL') END, 'GROUP BY ' || s.per || E'\n',
-      CASE s.kind WHEN 'trait' THEN '(' || s.rule || E'\n) IS NOT NULL' ELSE s.rule END);
+      CASE s.kind WHEN 'trait' THEN '(' || s.rule || E'\n) IS NOT NULL' ELSE s.rule END,
+      ARRAY(SELECT f.profile_id FROM cdp.segment_errors AS f WHERE f.segment_id = s.segment_id AND f.profile_id IS NOT NULL)); -- for whom it fails
     BEGIN
       RETURN QUERY
         WITH expected AS MATERIALIZED (
