@@ -1,4 +1,5 @@
 -- survivorship: which of the values that sources assert becomes the golden one.
+\set SHOW_CONTEXT never
 SET client_min_messages = warning;
 DROP EXTENSION IF EXISTS cdp CASCADE;
 CREATE EXTENSION cdp;

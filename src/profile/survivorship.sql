@@ -134,7 +134,7 @@ BEGIN
     WHEN 'timestamp with time zone' THEN 'timestamptz' END END;
   IF it.aggkind IS DISTINCT FROM 'n' OR argument IS NULL THEN
     RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('"%s" is not an aggregate of one argument', left(named, 100)),
-      DETAIL = coalesce(format('Found is %s.', found::text), 'Nothing of that name is found in the search_path.'),
+      DETAIL = CASE WHEN found IS NULL THEN 'Nothing of that name is found in the search_path.' ELSE format('Found is %s.', found) END,
       HINT = 'Name an aggregate of jsonb, numeric, text, boolean or timestamptz, such as aggregate:stats.median, or with its type: aggregate:max(text).';
   END IF;
   IF NOT has_function_privilege((caller ->> 'role')::name, found, 'EXECUTE') THEN
