@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Golden traits against a plain fold over cdp.assertions that calls no function of cdp.
 
-    golden.py --host DIR [--seed N] [--histories 25]
+    golden.py --host DIR [--seed N] [--histories 12]
 
 DIR holds the socket of a server with cdp. Random messages with ties, nulls, arrays, late arrival and values that do not fit, random
 policies of every strategy, definitions and trust that change on the way, merges and splits. Two databases get the same, one message
@@ -488,7 +488,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--host", required=True)
     parser.add_argument("--seed", default=os.environ.get("SEED") or str(random.SystemRandom().randint(1, 10**6)))
-    parser.add_argument("--histories", type=int, default=int(os.environ.get("CASES") or 25))
+    parser.add_argument("--histories", type=int, default=int(os.environ.get("CASES") or 12))
     parser.add_argument("--only", type=int)
     args = parser.parse_args()
     print(f"--seed {args.seed}", flush=True)
