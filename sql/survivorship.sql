@@ -70,6 +70,8 @@ SELECT cdp.create_segment('gold', $$traits ->> 'plan' = 'gold'$$) > 0 AS made;
 SELECT cdp.identify(user_id => 'anna', traits => '{"plan": "gold"}', "timestamp" => '2026-02-01Z', source => 'crm');
 SELECT cdp.identify(user_id => 'anna', traits => '{"plan": "basic"}', "timestamp" => '2026-02-02Z', source => 'web');
 SELECT profile_id FROM cdp.members('gold');
+-- As the rules in force have it, at any time.
+SELECT profile_id FROM cdp.members('gold', at => '2026-02-02 12:00Z', as_known => 'now');
 SELECT cdp.set_survivorship('plan', 'latest');
 SELECT cdp.apply_survivorship();
 CALL cdp.run();

@@ -168,4 +168,19 @@ void read_assertions_of(const Reading &what,
   read(select, what, take);
 }
 
+std::map<std::int64_t, std::string> golden_at(const Fold &fold, const std::vector<std::int64_t> &people,
+                                              Timestamp at) {
+  std::map<std::int64_t, core::Traits> folded;
+  std::vector<core::Misfit> misfits;
+  read_assertions({people, at, core::kInfinity}, [&](std::int64_t id, const core::Assertion &said) {
+    folded.try_emplace(id, fold.rules()).first->second.assert_all(said, misfits);
+  });
+  std::map<std::int64_t, std::string> texts;
+  for (auto &[id, traits] : folded) {
+    traits.settle(fold.world, at);
+    texts[id] = traits.traits_json();
+  }
+  return texts;
+}
+
 } // namespace cdp::profile

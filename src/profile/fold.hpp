@@ -47,4 +47,8 @@ void read_assertions(const Reading &what,
 void read_assertions_of(const Reading &what,
                         const std::function<void(std::int64_t identifier_id, const core::Assertion &)> &take);
 
+// Golden traits, as JSON texts, of people as they would have been at an instant by all that is known.
+std::map<std::int64_t, std::string> golden_at(const Fold &fold, const std::vector<std::int64_t> &people,
+                                              Timestamp at);
+
 } // namespace cdp::profile
