@@ -177,7 +177,7 @@ std::optional<Timestamp> People::lapse(std::int64_t profile_id, Timestamp until)
 
 void People::merge(std::int64_t loser, std::int64_t winner) {
   auto &gone = at(loser), &into = at(winner);
-  if (may_need_claims() && (gone.needs_claims() || into.needs_claims()))
+  if (may_need_claims() && (gone.needs_claims() || into.needs_claims() || gone.weighs_claims()))
     prepare({loser, winner});
   into.absorb(gone);
   if (gone.stored)

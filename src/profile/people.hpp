@@ -34,6 +34,7 @@ public:
   bool is_stale() const { return stored && version != fold_->version; } // folded by another version
   bool has_claims() const { return !stored || loaded; }
   bool needs_claims(); // whether what is stored can be carried on only with all that was said
+  bool weighs_claims() const { return folded_ && !folded_->governed().empty(); }
   const core::Traits *folded() const { return folded_ ? &*folded_ : nullptr; }
   void decide_anew() { texts_stale_ = changed(); } // at another instant
   Timestamp until();                               // from then on what is folded is too old

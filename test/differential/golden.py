@@ -279,8 +279,9 @@ class World:
         admin.close()
         made = psycopg2.connect(host=self.host, user="postgres", dbname=name)
         made.autocommit = True
-        made.cursor().execute("""SET timezone = 'UTC'; SET jit = off; SET client_min_messages = error; CREATE EXTENSION cdp; SELECT cdp.stop_worker();
-            CREATE FUNCTION public.step(bigint, numeric) RETURNS bigint LANGUAGE plpgsql IMMUTABLE AS
+        made.cursor().execute("""SET timezone = 'UTC'; SET jit = off; SET client_min_messages = error; CREATE EXTENSION cdp""")
+        made.cursor().execute("SELECT cdp.stop_worker()")  # which can only be stopped once the extension is committed
+        made.cursor().execute("""CREATE FUNCTION public.step(bigint, numeric) RETURNS bigint LANGUAGE plpgsql IMMUTABLE AS
               $$ BEGIN IF $2 = 10 THEN RAISE EXCEPTION 'ten'; END IF; RETURN $1 + 1; END $$;
             CREATE AGGREGATE public.grumpy(numeric) (SFUNC = public.step, STYPE = bigint, INITCOND = '0')""")
         return made
