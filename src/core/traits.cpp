@@ -1,7 +1,9 @@
 #include "core/traits.hpp"
 
-#include "core/json.hpp"
+#include "core/json_text.hpp"
+#include "core/json_value.hpp"
 
+#include <algorithm>
 #include <charconv>
 #include <tuple>
 
@@ -17,7 +19,14 @@ std::int64_t to_number(std::string_view text) {
 
 } // namespace
 
-Traits::Traits(std::string_view traits, std::string_view origins) {
+void add_claim(std::vector<Claim> &claims, Claim claim) {
+  const auto later = [](const Claim &a, const Claim &b) {
+    return std::tie(a.asserted_at, a.decision_seq) < std::tie(b.asserted_at, b.decision_seq);
+  };
+  claims.insert(std::upper_bound(claims.begin(), claims.end(), claim, later), std::move(claim));
+}
+
+Traits::Traits(std::string_view traits, std::string_view origins, const Rules &rules) : rules_(&rules) {
   for (json::Cursor each(origins); each.next();) {
     json::Cursor pair(each.value());
     Golden golden{"null", 0, 0};
@@ -32,6 +41,21 @@ Traits::Traits(std::string_view traits, std::string_view origins) {
       found->second.value = each.value();
 }
 
+bool Traits::needs_claims(std::string_view traits, const Rules &rules) {
+  if (!rules.governs_any())
+    return false;
+  for (json::Cursor each(traits); each.next();)
+    if (rules.governs(json::unescape(each.raw_key())))
+      return true;
+  return false;
+}
+
+bool Traits::needs_claims() const {
+  return rules_->governs_any() && std::any_of(golden_.begin(), golden_.end(), [&](const auto &one) {
+           return rules_->governs(json::unescape(one.first));
+         });
+}
+
 bool Traits::offer(const std::string &raw_key, Golden golden) {
   auto [place, is_new] = golden_.try_emplace(raw_key, golden);
   auto &current = place->second;
@@ -43,16 +67,81 @@ bool Traits::offer(const std::string &raw_key, Golden golden) {
   return current.value != golden.value;
 }
 
-bool Traits::assert_all(std::string_view traits, Timestamp asserted_at, std::int64_t decision_seq) {
+void Traits::claim(std::string name, Claim claim) {
+  auto &governed = governed_[std::move(name)];
+  add_claim(governed.claims, std::move(claim));
+  governed.decided = false;
+}
+
+bool Traits::assert_one(const Assertion &said, std::string_view raw_key, std::string value,
+                        std::vector<Misfit> &misfits) {
+  auto name = json::unescape(raw_key);
+  if (const auto *definition = rules_->definition(name)) {
+    auto made = fit(*definition, value);
+    if (!made.code.empty()) {
+      misfits.push_back({said.decision_seq, name, std::move(value), std::string(made.code),
+                         hint_for(made.code, *definition)});
+      return false;
+    }
+    value = std::move(made.value);
+  }
+  if (!rules_->governs(name))
+    return offer(std::string(raw_key), {std::move(value), said.asserted_at, said.decision_seq});
+  const bool verified = json::member(said.traits, name + "_verified") == "true";
+  claim(std::move(name), {std::move(value), said.asserted_at, said.decision_seq, said.source_id, verified});
+  return true;
+}
+
+bool Traits::assert_all(const Assertion &said, std::vector<Misfit> &misfits) {
   bool changed = false;
-  for (json::Cursor each(traits); each.next();)
-    changed |= offer(std::string(each.raw_key()), {std::string(each.value()), asserted_at, decision_seq});
+  for (json::Cursor each(said.traits); each.next();)
+    changed |= rules_->is_default() ? offer(std::string(each.raw_key()),
+                                            {std::string(each.value()), said.asserted_at, said.decision_seq})
+                                    : assert_one(said, each.raw_key(), std::string(each.value()), misfits);
   return changed;
 }
 
+void Traits::recall(const Assertion &said) {
+  std::vector<Misfit> known;
+  for (json::Cursor each(said.traits); each.next();)
+    if (rules_->governs(json::unescape(each.raw_key()))) {
+      golden_.erase(std::string(each.raw_key())); // until it is decided
+      assert_one(said, each.raw_key(), std::string(each.value()), known);
+    }
+}
+
 void Traits::absorb(const Traits &other) {
+  for (const auto &[name, governed] : other.governed_)
+    for (const auto &one : governed.claims)
+      claim(name, one);
   for (const auto &[key, golden] : other.golden_)
-    offer(key, golden);
+    if (!rules_->governs_any() || !rules_->governs(json::unescape(key)))
+      offer(key, golden);
+}
+
+bool Traits::settle(const World &world, Timestamp at) {
+  bool changed = false;
+  for (auto &[name, governed] : governed_) {
+    if (governed.decided && governed.verdict.until > at)
+      continue;
+    governed.verdict = core::decide(governed.claims, *rules_->chain(name), *rules_, world, at);
+    governed.decided = true;
+    const auto &verdict = governed.verdict;
+    // Of several the newest, of none the newest of all.
+    const auto &origin =
+        governed.claims[verdict.made_from.empty() ? governed.claims.size() - 1 : verdict.made_from.back()];
+    auto &golden = golden_[json::quoted(name)];
+    changed = changed || (golden.value.empty() ? "null" : golden.value) != verdict.value;
+    golden = {verdict.value, origin.asserted_at, origin.decision_seq};
+  }
+  return changed;
+}
+
+Timestamp Traits::until() const {
+  auto until = kInfinity;
+  for (const auto &[name, governed] : governed_)
+    until = std::min(until, governed.verdict.until);
+  return until;
 }
 
 std::string Traits::traits_json() const {

@@ -9,10 +9,10 @@ DECLARE
     'GRANT INSERT (source, import, received_at, message) ON cdp.inbox TO %1$I'];
   reading constant text[] := ARRAY[
     'GRANT SELECT ON cdp.sources, cdp.identifier_types, cdp.identifiers, cdp.links, cdp.evidence, cdp.evidence_members, cdp.identity_log, cdp.identity_decisions, cdp.identity_changes, cdp.pending_identifier_types, cdp.refusals, cdp.event_records, '
-    'cdp.events, cdp.assertions, cdp.profiles, cdp.segments, cdp.segment_templates, cdp.memberships, cdp.segment_errors, cdp.segment_members, cdp.segment_versions, cdp.segment_dependencies, cdp.segment_refreshes, cdp.segment_costs, cdp.list_members, '
+    'cdp.events, cdp.assertions, cdp.profiles, cdp.survivorship_rules, cdp.trait_definitions, cdp.quarantined_traits, cdp.survivorship_errors, cdp.personal_columns, cdp_internal.survivorship_versions, cdp.segments, cdp.segment_templates, cdp.memberships, cdp.segment_errors, cdp.segment_members, cdp.segment_versions, cdp.segment_dependencies, cdp.segment_refreshes, cdp.segment_costs, cdp.list_members, '
     'cdp.membership_history, cdp.event_names, cdp_internal.event_names, cdp.membership_changes, cdp.change_consumers, '
     'cdp_internal.membership_touches, cdp_internal.feed, cdp_internal.segment_sets, cdp_internal.segment_bitmaps, cdp.segment_days, cdp.segment_overlaps, cdp.computed_traits, cdp.computed_trait_values, cdp.computed_trait_history, cdp.people, cdp.user_identifiers, cdp.user_traits, cdp.id_graph_updates, cdp.profile_merges TO %1$I',
-    'GRANT EXECUTE ON FUNCTION cdp.lookup, cdp.current_profile, cdp.find_profiles, cdp.profile, cdp.members, cdp.export_definitions, cdp_internal.as_lines, '
+    'GRANT EXECUTE ON FUNCTION cdp.lookup, cdp.current_profile, cdp.find_profiles, cdp.profile, cdp.golden_traits, cdp.why_trait, cdp.trait_history, cdp.pending_survivorship, cdp_internal.fold_traits, cdp_internal.rules_in_force, cdp_internal.version_at, cdp_internal.check_instant, cdp_internal.identifiers_at, cdp_internal.known_policy, cdp_internal.explain_trait, cdp_internal.history_of_trait, cdp_internal.stored_sources, cdp_internal.folded_part, cdp_internal.profile_now, cdp_internal.profile_at, cdp.members, cdp.export_definitions, cdp_internal.as_lines, '
     'cdp.why_member, cdp.why_computed_trait, cdp.explain_segment, cdp.preview_segment, cdp_internal.judge_at, cdp.render_segment_template, cdp.read_changes, cdp.ack_changes, cdp.drop_consumer, cdp.segment_size, cdp.segment_set, cdp.segment_overlap, cdp_internal.overlap, '
     'cdp.why_same, cdp.identity_health, cdp.check_identifier_type, cdp.health, cdp_internal.refuse_segment, cdp_internal.refuse_computed_trait TO %1$I',
     'GRANT EXECUTE ON FUNCTION cdp.in_segment(text), cdp.in_segment(text, bigint), cdp.trait_since(text), cdp.trait_since(text, bigint) TO %1$I',
@@ -40,13 +40,13 @@ DECLARE
     'GRANT SELECT ON cdp.message_keys, cdp.worker_status, cdp.progress TO %1$I',
     'GRANT INSERT, UPDATE, DELETE ON cdp.sources, cdp.inbox, cdp.quarantine TO %1$I',
     'GRANT EXECUTE ON FUNCTION cdp.create_identifier_type, cdp.alter_identifier_type, cdp.drop_identifier_type, '
-    'cdp.refresh_segments, cdp.apply_identity_rules, cdp.identity_diff, cdp.check_normalizers, cdp.accept_normalizers TO %1$I',
+    'cdp.refresh_segments, cdp.apply_identity_rules, cdp.identity_diff, cdp.set_survivorship, cdp.drop_survivorship, cdp.set_source_trust, cdp.define_trait, cdp.drop_trait_definition, cdp.apply_survivorship, cdp.profile_diff, cdp.check_normalizers, cdp.accept_normalizers TO %1$I',
     'GRANT SELECT ON cdp.normalizer_versions TO %1$I',
     'GRANT EXECUTE ON PROCEDURE cdp.rebuild TO %1$I', 'GRANT SELECT ON cdp.identity_queue TO %1$I',
     'GRANT EXECUTE ON FUNCTION cdp_internal.begin_rebuild, cdp_internal.rebuild_batch TO %1$I',
     'GRANT EXECUTE ON FUNCTION cdp.verify, cdp.prune_changes, cdp.rebuild_sets, cdp.refresh_statistics, cdp.grant_access, cdp.start_worker, cdp.stop_worker TO %1$I',
     'GRANT EXECUTE ON PROCEDURE cdp.run TO %1$I',
-    'GRANT EXECUTE ON FUNCTION cdp_internal.begin_run, cdp_internal.run_batch, cdp_internal.mend_batch, cdp_internal.maintain_segments, cdp_internal.tell_changes, cdp_internal.fold_sets, cdp_internal.close_days, cdp_internal.end_progress TO %1$I'];
+    'GRANT EXECUTE ON FUNCTION cdp_internal.begin_run, cdp_internal.run_batch, cdp_internal.mend_batch, cdp_internal.fold_batch, cdp_internal.maintain_segments, cdp_internal.tell_changes, cdp_internal.fold_sets, cdp_internal.close_days, cdp_internal.end_progress TO %1$I'];
   statement text;
 BEGIN
   IF NOT EXISTS (SELECT FROM pg_roles AS r WHERE r.rolname = grant_access.role) THEN

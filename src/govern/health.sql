@@ -49,6 +49,26 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
   FROM (SELECT count(*) AS n, coalesce(bool_or(i.profile_id = 0), false) AS uncounted FROM cdp.identity_queue AS i) AS q,
        (SELECT count(*) AS n FROM cdp.pending_identifier_types) AS p
   UNION ALL
+  SELECT 'survivorship', CASE WHEN e.n > 0 THEN 'error' WHEN b.n + p.n > 0 THEN 'warning' ELSE 'ok' END,
+         CASE WHEN e.n + b.n + p.n = 0 THEN 'all applied' ELSE concat_ws('; ',
+           CASE WHEN e.n > 0 THEN format('aggregates that failed: %s, such as %s', e.n, e.message) END,
+           CASE WHEN b.n > 0 THEN format('being applied, people done: %s', b.done) END,
+           CASE WHEN p.n > 0 THEN format('changes that are not applied: %s', p.n) END) END,
+         CASE WHEN e.n + b.n + p.n > 0 THEN concat_ws(' ',
+           CASE WHEN e.n > 0 THEN 'SELECT * FROM cdp.survivorship_errors; for these people the next strategy decides.' END,
+           CASE WHEN b.n > 0 THEN 'The worker, or CALL cdp.run(), folds them anew.' END,
+           CASE WHEN p.n > 0 THEN 'SELECT * FROM cdp.profile_diff() shows what the changes would do; then cdp.apply_survivorship().' END) END
+  FROM (SELECT count(*) AS n, min(s.message) AS message FROM cdp.survivorship_errors AS s) AS e,
+       (SELECT count(*) AS n, max(u.done) AS done FROM cdp_internal.survivorship_builds AS u) AS b,
+       (SELECT count(*) AS n FROM cdp.pending_survivorship()) AS p
+  UNION ALL
+  SELECT 'trait values', CASE WHEN count(*) = 0 THEN 'ok' ELSE 'warning' END,
+         CASE WHEN count(*) = 0 THEN 'all fit' ELSE
+           (SELECT string_agg(format('%s of %s: %s', c.n, c.trait, c.code), ', ' ORDER BY c.n DESC, c.trait, c.code)
+            FROM (SELECT o.trait, o.code, count(*) AS n FROM cdp.quarantined_traits AS o GROUP BY o.trait, o.code ORDER BY n DESC LIMIT 10) AS c) END,
+         CASE WHEN count(*) > 0 THEN 'SELECT * FROM cdp.quarantined_traits says what does not fit and what to do; the messages are in cdp.assertions, by decision_seq.' END
+  FROM cdp.quarantined_traits
+  UNION ALL
   SELECT 'normalizers', CASE WHEN coalesce(v.version, cdp.normalizer_version()) = cdp.normalizer_version() THEN 'ok' ELSE 'warning' END,
          CASE WHEN coalesce(v.version, cdp.normalizer_version()) = cdp.normalizer_version() THEN cdp.normalizer_version()
               ELSE format('%s; what is stored was made with %s', cdp.normalizer_version(), v.version) END,

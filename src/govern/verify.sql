@@ -1,6 +1,6 @@
 -- verify: recomputes what is stored from the kept facts, in plain SQL that shares nothing with the code that stored it.
 
--- Golden traits are the newest assertions; a profile was last seen when its latest message came.
+-- Golden traits are the newest assertions, where no rules were applied; a profile was last seen when its latest message came.
 CREATE FUNCTION cdp_internal.verify_profiles()
   RETURNS TABLE (room text, problem text, subject text, stored text, expected text)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -9,7 +9,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     FROM cdp.assertions AS a
     JOIN cdp.identifiers AS i USING (identifier_id)
     CROSS JOIN LATERAL jsonb_each(a.traits) AS t
-    WHERE a.type = 'identify'
+    WHERE a.type = 'identify' AND NOT EXISTS (SELECT FROM cdp.profiles AS p WHERE p.profile_id = i.profile_id AND p.rules_version > 0)
     ORDER BY i.profile_id, t.key, a.asserted_at DESC, a.decision_seq DESC
   ), golden AS (
     SELECT n.profile_id,
@@ -17,6 +17,14 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
            jsonb_object_agg(n.key, jsonb_build_array(
              ((extract(epoch FROM n.asserted_at) - 946684800) * 1000000)::bigint, n.decision_seq)) AS trait_origins
     FROM newest AS n GROUP BY n.profile_id
+    UNION ALL
+    SELECT p.profile_id, coalesce(jsonb_object_agg(e.trait, e.value) FILTER (WHERE e.value <> 'null'), '{}'),
+           jsonb_object_agg(e.trait, jsonb_build_array(((extract(epoch FROM a.asserted_at) - 946684800) * 1000000)::bigint, e.origin))
+    FROM cdp.profiles AS p JOIN cdp_internal.survivorship_versions AS v ON v.version = p.rules_version
+    LEFT JOIN cdp_internal.trait_lapses AS l USING (profile_id)
+    CROSS JOIN LATERAL cdp_internal.expected_traits(v.rules, p.profile_id, least(now(), l.lapses_at - interval '1 microsecond')) AS e
+    JOIN cdp.assertions AS a ON a.decision_seq = e.origin
+    GROUP BY p.profile_id
   ), fact AS (
     SELECT i.profile_id, max(f.received_at) AS last_seen_at
     FROM (SELECT e.identifier_id, e.received_at FROM cdp.event_records AS e
@@ -173,6 +181,7 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
   SELECT * FROM cdp_internal.verify_messages()
   UNION ALL SELECT * FROM cdp_internal.verify_identity()
   UNION ALL SELECT * FROM cdp_internal.verify_profiles()
+  UNION ALL SELECT * FROM cdp_internal.verify_traits()
   UNION ALL SELECT * FROM cdp_internal.verify_segments()
   UNION ALL SELECT * FROM cdp_internal.verify_kept_segments()
   UNION ALL SELECT * FROM cdp_internal.verify_trait_runs()

@@ -75,6 +75,9 @@ public:
   // The stored person of one candidate read before, without locking; 0 when nobody has its identifiers.
   std::int64_t look_up(std::size_t candidate);
 
+  // As they are stored, the people of a candidate's identifiers.
+  std::vector<std::int64_t> people_of(std::size_t candidate) const;
+
   // Decides one message: which of its identifiers are one person, under the rules. In memory.
   Joined decide(const Candidate &candidate, std::size_t index, std::int64_t decision);
 

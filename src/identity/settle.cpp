@@ -255,6 +255,14 @@ std::vector<std::int64_t> Identities::people_now() const {
   return people;
 }
 
+std::vector<std::int64_t> Identities::people_of(std::size_t candidate) const {
+  std::vector<std::int64_t> people;
+  for (auto index : carried_[candidate].identifiers)
+    if (const auto known = profile_.find(identifiers_[index].id); known != profile_.end())
+      people.push_back(known->second);
+  return people;
+}
+
 void Identities::read_people() {
   static const std::string sql =
       std::string("SELECT ") + kStored + "FROM cdp.identifiers AS i WHERE i.identifier_id = ANY ($1)";

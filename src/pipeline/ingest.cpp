@@ -105,6 +105,21 @@ struct Change {
   bool everything, traits, identifiers;
 };
 
+// Reads at once what was said about the people about whom something is said that rules weigh against it.
+void prepare_people(const std::vector<Candidate> &candidates, const identity::Identities &identities,
+                    profile::People &people) {
+  if (!people.may_need_claims())
+    return;
+  std::vector<std::int64_t> ids;
+  for (std::size_t i = 0; i < candidates.size(); ++i)
+    if (const auto &one = candidates[i];
+        one.fate == Fate::accepted && one.traits && one.message.type == core::MessageType::identify)
+      for (auto id : identities.people_of(i))
+        if (people.needs_claims(id, pg::jsonb_text(one.traits)))
+          ids.push_back(id);
+  people.prepare(ids);
+}
+
 // Decides message by message, in memory, and keeps each person's steps for the segments.
 class Decider {
 public:
@@ -121,13 +136,19 @@ public:
     }
     auto &person = people_.at(profile_id);
     Change change{!person.stored && !person.touched, false, false};
+    auto &wave = wave_for(joined);
+    // What was too old before this message is so from its own instant on.
+    while (const auto at = people_.lapse(profile_id, candidate.received_at))
+      if (evaluation_.any())
+        wave.steps.push_back(
+            {profile_id, decision, *at, person.traits(), false, true, nullptr, false, false});
     person.touched = true;
     person.last_seen_at = std::max(person.last_seen_at, candidate.received_at);
     const bool says = candidate.message.type == core::MessageType::identify && candidate.traits;
     if (says)
-      change.traits = person.assert_all(pg::jsonb_text(candidate.traits), candidate.occurred_at, decision);
+      change.traits = people_.say(profile_id, {pg::jsonb_text(candidate.traits), candidate.occurred_at,
+                                               decision, candidate.source_id});
 
-    auto &wave = wave_for(joined);
     wave.moves.insert(wave.moves.end(), joined.moves.begin(), joined.moves.end());
     if (evaluation_.any()) {
       end_merged(joined, decision);
@@ -235,6 +256,7 @@ Outcome ingest(const std::vector<collect::Incoming> &lines) {
   const auto decisions = draw_decisions(candidates);
   std::vector<std::int64_t> owners(candidates.size());
   std::vector<std::optional<std::string>> carried(candidates.size());
+  prepare_people(candidates, identities, people);
   Decider decider(identities, people, evaluation);
   for (std::size_t i = 0; i < candidates.size(); ++i) {
     if (candidates[i].fate != Fate::accepted)

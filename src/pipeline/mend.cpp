@@ -65,7 +65,7 @@ std::int64_t mend(const std::set<std::int64_t> &identifiers, const std::string &
   for (auto id : refold.before()) // nobody's instants go back
     at = std::max(at, people.at(id).last_seen_at);
   refold.store(decision, at, reason);
-  people.refold(refold.before(), refold.after());
+  people.refold(refold.before(), refold.after(), at);
   note_ended(refold.after(), people.touched(), decision, at, reason);
   std::vector<segment::Step> steps;
   for (auto id : people.touched())
@@ -76,6 +76,58 @@ std::int64_t mend(const std::set<std::int64_t> &identifiers, const std::string &
   people.store(secret);
   evaluation.store();
   return decision;
+}
+
+namespace {
+
+// The person's steps, up to now: by other rules from now on, or as they were when a value was too old.
+void fold_person(profile::People &people, std::int64_t id, bool was_stale, std::int64_t decision,
+                 core::Timestamp now, std::vector<segment::Step> &steps) {
+  auto &person = people.at(id);
+  const auto step = [&](core::Timestamp from) {
+    person.touched = true;
+    steps.push_back({id, decision, from, person.traits()});
+    steps.back().identifiers_changed = false;
+  };
+  if (was_stale) {
+    person.as_of = now;
+    step(std::max(now, person.last_seen_at));
+  } else {
+    while (const auto at = people.lapse(id, now))
+      step(*at);
+  }
+}
+
+} // namespace
+
+std::int64_t fold_anew(const std::vector<std::int64_t> &profile_ids) {
+  pg::need_read_committed();
+  const pg_uuid_t secret = make_ready();
+  segment::Evaluation evaluation;
+  profile::People people;
+  const auto found = people.lock(profile_ids);
+  const auto now = GetCurrentTransactionStartTimestamp();
+  std::vector<std::int64_t> wanted;
+  std::set<std::int64_t> stale;
+  for (auto id : found) {
+    if (people.at(id).is_stale())
+      stale.insert(id);
+    if (stale.contains(id) || people.at(id).due <= now)
+      wanted.push_back(id);
+  }
+  if (wanted.empty())
+    return 0;
+  const auto decision = draw_decision();
+  std::vector<segment::Step> steps;
+  people.prepare(wanted);
+  for (auto id : wanted) {
+    pg::check_for_interrupts();
+    fold_person(people, id, stale.contains(id), decision, now, steps);
+  }
+  evaluation.evaluate(steps);
+  people.store(secret);
+  evaluation.store();
+  return static_cast<std::int64_t>(wanted.size());
 }
 
 } // namespace cdp::pipeline
@@ -145,4 +197,13 @@ CDP_FUNCTION(cdp_decide_anew) {
   pg::Session session;
   PG_RETURN_INT64(pipeline::mend(ids_argument(fcinfo, 0), PG_ARGISNULL(1) ? "" : pg::text_argument(fcinfo, 1),
                                  PG_GETARG_BOOL(2), PG_ARGISNULL(3) ? "" : pg::text_argument(fcinfo, 3)));
+}
+
+// cdp_internal.fold_anew(profile_ids bigint[]): those whose golden traits are not what they should be; how
+// many.
+CDP_FUNCTION(cdp_fold_anew) {
+  using namespace cdp;
+  pg::Session session;
+  const auto ids = ids_argument(fcinfo, 0);
+  PG_RETURN_INT64(pipeline::fold_anew({ids.begin(), ids.end()}));
 }

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <set>
 #include <string>
+#include <vector>
 
 namespace cdp::pipeline {
 
@@ -11,5 +12,9 @@ namespace cdp::pipeline {
 // even of people whose identifiers stay as they were. Needs an open SPI session; refuses isolation above READ
 // COMMITTED.
 std::int64_t mend(const std::set<std::int64_t> &identifiers, const std::string &reason, bool all = false);
+
+// Folds the golden traits of those who were folded by other rules than are in force, or of whom a value is
+// too old, with their segments; how many.
+std::int64_t fold_anew(const std::vector<std::int64_t> &profile_ids);
 
 } // namespace cdp::pipeline

@@ -87,7 +87,33 @@ $$;
 COMMENT ON FUNCTION cdp.find_profiles(text, integer) IS
   'People by an identifier of any type, in whatever spelling, or by how an identifier begins; at most so many rows';
 
-CREATE FUNCTION cdp.profile(profile_id bigint, events integer DEFAULT 20) RETURNS jsonb
+-- Where golden values come from, as they are stored.
+CREATE FUNCTION cdp_internal.stored_sources(profile_id bigint) RETURNS jsonb
+LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp AS $$
+  SELECT coalesce(jsonb_object_agg(t.key, jsonb_build_object('source', s.source, 'asserted_at', a.asserted_at)), '{}')
+  FROM cdp.profiles AS p CROSS JOIN LATERAL jsonb_each(p.trait_origins) AS t
+  JOIN cdp.assertions AS a ON a.decision_seq = (t.value ->> 1)::bigint JOIN cdp.sources AS s USING (source_id)
+  WHERE p.profile_id = stored_sources.profile_id AND p.traits ? t.key
+$$;
+COMMENT ON FUNCTION cdp_internal.stored_sources(bigint) IS 'Part of cdp.profile';
+
+-- Golden traits of a person at an instant, or by another policy: traits, trait_sources and conflicts.
+CREATE FUNCTION cdp_internal.folded_part(version integer, policy text, person bigint, identifiers bigint[], at timestamptz, known timestamptz)
+  RETURNS jsonb
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT jsonb_build_object(
+    'traits', coalesce(jsonb_object_agg(g.trait, g.value) FILTER (WHERE g.value IS NOT NULL), '{}'),
+    'trait_sources', coalesce(jsonb_object_agg(g.trait, jsonb_build_object('source', s.source, 'asserted_at', a.asserted_at))
+                                FILTER (WHERE g.value IS NOT NULL), '{}'),
+    'conflicts', coalesce(jsonb_object_agg(g.trait, (
+       SELECT jsonb_agg(jsonb_build_object('value', c.traits -> g.trait, 'source', o.source, 'asserted_at', c.asserted_at) ORDER BY c.asserted_at DESC, c.decision_seq DESC)
+       FROM cdp.assertions AS c JOIN cdp.sources AS o USING (source_id) WHERE c.decision_seq = ANY (g.made_from))) FILTER (WHERE g.is_conflict), '{}'))
+  FROM cdp_internal.fold_traits(version, policy, ARRAY[person], identifiers, at, known, at) AS g
+  JOIN cdp.assertions AS a USING (decision_seq) JOIN cdp.sources AS s USING (source_id)
+$$;
+COMMENT ON FUNCTION cdp_internal.folded_part(integer, text, bigint, bigint[], timestamptz, timestamptz) IS 'Part of cdp.profile';
+
+CREATE FUNCTION cdp_internal.profile_now(profile_id bigint, events integer) RETURNS jsonb
 LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp AS $$
   SELECT jsonb_build_object(
     'profile_id', p.profile_id, 'public_id', p.public_id, 'traits', p.traits, 'last_seen_at', p.last_seen_at,
@@ -114,7 +140,58 @@ LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp AS $$
                      WHERE i.profile_id = p.profile_id
                      ORDER BY x.occurred_at DESC, x.event_id DESC LIMIT events) AS e))
   FROM cdp.profiles AS p
-  WHERE p.profile_id = cdp.current_profile(profile.profile_id)
+  WHERE p.profile_id = profile_now.profile_id
 $$;
-COMMENT ON FUNCTION cdp.profile(bigint, integer) IS
-  'Everything about one person: identifiers, traits, groups, segments with since and until, and the last so many events; finds the person by an id that was merged away, too; NULL when nobody ever had it';
+COMMENT ON FUNCTION cdp_internal.profile_now(bigint, integer) IS 'Part of cdp.profile: as it is stored';
+
+CREATE FUNCTION cdp_internal.profile_at(profile_id bigint, events integer, policy text, at timestamptz, as_known text) RETURNS jsonb
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  known constant timestamptz := CASE WHEN as_known = 'then' THEN at END;
+  who record;
+BEGIN
+  SELECT * INTO who FROM cdp_internal.identifiers_at(profile_at.profile_id, profile_at.at, profile_at.as_known);
+  IF who.person IS NULL OR who.identifiers IS NULL THEN
+    RETURN NULL;
+  END IF;
+  RETURN cdp_internal.folded_part(CASE WHEN as_known = 'then' THEN cdp_internal.version_at(at) ELSE cdp_internal.known_policy(policy) END,
+      policy, who.person, who.identifiers, at, known) ||
+    jsonb_build_object('profile_id', who.person, 'at', at, 'as_known', as_known,
+      'identifiers', (SELECT jsonb_agg(jsonb_build_object('type', i.type, 'value', i.value, 'first_seen_at', i.first_seen_at) ORDER BY i.identifier_id)
+                      FROM cdp.identifiers AS i WHERE i.identifier_id = ANY (who.identifiers)),
+      'groups', (SELECT coalesce(jsonb_agg(DISTINCT a.group_id), '[]') FROM cdp.assertions AS a
+                 WHERE a.identifier_id = ANY (who.identifiers) AND a.type = 'group' AND a.asserted_at <= at AND (known IS NULL OR a.received_at <= known)),
+      'events', (SELECT coalesce(jsonb_agg(e.event ORDER BY e.occurred_at DESC, e.event_id DESC), '[]') FROM (
+         SELECT r.occurred_at, r.event_id, jsonb_strip_nulls(jsonb_build_object('event_id', r.event_id, 'type', r.type, 'event', r.event,
+                  'occurred_at', r.occurred_at, 'source', s.source)) || jsonb_build_object('properties', r.properties) AS event
+         FROM cdp.event_records AS r JOIN cdp.sources AS s USING (source_id)
+         WHERE r.identifier_id = ANY (who.identifiers) AND r.occurred_at <= at AND (known IS NULL OR r.received_at <= known)
+         ORDER BY r.occurred_at DESC, r.event_id DESC LIMIT events) AS e));
+END $$;
+COMMENT ON FUNCTION cdp_internal.profile_at(bigint, integer, text, timestamptz, text) IS 'Part of cdp.profile: at an instant';
+
+CREATE FUNCTION cdp.profile(profile_id bigint, events integer DEFAULT 20, policy text DEFAULT 'default', at timestamptz DEFAULT NULL,
+    as_known text DEFAULT NULL) RETURNS jsonb
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  person bigint;
+  version integer;
+BEGIN
+  PERFORM cdp_internal.check_instant(at, as_known);
+  IF profile_id IS NULL OR events IS NULL THEN
+    RETURN NULL;
+  END IF;
+  version := cdp_internal.known_policy(policy);
+  IF at IS NOT NULL THEN
+    RETURN cdp_internal.profile_at(profile_id, events, policy, at, coalesce(as_known, 'now'));
+  END IF;
+  person := cdp.current_profile(profile_id);
+  -- What is stored is the default policy; conflicts are not stored.
+  IF policy <> 'default' OR version > 0 AND cdp_internal.rules_in_force() #> '{policies,default}' @> '[{"strategy": "never"}]' THEN
+    RETURN cdp_internal.profile_now(person, events) || cdp_internal.folded_part(version, policy, person, NULL, NULL, NULL);
+  END IF;
+  RETURN cdp_internal.profile_now(person, events)
+         || jsonb_build_object('trait_sources', cdp_internal.stored_sources(person), 'conflicts', '{}'::jsonb);
+END $$;
+COMMENT ON FUNCTION cdp.profile(bigint, integer, text, timestamptz, text) IS
+  'Everything about one person: identifiers, traits with source and time (trait_sources) and conflicts, groups, segments with since and until, and the last so many events; finds the person by an id that was merged away, too; NULL when nobody ever had it. policy: the rules that choose the golden values. at: as it was at that instant, without segments; as_known ''now'' (the default: today''s knowledge of that time) or ''then'' (what had come in by then, and who was who then). Errors: 42704 no such policy, 22023 another as_known, or ''then'' without at';

@@ -4,31 +4,72 @@
 
 namespace cdp::profile {
 
-Person Person::anew() {
-  Person person;
-  person.folded();
-  return person;
+namespace {
+
+template <class People> std::vector<std::int64_t> ids_where(People &people, auto &&holds) {
+  std::vector<std::int64_t> ids;
+  for (auto &[id, person] : people)
+    if (holds(person))
+      ids.push_back(id);
+  std::sort(ids.begin(), ids.end());
+  return ids;
 }
 
-core::Traits &Person::folded() {
-  if (!folded_)
-    folded_.emplace(traits_, origins_);
+} // namespace
+
+void Person::start_anew() {
+  folded_.emplace(fold_->rules());
   texts_stale_ = true;
+  version = fold_->version;
+}
+
+core::Traits &Person::take_apart() {
+  if (!folded_)
+    folded_.emplace(traits_, origins_, fold_->rules());
+  texts_stale_ = true;
+  version = fold_->version;
   return *folded_;
 }
 
-bool Person::assert_all(std::string_view traits, Timestamp asserted_at, std::int64_t decision_seq) {
-  return folded().assert_all(traits, asserted_at, decision_seq);
+bool Person::needs_claims() {
+  if (has_claims())
+    return false;
+  if (is_stale())
+    return true;
+  if (!fold_->rules().governs_any())
+    return false;
+  return folded_ ? folded_->needs_claims() : core::Traits(traits_, origins_, fold_->rules()).needs_claims();
+}
+
+void Person::recall(const core::Assertion &said, std::vector<core::Misfit> &misfits) {
+  if (is_anew_)
+    take_apart().assert_all(said, misfits);
+  else
+    take_apart().recall(said);
+}
+
+void Person::load() {
+  is_anew_ = is_stale();
+  if (is_anew_)
+    start_anew();
+  loaded = true;
+}
+
+bool Person::assert_all(const core::Assertion &said, std::vector<core::Misfit> &misfits) {
+  return take_apart().assert_all(said, misfits);
 }
 
 void Person::absorb(Person &other) {
   last_seen_at = std::max(last_seen_at, other.last_seen_at);
-  if (other.origins() != "{}")
-    folded().absorb(other.folded());
+  as_of = std::max(as_of, other.as_of);
+  due = std::min(due, other.due);
+  if (other.changed() || other.origins_ != "{}")
+    take_apart().absorb(other.take_apart());
 }
 
 const std::string &Person::traits() {
   if (texts_stale_) {
+    folded_->settle(fold_->world, std::max(last_seen_at, as_of));
     traits_ = folded_->traits_json();
     origins_ = folded_->origins_json();
     texts_stale_ = false;
@@ -41,39 +82,107 @@ const std::string &Person::origins() {
   return origins_;
 }
 
+Timestamp Person::until() {
+  traits();
+  return folded_ && has_claims() ? folded_->until() : due;
+}
+
 std::vector<std::int64_t> People::lock(const std::vector<std::int64_t> &profile_ids) {
   static pg::Statement select(
-      "SELECT profile_id, traits::text, trait_origins::text, last_seen_at FROM cdp.profiles "
+      "SELECT profile_id, traits::text, trait_origins::text, last_seen_at, rules_version FROM cdp.profiles "
       "WHERE profile_id = ANY ($1) ORDER BY profile_id FOR UPDATE",
       pg::few_keys);
   auto rows = select.run(pg::Params().bigints(profile_ids));
   people_.clear();
+  any_stale_ = false;
   std::vector<std::int64_t> found;
   for (std::size_t i = 0; i < rows.size(); ++i) {
     found.push_back(rows.bigint(i, 1));
-    people_.emplace(rows.bigint(i, 1), Person(rows.text(i, 2), rows.text(i, 3), rows.timestamp(i, 4)));
+    const auto &person = people_
+                             .emplace(rows.bigint(i, 1), Person(fold_, rows.text(i, 2), rows.text(i, 3),
+                                                                rows.timestamp(i, 4), rows.integer(i, 5)))
+                             .first->second;
+    any_stale_ = any_stale_ || person.is_stale();
   }
+  if (fold_.rules().has_ages() || any_stale_)
+    read_lapses(found);
   return found;
 }
 
+void People::read_lapses(const std::vector<std::int64_t> &ids) {
+  static pg::Statement select(
+      "SELECT profile_id, lapses_at FROM cdp_internal.trait_lapses WHERE profile_id = ANY ($1)",
+      pg::few_keys);
+  auto rows = select.run(pg::Params().bigints(ids));
+  for (std::size_t i = 0; i < rows.size(); ++i)
+    at(rows.bigint(i, 1)).due = rows.timestamp(i, 2);
+}
+
+void People::prepare(const std::vector<std::int64_t> &profile_ids) {
+  std::set<std::int64_t> wanted;
+  for (auto id : profile_ids)
+    if (const auto known = people_.find(id); known != people_.end() && !known->second.has_claims())
+      wanted.insert(id);
+  if (!wanted.empty())
+    load({wanted.begin(), wanted.end()});
+}
+
+// As they are stored: nothing of this batch is, yet.
+void People::load(const std::vector<std::int64_t> &ids) {
+  std::vector<std::int64_t> stale;
+  for (auto id : ids) {
+    if (at(id).is_stale())
+      stale.push_back(id);
+    at(id).load();
+  }
+  forget_misfits(stale);
+  read_assertions({ids},
+                  [&](std::int64_t id, const core::Assertion &said) { at(id).recall(said, misfits_); });
+}
+
+// Other definitions may be in force now: what does not fit is found anew.
+void People::forget_misfits(const std::vector<std::int64_t> &ids) {
+  static pg::Statement erase(
+      "DELETE FROM cdp.quarantined_traits AS q USING cdp.identifiers AS i JOIN cdp.assertions AS a USING "
+      "(identifier_id) WHERE i.profile_id = ANY ($1) AND a.type = 'identify' AND q.decision_seq = "
+      "a.decision_seq",
+      pg::few_keys);
+  if (!ids.empty())
+    erase.run(pg::Params().bigints(ids));
+}
+
+bool People::needs_claims(std::int64_t profile_id, std::string_view traits) {
+  const auto known = people_.find(profile_id);
+  return known != people_.end() && !known->second.has_claims() &&
+         (known->second.is_stale() || core::Traits::needs_claims(traits, fold_.rules()));
+}
+
+bool People::say(std::int64_t profile_id, const core::Assertion &said) {
+  if (may_need_claims() && needs_claims(profile_id, said.traits))
+    prepare({profile_id});
+  return at(profile_id).assert_all(said, misfits_);
+}
+
+std::optional<Timestamp> People::lapse(std::int64_t profile_id, Timestamp until) {
+  auto &person = at(profile_id);
+  const auto due = person.due;
+  if (due > until)
+    return std::nullopt;
+  prepare({profile_id});
+  person.as_of = std::max(person.as_of, due);
+  person.decide_anew();
+  person.due = person.until();
+  return std::max(due, person.last_seen_at);
+}
+
 void People::merge(std::int64_t loser, std::int64_t winner) {
-  auto &gone = people_[loser];
-  people_[winner].absorb(gone);
+  auto &gone = at(loser), &into = at(winner);
+  if (may_need_claims() && (gone.needs_claims() || into.needs_claims() || gone.weighs_claims()))
+    prepare({loser, winner});
+  into.absorb(gone);
   if (gone.stored)
     merged_.push_back(loser);
   people_.erase(loser);
-}
-
-void People::fold_assertions(const std::vector<std::int64_t> &ids) {
-  static pg::Statement select(
-      "SELECT i.profile_id, a.traits::text, a.asserted_at, a.decision_seq FROM cdp.identifiers AS i "
-      "JOIN cdp.assertions AS a USING (identifier_id) WHERE i.profile_id = ANY ($1) AND a.type = 'identify' "
-      "AND a.traits IS NOT NULL",
-      pg::few_keys);
-  select.each(pg::Params().bigints(ids), [&](const pg::Rows &rows) {
-    for (std::size_t i = 0; i < rows.size(); ++i)
-      people_[rows.bigint(i, 1)].assert_all(rows.text(i, 2), rows.timestamp(i, 3), rows.bigint(i, 4));
-  });
 }
 
 void People::read_last_seen(const std::vector<std::int64_t> &ids) {
@@ -85,22 +194,31 @@ void People::read_last_seen(const std::vector<std::int64_t> &ids) {
       pg::few_keys);
   auto rows = select.run(pg::Params().bigints(ids));
   for (std::size_t i = 0; i < rows.size(); ++i) {
-    auto &person = people_[rows.bigint(i, 1)];
+    auto &person = at(rows.bigint(i, 1));
     person.last_seen_at = rows.timestamp(i, 2);
     person.touched = true;
   }
 }
 
-void People::refold(const std::set<std::int64_t> &before, const std::set<std::int64_t> &after) {
+void People::refold(const std::set<std::int64_t> &before, const std::set<std::int64_t> &after,
+                    Timestamp as_of) {
   auto old = std::move(people_);
   people_.clear();
   const std::vector<std::int64_t> ids(after.begin(), after.end());
   for (auto id : ids) {
-    auto &person = people_[id] = Person::anew();
+    auto &person = at(id);
+    person.start_anew();
+    person.loaded = true;
+    person.as_of = as_of;
     const auto known = old.find(id);
     person.stored = known != old.end() && known->second.stored;
   }
-  fold_assertions(ids);
+  if (any_stale_)
+    forget_misfits(ids);
+  std::vector<core::Misfit> found;
+  read_assertions({ids},
+                  [&](std::int64_t id, const core::Assertion &said) { at(id).assert_all(said, found); });
+  misfits_.insert(misfits_.end(), found.begin(), found.end());
   read_last_seen(ids);
   for (const auto *set : {&before, &after})
     for (auto id : *set) {
@@ -131,6 +249,8 @@ void People::store(const pg_uuid_t &secret) {
   }
   insert_new(secret);
   update_touched();
+  store_misfits();
+  store_notes();
 }
 
 void People::insert_new(const pg_uuid_t &secret) {
@@ -145,7 +265,7 @@ void People::insert_new(const pg_uuid_t &secret) {
   std::vector<std::string> traits, origins;
   std::vector<Timestamp> seen;
   for (auto id : ids) {
-    auto &person = people_[id];
+    auto &person = at(id);
     pg::ContentHash hash;
     hash.add(std::string_view(reinterpret_cast<const char *>(secret.data), UUID_LEN)).add(id);
     public_ids.push_back(hash.finish());
@@ -154,11 +274,11 @@ void People::insert_new(const pg_uuid_t &secret) {
     seen.push_back(person.last_seen_at);
   }
   static pg::Statement insert(
-      "INSERT INTO cdp.profiles (profile_id, public_id, traits, trait_origins, last_seen_at) "
+      "INSERT INTO cdp.profiles (profile_id, public_id, traits, trait_origins, last_seen_at, rules_version) "
       "SELECT unnest($1), unnest($2), unnest($3)::pg_catalog.jsonb, unnest($4)::pg_catalog.jsonb, "
-      "unnest($5)");
+      "unnest($5), $6");
   pg::Params params;
-  params.bigints(ids).uuids(public_ids).texts(traits).texts(origins).timestamps(seen);
+  params.bigints(ids).uuids(public_ids).texts(traits).texts(origins).timestamps(seen).integer(fold_.version);
   insert.run(params);
 }
 
@@ -172,70 +292,84 @@ void People::update_touched() {
   std::sort(ids.begin(), ids.end());
   std::vector<std::optional<std::string>> traits, origins;
   std::vector<Timestamp> seen;
+  std::vector<std::int32_t> versions;
   for (auto id : ids) {
-    auto &person = people_[id];
+    auto &person = at(id);
+    versions.push_back(person.version);
     traits.push_back(person.changed() ? std::optional(person.traits()) : std::nullopt);
     origins.push_back(person.changed() ? std::optional(person.origins()) : std::nullopt);
     seen.push_back(person.last_seen_at);
   }
   static pg::Statement update(
-      "UPDATE cdp.profiles AS p SET last_seen_at = n.seen, "
+      "UPDATE cdp.profiles AS p SET last_seen_at = n.seen, rules_version = n.version, "
       "traits = coalesce(n.traits::pg_catalog.jsonb, p.traits), "
       "trait_origins = coalesce(n.origins::pg_catalog.jsonb, p.trait_origins) "
-      "FROM unnest($1, $2, $3, $4) AS n (id, traits, origins, seen) WHERE p.profile_id = n.id",
+      "FROM unnest($1, $2, $3, $4, $5) AS n (id, traits, origins, seen, version) WHERE p.profile_id = n.id",
       pg::few_keys);
   pg::Params params;
-  params.bigints(ids).optional_texts(traits).optional_texts(origins).timestamps(seen);
+  params.bigints(ids).optional_texts(traits).optional_texts(origins).timestamps(seen).integers(versions);
   update.run(params);
 }
 
-void store_assertions(const std::vector<collect::Candidate> &candidates,
-                      const std::vector<std::int64_t> &decisions, const std::vector<std::int64_t> &owners,
-                      const std::vector<std::optional<std::string>> &carried) {
-  std::vector<std::int64_t> seqs, identifiers;
-  std::vector<std::int32_t> sources;
-  std::vector<std::string> types, messages;
-  std::vector<std::optional<std::string>> groups;
-  std::vector<Timestamp> asserted, received;
-  std::vector<void *> traits, contexts, extras;
-  std::vector<std::optional<std::string>> others;
-  for (std::size_t i = 0; i < candidates.size(); ++i) {
-    const auto &one = candidates[i];
-    const auto type = one.message.type;
-    if (one.fate != collect::Fate::accepted || collect::is_event(type))
-      continue;
-    seqs.push_back(decisions[i]);
-    identifiers.push_back(owners[i]);
-    sources.push_back(one.source_id);
-    types.emplace_back(core::to_string(type));
-    const bool has_group = type == core::MessageType::group;
-    groups.push_back(has_group ? std::optional(one.message.group_id) : std::nullopt);
-    asserted.push_back(one.occurred_at);
-    received.push_back(one.received_at);
-    messages.push_back(one.message.message_id);
-    traits.push_back(one.traits);
-    contexts.push_back(one.context);
-    extras.push_back(one.extra);
-    others.push_back(carried[i]);
-  }
-  if (seqs.empty())
+void People::store_misfits() const {
+  if (misfits_.empty())
     return;
-  static pg::Statement insert(
-      "INSERT INTO cdp.assertions (decision_seq, identifier_id, source_id, type, group_id, "
-      "asserted_at, received_at, message_id, traits, context, extra, carried) "
-      "SELECT unnest($1), unnest($2), unnest($3), unnest($4), unnest($5), unnest($6), unnest($7), "
-      "unnest($8), "
-      "unnest($9), unnest($10), unnest($11), unnest($12)::pg_catalog.int8[]");
-  pg::Params params;
-  params.bigints(seqs).bigints(identifiers).integers(sources).texts(types).optional_texts(groups);
-  params.timestamps(asserted)
-      .timestamps(received)
-      .texts(messages)
-      .jsonbs(traits)
-      .jsonbs(contexts)
-      .jsonbs(extras)
-      .optional_texts(others);
-  insert.run(params);
+  std::vector<std::int64_t> seqs;
+  std::vector<std::string> traits, values, codes, hints;
+  for (const auto &one : misfits_) {
+    seqs.push_back(one.decision_seq);
+    traits.push_back(one.trait);
+    values.push_back(one.value);
+    codes.push_back(one.code);
+    hints.push_back(one.hint);
+  }
+  static pg::Statement insert("INSERT INTO cdp.quarantined_traits (decision_seq, trait, value, code, hint) "
+                              "SELECT unnest($1), unnest($2), "
+                              "unnest($3)::pg_catalog.jsonb, unnest($4), unnest($5) ON CONFLICT DO NOTHING");
+  insert.run(pg::Params().bigints(seqs).texts(traits).texts(values).texts(codes).texts(hints));
+}
+
+// What is kept beside those people who are folded from all claims: until when it stands, and what failed.
+void People::store_notes() {
+  auto gone = merged_;
+  std::vector<std::int64_t> waiting, failed;
+  std::vector<Timestamp> lapses;
+  std::vector<std::string> traits, messages;
+  for (auto id : ids_where(
+           people_, [](const Person &one) { return one.touched && one.folded() && one.has_claims(); })) {
+    auto &person = at(id);
+    if (person.loaded)
+      gone.push_back(id);
+    if (const auto until = person.until(); until != core::kInfinity) {
+      waiting.push_back(id);
+      lapses.push_back(until);
+    }
+    for (const auto &[trait, governed] : person.folded()->governed())
+      if (!governed.verdict.error.empty()) {
+        failed.push_back(id);
+        traits.push_back(trait);
+        messages.push_back(governed.verdict.error);
+      }
+  }
+  if (!gone.empty() && (fold_.rules().governs_any() || any_stale_)) {
+    static pg::Statement forget("DELETE FROM cdp_internal.trait_lapses WHERE profile_id = ANY ($1)",
+                                pg::few_keys);
+    static pg::Statement forgive("DELETE FROM cdp.survivorship_errors WHERE profile_id = ANY ($1)",
+                                 pg::few_keys);
+    forget.run(pg::Params().bigints(gone));
+    forgive.run(pg::Params().bigints(gone));
+  }
+  if (!waiting.empty()) {
+    static pg::Statement wait(
+        "INSERT INTO cdp_internal.trait_lapses (profile_id, lapses_at) SELECT unnest($1), unnest($2)");
+    wait.run(pg::Params().bigints(waiting).timestamps(lapses));
+  }
+  if (!failed.empty()) {
+    static pg::Statement note(
+        "INSERT INTO cdp.survivorship_errors (profile_id, trait, message) SELECT unnest($1), "
+        "unnest($2), unnest($3)");
+    note.run(pg::Params().bigints(failed).texts(traits).texts(messages));
+  }
 }
 
 } // namespace cdp::profile

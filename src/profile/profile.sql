@@ -24,15 +24,19 @@ CREATE TABLE cdp.profiles (
   public_id     uuid NOT NULL UNIQUE,
   traits        jsonb NOT NULL DEFAULT '{}',
   trait_origins jsonb NOT NULL DEFAULT '{}',
-  last_seen_at  timestamptz NOT NULL
+  last_seen_at  timestamptz NOT NULL,
+  rules_version integer NOT NULL DEFAULT 0
 ) WITH (fillfactor = 85);
 COMMENT ON TABLE cdp.profiles IS 'One row a person, with the golden traits';
 COMMENT ON COLUMN cdp.profiles.profile_id IS
   'Smallest identifier_id of the person. An id that was merged away still finds its person: cdp.current_profile(id)';
 COMMENT ON COLUMN cdp.profiles.public_id IS 'The id to give to others: says nothing about how many people there are';
-COMMENT ON COLUMN cdp.profiles.traits IS 'Newest asserted value a trait; a trait asserted as null is absent';
+COMMENT ON COLUMN cdp.profiles.traits IS
+  'The golden value a trait by the default policy of survivorship, without rules the newest; a trait that has none is absent';
 COMMENT ON COLUMN cdp.profiles.trait_origins IS
-  'For each trait ever asserted: [when it was asserted, in microseconds since 2000-01-01 UTC, and the decision_seq]';
+  'For each trait ever asserted: [when it was asserted, in microseconds since 2000-01-01 UTC, and the decision_seq] of the message whose value it is; of the newest where the value is absent or made of many';
+COMMENT ON COLUMN cdp.profiles.rules_version IS
+  'The version of survivorship rules and definitions that the traits were folded by; 0: none. See cdp.apply_survivorship';
 COMMENT ON COLUMN cdp.profiles.last_seen_at IS 'Latest receipt time of a message about the person';
 
 -- A secret of this database: public ids are made with it, so that a rebuild makes the same ones.

@@ -7,6 +7,7 @@
 #include <unordered_map>
 
 #include "pg/function.hpp"
+#include "profile/fold.hpp"
 
 namespace cdp::segment {
 
@@ -65,6 +66,11 @@ private:
       std::vector<std::int64_t> ids;
       for (const auto &step : steps)
         ids.push_back(step.profile_id);
+      if (!fold_.rules().is_default()) { // other values than the newest win, or none
+        auto golden = profile::golden_at(fold_, ids, at_);
+        for (auto &step : steps)
+          step.traits = golden.contains(step.profile_id) ? golden[step.profile_id] : "{}";
+      }
       RunsOf runs(ids, std::vector(ids.size(), kAllEvents), {judge.since().begin(), judge.since().end()},
                   at_);
       std::vector<Inside> insides(steps.size());
@@ -101,6 +107,7 @@ private:
   }
 
   const Timestamp at_;
+  const profile::Fold fold_ = profile::fold_in_force();
   std::map<std::int32_t, People> known_;
 };
 

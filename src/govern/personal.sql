@@ -1,0 +1,52 @@
+-- personal: what cdp keeps of people, column by column. Erasure and export go by this; a column that is not here fails a test.
+
+-- A view, not a table: it belongs to the code, and a dump must not bring back that of another version.
+CREATE VIEW cdp.personal_columns WITH (security_invoker) AS
+  SELECT v.* FROM (VALUES
+    -- What was said by people and about them.
+    ('cdp.inbox', 'message', 'delete', true), ('cdp.inbox', 'import', 'delete', false), ('cdp.inbox', 'source', 'delete', true),
+    ('cdp.quarantine', 'message', 'delete', true), ('cdp.quarantine', 'message_id', 'delete', true), ('cdp.quarantine', 'reason', 'delete', false),
+    ('cdp.quarantine', 'detail', 'delete', false), ('cdp.quarantine', 'source', 'delete', true), ('cdp.quarantine', 'import', 'delete', false),
+    ('cdp.event_records', 'properties', 'delete', true), ('cdp.event_records', 'context', 'delete', true), ('cdp.event_records', 'extra', 'delete', true),
+    ('cdp.event_records', 'event', 'delete', true), ('cdp.event_records', 'type', 'delete', true), ('cdp.event_records', 'message_id', 'delete', true),
+    ('cdp.assertions', 'traits', 'delete', true), ('cdp.assertions', 'context', 'delete', true), ('cdp.assertions', 'extra', 'delete', true),
+    ('cdp.assertions', 'group_id', 'delete', true), ('cdp.assertions', 'type', 'delete', true), ('cdp.assertions', 'message_id', 'delete', true),
+    ('cdp.quarantined_traits', 'value', 'delete', true), ('cdp.quarantined_traits', 'trait', 'delete', true),
+    -- Who they are.
+    ('cdp.identifiers', 'value', 'delete', true), ('cdp.identifiers', 'raw_value', 'delete', true), ('cdp.identifiers', 'raw_region', 'delete', false),
+    ('cdp.identifiers', 'type', 'delete', true), ('cdp.identifiers', 'left_out', 'delete', false),
+    ('cdp.evidence', 'message_id', 'delete', false), ('cdp.refusals', 'value', 'delete', true), ('cdp.refusals', 'type', 'delete', true),
+    ('cdp.refusals', 'reason', 'delete', false), ('cdp.refusals', 'message_id', 'delete', false),
+    ('cdp.identity_decisions', 'reason', 'clear', false), ('cdp.identity_decisions', 'decided_by', 'keep', false), ('cdp.identity_decisions', 'revoked_by', 'keep', false),
+    ('cdp.identity_decisions', 'revoke_reason', 'clear', false), ('cdp.identity_changes', 'reason', 'clear', false),
+    -- What follows from it: it goes when that is gone.
+    ('cdp.profiles', 'traits', 'derived', true), ('cdp.profiles', 'trait_origins', 'derived', false), ('cdp.survivorship_errors', 'message', 'derived', false),
+    ('cdp.survivorship_errors', 'trait', 'derived', false), ('cdp_internal.timelines', 'events', 'derived', false), ('cdp_internal.trait_runs', 'trait', 'derived', false),
+    ('cdp.memberships', 'key', 'derived', true), ('cdp_internal.membership_touches', 'key', 'derived', false), ('cdp.membership_changes', 'key', 'derived', true),
+    ('cdp.membership_changes', 'segment', 'derived', true), ('cdp.membership_changes', 'change', 'derived', true), ('cdp.segment_errors', 'message', 'derived', false),
+    ('cdp_internal.segment_bitmaps', 'members', 'derived', false),
+    -- Lists: what was put on them, by identifier.
+    ('cdp.list_members', 'reason', 'delete', true), ('cdp.list_imports', 'value', 'delete', true), ('cdp.list_imports', 'type', 'delete', true),
+    ('cdp.list_imports', 'segment', 'delete', true), ('cdp.list_imports', 'reason', 'delete', true), ('cdp.list_imports', 'problem', 'delete', false)
+  ) AS v ("table", "column", erase, is_exported)
+  UNION ALL
+  -- How cdp is set up, and what it says of itself: about nobody.
+  SELECT o."table", c."column", 'keep', false
+  FROM (VALUES
+    ('cdp.sources', '{source,party}'), ('cdp.quarantine', '{code,resolution}'), ('cdp_internal.event_names', '{event}'),
+    ('cdp.identifier_types', '{type,normalizer,default_region,sharing,blocked_values,blocked_patterns}'),
+    ('cdp.pending_identifier_types', '{type,normalizer,default_region,sharing,blocked_values,blocked_patterns}'),
+    ('cdp.evidence', '{rule}'), ('cdp.identity_decisions', '{kind}'), ('cdp.identity_changes', '{change}'), ('cdp.refusals', '{rule}'),
+    ('cdp.normalizer_versions', '{version}'), ('cdp.secrets', '{name}'),
+    ('cdp.survivorship_rules', '{policy,trait,strategy,sources,aggregate,argument,search_path,datestyle,intervalstyle}'),
+    ('cdp.trait_definitions', '{trait,type,unit,allowed_values,description}'), ('cdp.quarantined_traits', '{code,hint}'),
+    ('cdp_internal.survivorship_versions', '{rules}'),
+    ('cdp.segments', '{name,kind,rule,per,query,time_zone,search_path,datestyle,intervalstyle,class,reasons,state,compiled}'),
+    ('cdp.segment_errors', '{sqlstate}'), ('cdp_internal.timeline_inputs', '{definition}'),
+    ('cdp.segment_versions', '{name,kind,class,rule,per,query,time_zone,search_path,datestyle,intervalstyle}'),
+    ('cdp.segment_templates', '{template,title,description,parameters,rule,per,example}'), ('cdp.change_consumers', '{consumer,segments}'),
+    ('cdp.segment_days', '{segment}'), ('cdp.worker_status', '{last_error}'), ('cdp_internal.progress', '{task}')
+  ) AS o ("table", columns) CROSS JOIN LATERAL pg_catalog.unnest(o.columns::text[]) AS c ("column");
+COMMENT ON VIEW cdp.personal_columns IS
+  'Every column of cdp that can hold text, JSON or bytes. erase: what forgetting a person does with it (delete the row, clear the value, derived: it goes with what it was made from, keep: nothing personal); is_exported: whether a person who asks for their data gets it';
+REVOKE ALL ON TABLE cdp.personal_columns FROM PUBLIC;
