@@ -8,7 +8,7 @@ DECLARE
     'GRANT EXECUTE ON FUNCTION cdp.ingest, cdp.identify, cdp.track, cdp.page, cdp.screen, cdp."group", cdp.alias TO %1$I',
     'GRANT INSERT (source, import, received_at, message) ON cdp.inbox TO %1$I'];
   reading constant text[] := ARRAY[
-    'GRANT SELECT ON cdp.sources, cdp.identifier_types, cdp.identifiers, cdp.links, cdp.evidence, cdp.evidence_members, cdp.identity_log, cdp.identity_decisions, cdp.identity_changes, cdp.pending_identifier_types, cdp.refusals, cdp.event_records, '
+    'GRANT SELECT ON cdp.sources, cdp.identifier_types, cdp.identifiers, cdp.links, cdp.evidence, cdp.evidence_members, cdp.withdrawn_messages, cdp.identity_log, cdp.identity_decisions, cdp.identity_changes, cdp.pending_identifier_types, cdp.refusals, cdp.event_records, '
     'cdp.events, cdp.assertions, cdp.profiles, cdp.segments, cdp.segment_templates, cdp.memberships, cdp.segment_errors, cdp.segment_members, cdp.segment_versions, cdp.segment_dependencies, cdp.segment_refreshes, cdp.segment_costs, cdp.list_members, '
     'cdp.membership_history, cdp.event_names, cdp_internal.event_names, cdp.membership_changes, cdp.change_consumers, '
     'cdp_internal.membership_touches, cdp_internal.feed, cdp_internal.segment_sets, cdp_internal.segment_bitmaps, cdp.segment_days, cdp.segment_overlaps, cdp.computed_traits, cdp.computed_trait_values, cdp.computed_trait_history, cdp.people, cdp.user_identifiers, cdp.user_traits, cdp.id_graph_updates, cdp.profile_merges TO %1$I',

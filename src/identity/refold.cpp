@@ -27,12 +27,11 @@ std::set<std::int64_t> people_of(const std::set<std::int64_t> &identifiers) {
 void Refold::run(const std::set<std::int64_t> &identifiers, const LockProfiles &lock,
                  const std::function<void()> &prepare) {
   auto core = identifiers;
-  std::set<std::int64_t> stored;
   load(core); // without locks: whom to lock first
   // All locks or none: whoever else has to be locked may come earlier in the order of ids.
   while (!pg::try_in_subtransaction([&] {
     const auto locked = people_;
-    if (!lock_whole(list(locked), lock, stored))
+    if (!lock_whole(list(locked), lock, stored_))
       return false;
     prepare();
     load(core);
@@ -135,6 +134,26 @@ void Refold::include_everybody() {
     }
 }
 
+void Refold::include(std::int64_t identifier) {
+  const auto i = history_->index(identifier);
+  before_.insert(history_->identifiers[i].profile_id);
+  after_.insert(outcome_.people[i]);
+}
+
+std::set<std::int64_t> Refold::gaining() const {
+  std::set<std::int64_t> people;
+  for (auto i : moved_)
+    people.insert(outcome_.people[i]);
+  return people;
+}
+
+std::map<std::int64_t, Refold::Verdict> Refold::verdicts() const {
+  std::map<std::int64_t, Verdict> verdicts;
+  for (const auto &judged : outcome_.changed)
+    verdicts[history_->evidence[judged.evidence].decision_seq] = {judged.refused, judged.rule};
+  return verdicts;
+}
+
 void Refold::log_moves(Journal &journal, std::int64_t decision, Timestamp at,
                        const std::string &reason) const {
   std::map<std::pair<std::int64_t, std::int64_t>, std::vector<std::int64_t>> moves; // from, to
@@ -153,8 +172,9 @@ void Refold::log_moves(Journal &journal, std::int64_t decision, Timestamp at,
   for (const auto &[way, ids] : moves)
     if (left_behind.contains(way.first))
       journal.change(decision, "split", way.second, way.first, at, ids, reason);
-    else
-      journal.change(decision, "merged", way.second, way.first, at, {}, reason);
+    else // who was nobody joins; who was somebody ends
+      journal.change(decision, stored_.contains(way.first) ? "merged" : "added", way.second, way.first, at, {},
+                     reason);
   for (const auto &judged : outcome_.changed) {
     const auto &one = history_->evidence[judged.evidence];
     const auto about = "decision " + std::to_string(one.decision_seq) +

@@ -1,6 +1,7 @@
 // Some people decided anew from their evidence, and everybody whom that touches: how a split, a decision and
 // a change of rules become as if they had been there from the start.
 #pragma once
+#include <map>
 #include <memory>
 
 #include "identity/history.hpp"
@@ -23,8 +24,21 @@ public:
   const std::set<std::int64_t> &after() const { return after_; }
   bool changes() const { return !moved_.empty() || !outcome_.changed.empty() || !flagged_.empty(); }
 
-  // Counts those who were asked for as changed, whatever came out.
+  // Counts those who were asked for as changed, whatever came out; and the person of an identifier.
   void include_everybody();
+  void include(std::int64_t identifier);
+
+  // People who are given identifiers.
+  std::set<std::int64_t> gaining() const;
+
+  // The rule that evidence meets, and whom it leaves out, where that differs from what is stored.
+  struct Verdict {
+    std::vector<std::int64_t> refused;
+    std::string rule;
+  };
+  std::map<std::int64_t, Verdict> verdicts() const; // by decision_seq
+  // The person of an identifier that took part, from now on.
+  std::int64_t person_of(std::int64_t identifier) const { return outcome_.people[history_->index(identifier)]; }
 
   // Writes who is who, whose facts are whose, and what happened to people.
   void store(std::int64_t decision, Timestamp at, const std::string &reason);
@@ -41,6 +55,7 @@ private:
   Types types_;
   std::unique_ptr<History> history_;
   Outcome outcome_;
+  std::set<std::int64_t> stored_; // of the locked people, those with a profile row
   std::set<std::int64_t> core_, people_; // profile ids: decided anew; these and their neighbours, locked
   std::vector<std::size_t> moved_,
       flagged_; // indexes of identifiers with another person, or left out otherwise

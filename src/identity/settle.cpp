@@ -62,8 +62,9 @@ bool lock_whole(const std::vector<std::int64_t> &people, const LockProfiles &loc
   return !appeared.run(pg::Params().bigints(without)).boolean(0, 1);
 }
 
-void Identities::settle(const std::vector<Candidate> &candidates, const LockProfiles &lock) {
-  Order needed; // in order of appearance, which is the order of ids
+// Identifiers of accepted messages, in order of appearance, which is the order of ids.
+Order Identities::needed(const std::vector<Candidate> &candidates) {
+  Order needed;
   std::vector<bool> taken(identifiers_.size());
   for (std::size_t i = 0; i < candidates.size(); ++i) {
     if (candidates[i].fate != collect::Fate::accepted)
@@ -75,6 +76,39 @@ void Identities::settle(const std::vector<Candidate> &candidates, const LockProf
         needed.push_back(index);
       }
   }
+  return needed;
+}
+
+void Identities::name(const std::vector<Candidate> &candidates) {
+  auto missing = needed(candidates);
+  if (!missing.empty())
+    find_existing(missing);
+  if (missing.empty())
+    return;
+  draw_ids(missing, identifiers_);
+  for (auto index : missing)
+    identifiers_[index].expected = identifiers_[index].id;
+  insert_missing(missing);
+}
+
+void Identities::see_first(const std::vector<std::int64_t> &ids) const {
+  static pg::Statement update("UPDATE cdp.identifiers AS i SET first_seen_at = n.at FROM unnest($1, $2) AS n "
+                              "(id, at) WHERE i.identifier_id = n.id AND i.first_seen_at <> n.at",
+                              pg::few_keys);
+  const std::set<std::int64_t> asked(ids.begin(), ids.end());
+  std::vector<std::int64_t> seen;
+  std::vector<Timestamp> at;
+  for (const auto &one : identifiers_)
+    if (!one.raw.empty() && asked.contains(one.id)) {
+      seen.push_back(one.id);
+      at.push_back(one.first_seen_at);
+    }
+  if (!seen.empty())
+    update.run(pg::Params().bigints(seen).timestamps(at));
+}
+
+void Identities::settle(const std::vector<Candidate> &candidates, const LockProfiles &lock) {
+  auto needed = this->needed(candidates);
   if (needed.empty())
     return;
   find_existing(needed); // leaves those that nobody has yet
