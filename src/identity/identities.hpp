@@ -28,6 +28,7 @@ struct Identifier {
   std::int64_t id = 0;
   std::int64_t expected = 0;       // of one that this batch inserts: the person its row was written with
   std::string left_out;            // why it takes part in no link, as a rule of cdp.evidence; else empty
+  bool unseen = false;             // stored, and what named it was taken back
   std::int64_t user_on_device = 0; // of a device shared by policy latest: who was last on it
   std::size_t node = 0;
 };
@@ -72,8 +73,8 @@ public:
   // decide: it locks nobody.
   void name(const std::vector<Candidate> &candidates);
 
-  // Of identifiers that nobody named before any more: they are first seen with this batch.
-  void see_first(const std::vector<std::int64_t> &ids) const;
+  // Identifiers that nothing named any more are first seen with this batch. Under the locks of their people.
+  void see_again() const;
 
   const Carried &of(std::size_t candidate) const { return carried_[candidate]; }
   // All identifiers of a message by priority, where its owner is not the only one; else empty.
@@ -83,11 +84,11 @@ public:
   // Whether evidence of these identifiers is kept every time: time, or an explicit message, may give another
   // answer to the same ones.
   bool must_decide(const Candidate &candidate, std::size_t index) const;
-  // Writes the values that accepted messages could not use, and of messages that a fold decided what is left
-  // out: `left_out` of candidate i, by `rules[i]`.
+  // Writes the values that accepted messages could not use, and what a fold left out of them: an identifier
+  // and the rule, of candidate i.
+  using Left = std::vector<std::pair<std::int64_t, std::string>>;
   void log_refusals(const std::vector<Candidate> &candidates, const std::vector<std::int64_t> &decisions,
-                    const std::vector<std::vector<std::int64_t>> &left_out,
-                    const std::vector<std::string> &rules);
+                    const std::vector<Left> &left_out);
 
   // The stored person of one candidate read before, without locking; 0 when nobody has its identifiers.
   std::int64_t look_up(std::size_t candidate);

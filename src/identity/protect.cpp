@@ -63,6 +63,8 @@ void Identities::prepare(const std::vector<Candidate> &candidates) {
     if (!known)
       fold_->hold(identifier.node, identifier.id, identifier.type_index, identifier.first_seen_at);
   }
+  if (std::any_of(identifiers_.begin(), identifiers_.end(), [](const auto &one) { return one.unseen; }))
+    see_again();
   read_kept(candidates);
   read_protection(candidates);
 }
@@ -356,9 +358,7 @@ void Identities::refuse(const std::vector<LeftOut> &left_out, const Candidate &c
 }
 
 void Identities::log_refusals(const std::vector<Candidate> &candidates,
-                              const std::vector<std::int64_t> &decisions,
-                              const std::vector<std::vector<std::int64_t>> &left_out,
-                              const std::vector<std::string> &rules) {
+                              const std::vector<std::int64_t> &decisions, const std::vector<Left> &left_out) {
   std::unordered_map<std::int64_t, std::size_t> index;
   for (std::size_t i = 0; i < identifiers_.size(); ++i)
     index[identifiers_[i].id] = i;
@@ -367,11 +367,10 @@ void Identities::log_refusals(const std::vector<Candidate> &candidates,
       continue;
     for (const auto &refused : carried_[i].refused)
       journal_.refuse(refused, candidates[i], decisions[i]);
-    for (auto id : left_out[i]) {
+    for (const auto &[id, rule] : left_out[i]) {
       const auto &one = identifiers_[index.at(id)];
-      journal_.refuse(
-          {one.type, one.value, rules[i], sentence({id, rules[i], one.type, {}}), id, {}},
-          candidates[i], decisions[i]);
+      journal_.refuse({one.type, one.value, rule, sentence({id, rule, one.type, {}}), id, {}}, candidates[i],
+                      decisions[i]);
     }
   }
   journal_.store();

@@ -28,17 +28,15 @@ public:
   void include_everybody();
   void include(std::int64_t identifier);
 
-  // People who are given identifiers.
-  std::set<std::int64_t> gaining() const;
+  // People that store() split off from others.
+  const std::set<std::int64_t> &split_off() const { return split_off_; }
 
   // The rule that evidence meets, and whom it leaves out, where that differs from what is stored.
-  struct Verdict {
-    std::vector<std::int64_t> refused;
-    std::string rule;
-  };
-  std::map<std::int64_t, Verdict> verdicts() const; // by decision_seq
+  std::map<std::int64_t, Outcome::Judged> verdicts() const; // by decision_seq
   // The person of an identifier that took part, from now on.
-  std::int64_t person_of(std::int64_t identifier) const { return outcome_.people[history_->index(identifier)]; }
+  std::int64_t person_of(std::int64_t identifier) const {
+    return outcome_.people[history_->index(identifier)];
+  }
 
   // Writes who is who, whose facts are whose, and what happened to people.
   void store(std::int64_t decision, Timestamp at, const std::string &reason);
@@ -47,7 +45,7 @@ private:
   void load(const std::set<std::int64_t> &core);
   std::set<std::int64_t> changed_neighbours() const;
   void find_changes();
-  void log_moves(Journal &journal, std::int64_t decision, Timestamp at, const std::string &reason) const;
+  void log_moves(Journal &journal, std::int64_t decision, Timestamp at, const std::string &reason);
   void store_people() const;
   void store_evidence() const;
   void store_owners();
@@ -55,11 +53,12 @@ private:
   Types types_;
   std::unique_ptr<History> history_;
   Outcome outcome_;
-  std::set<std::int64_t> stored_; // of the locked people, those with a profile row
+  std::set<std::int64_t> asked_;         // identifiers
+  std::set<std::int64_t> stored_;        // of the locked people, those with a profile row
   std::set<std::int64_t> core_, people_; // profile ids: decided anew; these and their neighbours, locked
   std::vector<std::size_t> moved_,
       flagged_; // indexes of identifiers with another person, or left out otherwise
-  std::set<std::int64_t> before_, after_;
+  std::set<std::int64_t> before_, after_, split_off_;
 };
 
 } // namespace cdp::identity

@@ -10,9 +10,10 @@ namespace {
 using Order = std::vector<std::size_t>;
 
 // An identifier as stored, and whoever is on it when it is a device.
-constexpr char kStored[] = "i.identifier_id, i.profile_id, i.left_out, i.user_on_device_id, "
-                           "CASE WHEN i.user_on_device_id IS NOT NULL THEN (SELECT u.profile_id FROM "
-                           "cdp.identifiers AS u WHERE u.identifier_id = i.user_on_device_id) END ";
+constexpr char kStored[] =
+    "i.identifier_id, i.profile_id, i.left_out, i.user_on_device_id, "
+    "CASE WHEN i.user_on_device_id IS NOT NULL THEN (SELECT u.profile_id FROM "
+    "cdp.identifiers AS u WHERE u.identifier_id = i.user_on_device_id) END, i.first_seen_at = 'infinity' ";
 
 // Permanent ids for newcomers, in the order in which the messages named them.
 void draw_ids(const Order &missing, std::vector<Identifier> &identifiers) {
@@ -91,20 +92,19 @@ void Identities::name(const std::vector<Candidate> &candidates) {
   insert_missing(missing);
 }
 
-void Identities::see_first(const std::vector<std::int64_t> &ids) const {
+void Identities::see_again() const {
   static pg::Statement update("UPDATE cdp.identifiers AS i SET first_seen_at = n.at FROM unnest($1, $2) AS n "
-                              "(id, at) WHERE i.identifier_id = n.id AND i.first_seen_at <> n.at",
+                              "(id, at) WHERE i.identifier_id = n.id AND i.first_seen_at = 'infinity'",
                               pg::few_keys);
-  const std::set<std::int64_t> asked(ids.begin(), ids.end());
-  std::vector<std::int64_t> seen;
+  std::vector<std::int64_t> ids;
   std::vector<Timestamp> at;
   for (const auto &one : identifiers_)
-    if (!one.raw.empty() && asked.contains(one.id)) {
-      seen.push_back(one.id);
+    if (one.id != 0 && !one.raw.empty()) {
+      ids.push_back(one.id);
       at.push_back(one.first_seen_at);
     }
-  if (!seen.empty())
-    update.run(pg::Params().bigints(seen).timestamps(at));
+  if (!ids.empty())
+    update.run(pg::Params().bigints(ids).timestamps(at));
 }
 
 void Identities::settle(const std::vector<Candidate> &candidates, const LockProfiles &lock) {
@@ -272,6 +272,7 @@ void Identities::note_stored(std::size_t index, const pg::Rows &rows, std::size_
                         : rows.text(row, column + 2) == "removed" ? "removed_identifier"
                                                                   : "blocked";
   identifier.user_on_device = rows.is_null(row, column + 3) ? 0 : rows.bigint(row, column + 3);
+  identifier.unseen = rows.boolean(row, column + 5);
   if (identifier.user_on_device != 0)
     profile_[identifier.user_on_device] = rows.bigint(row, column + 4);
 }

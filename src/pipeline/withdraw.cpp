@@ -73,7 +73,9 @@ private:
   void add_evidence();
   bool is_complete();
   void store();
+  void log_refusals();
   void store_facts();
+  std::int64_t first_of(std::size_t i, const Ids &refused);
   void prune_evidence();
   void judge(std::int64_t decision, Timestamp at);
 
@@ -108,6 +110,7 @@ void Exchanger::decide() {
         touched_, [&](const Ids &ids) { return people_.lock(ids); },
         [&] {
           take_out();
+          identities_.see_again();
           result_.outcome.decisions = draw_decisions(candidates());
           add_evidence();
         });
@@ -117,7 +120,8 @@ void Exchanger::decide() {
 }
 
 void Exchanger::take_out() {
-  static pg::Statement take("SELECT taken, identifiers, homes, home_sets, unseen FROM cdp_internal.take_out($1, $2, $3)");
+  static pg::Statement take(
+      "SELECT taken, identifiers, homes, home_sets FROM cdp_internal.take_out($1, $2, $3)");
   homes_.clear();
   taken_from_.clear();
   if (withdrawn_.empty())
@@ -133,7 +137,6 @@ void Exchanger::take_out() {
   auto names = list.run(sets);
   for (std::size_t i = 0; i < homes.size(); ++i)
     homes_[homes[i]] = names.text(i, 1);
-  identities_.see_first(rows.bigints(0, 5));
 }
 
 // Every message is evidence while it is decided; the repeats among them are pruned afterwards.
@@ -151,9 +154,9 @@ bool Exchanger::is_complete() {
   for (auto id : taken_from_)
     complete = !touched_.insert(id).second && complete;
   for (const auto &[decision, verdict] : refold_->verdicts())
-    if (const auto home = homes_.find(decision); home != homes_.end() && !verdict.rule.empty() &&
-                                                 !identity::is_lasting(verdict.rule) &&
-                                                 std::find(whole_.begin(), whole_.end(), home->second) == whole_.end()) {
+    if (const auto home = homes_.find(decision);
+        home != homes_.end() && !verdict.rule.empty() && !identity::is_lasting(verdict.rule) &&
+        std::find(whole_.begin(), whole_.end(), home->second) == whole_.end()) {
       whole_.push_back(home->second);
       complete = false;
     }
@@ -166,29 +169,48 @@ void Exchanger::store() {
   refold_->include_everybody();
   for (auto id : refold_->before()) // nobody's instants go back
     at = std::max(at, people_.at(id).last_seen_at);
-  std::vector<Ids> left_out(candidates().size());
-  std::vector<std::string> rules(candidates().size());
-  const auto verdicts = refold_->verdicts();
-  for (std::size_t i = 0; i < candidates().size(); ++i)
-    if (const auto verdict = verdicts.find(result_.outcome.decisions[i]); verdict != verdicts.end()) {
-      left_out[i] = verdict->second.refused;
-      rules[i] = verdict->second.rule;
-    }
-  identities_.log_refusals(candidates(), result_.outcome.decisions, left_out, rules);
+  log_refusals();
   refold_->store(decision, at, reason_);
   prune_evidence();
   store_facts();
   judge(decision, at);
 }
 
+void Exchanger::log_refusals() {
+  std::vector<identity::Identities::Left> left_out(candidates().size());
+  const auto verdicts = refold_->verdicts();
+  for (std::size_t i = 0; i < candidates().size(); ++i) {
+    const auto found = verdicts.find(result_.outcome.decisions[i]);
+    if (found == verdicts.end())
+      continue;
+    const auto &[evidence, refused, rule, rules] = found->second;
+    const auto person = refold_->person_of(first_of(i, refused));
+    for (std::size_t each = 0; each < refused.size(); ++each)
+      if (refold_->person_of(refused[each]) != person) // else one person by another message
+        left_out[i].emplace_back(refused[each], rules[each]);
+  }
+  identities_.log_refusals(candidates(), result_.outcome.decisions, left_out);
+}
+
+// The first identifier of a message that takes part.
+std::int64_t Exchanger::first_of(std::size_t i, const Ids &refused) {
+  for (auto id : identities_.ids(i))
+    if (std::find(refused.begin(), refused.end(), id) == refused.end())
+      return id;
+  return identities_.ids(i).front();
+}
+
 void Exchanger::prune_evidence() {
   static pg::Statement prune(
       "WITH repeat AS (DELETE FROM cdp.evidence AS e WHERE e.decision_seq = ANY ($1) "
       "  AND coalesce(e.rule, 'sharing') IN ('sharing', 'removed_identifier', 'blocked') AND EXISTS ("
-      "    SELECT FROM cdp.evidence AS o WHERE o.identifiers = e.identifiers AND o.decision_seq < e.decision_seq "
-      "    AND NOT o.is_explicit AND coalesce(o.rule, 'sharing') IN ('sharing', 'removed_identifier', 'blocked')) "
+      "    SELECT FROM cdp.evidence AS o WHERE o.identifiers = e.identifiers AND o.decision_seq < "
+      "e.decision_seq "
+      "    AND NOT o.is_explicit AND coalesce(o.rule, 'sharing') IN ('sharing', 'removed_identifier', "
+      "'blocked')) "
       "  RETURNING e.decision_seq, e.identifiers) "
-      "DELETE FROM cdp.evidence_members AS m USING (SELECT r.decision_seq, unnest(r.identifiers) AS id FROM repeat AS r) AS r "
+      "DELETE FROM cdp.evidence_members AS m USING (SELECT r.decision_seq, unnest(r.identifiers) AS id FROM "
+      "repeat AS r) AS r "
       "WHERE m.identifier_id = r.id AND m.decision_seq = r.decision_seq",
       pg::few_keys);
   Ids decisions;
@@ -233,9 +255,9 @@ void Exchanger::judge(std::int64_t decision, Timestamp at) {
   const auto touched = people_.touched();
   identity::Journal journal;
   for (auto id : touched)
-    if (!people_.at(id).stored)
+    if (!people_.at(id).stored && !refold_->split_off().contains(id))
       journal.change(decision, "created", id, 0, at, {}, reason_);
-  auto ended = refold_->gaining(); // whom nothing is said about any more; who was nobody is no news
+  auto ended = refold_->split_off(); // whom nothing is said about any more; who was nobody is no news
   for (auto id : people_.ended())
     ended.insert(id);
   for (auto id : ended)
@@ -266,7 +288,8 @@ namespace {
 
 std::vector<std::int64_t> ids_argument(FunctionCallInfo fcinfo, int number) {
   using namespace cdp;
-  static pg::Statement list("SELECT DISTINCT u.id FROM unnest($1) AS u (id) WHERE u.id IS NOT NULL ORDER BY u.id");
+  static pg::Statement list(
+      "SELECT DISTINCT u.id FROM unnest($1) AS u (id) WHERE u.id IS NOT NULL ORDER BY u.id");
   std::vector<std::int64_t> ids;
   if (PG_ARGISNULL(number))
     return ids;
@@ -280,8 +303,9 @@ std::vector<std::int64_t> ids_argument(FunctionCallInfo fcinfo, int number) {
 
 std::vector<cdp::collect::Incoming> lines_arguments(FunctionCallInfo fcinfo) {
   using namespace cdp;
-  static pg::Statement list("SELECT l.message, l.at FROM unnest($1, $2) WITH ORDINALITY AS l (message, at, place) "
-                            "ORDER BY l.place");
+  static pg::Statement list(
+      "SELECT l.message, l.at FROM unnest($1, $2) WITH ORDINALITY AS l (message, at, place) "
+      "ORDER BY l.place");
   std::vector<collect::Incoming> lines;
   if (PG_ARGISNULL(3))
     return lines;
@@ -324,16 +348,17 @@ CDP_FUNCTION(cdp_withdraw) {
   PG_RETURN_INT64(pipeline::exchange(ids_argument(fcinfo, 0), {}, pg::text_argument(fcinfo, 1)).taken);
 }
 
-// cdp_internal.exchange(withdrawn bigint[], source text, import text, messages text[], received_at timestamptz[],
-// reason text): (place, fate, decision_seq, message_id) a message.
+// cdp_internal.exchange(withdrawn bigint[], source text, import text, messages text[], received_at
+// timestamptz[], reason text): (place, fate, decision_seq, message_id) a message.
 CDP_FUNCTION(cdp_exchange) {
   using namespace cdp;
   pg::call([&] { InitMaterializedSRF(fcinfo, 0); });
   pg::Session session;
   const auto withdrawn = ids_argument(fcinfo, 0);
   const auto lines = lines_arguments(fcinfo);
-  auto outcome = withdrawn.empty() ? pipeline::ingest(lines)
-                                   : pipeline::exchange(withdrawn, lines, pg::text_argument(fcinfo, 5)).outcome;
+  auto outcome = withdrawn.empty()
+                     ? pipeline::ingest(lines)
+                     : pipeline::exchange(withdrawn, lines, pg::text_argument(fcinfo, 5)).outcome;
   collect::write_quarantine(outcome.candidates, lines);
   put_outcome(reinterpret_cast<ReturnSetInfo *>(fcinfo->resultinfo), outcome);
   PG_RETURN_NULL();

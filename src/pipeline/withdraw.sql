@@ -48,32 +48,33 @@ LANGUAGE sql SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $
 $$;
 COMMENT ON FUNCTION cdp_internal.rehome_evidence(text[], text[]) IS 'Part of cdp_internal.take_out';
 
--- When identifiers were first seen, by what is left; returns those that nothing names any more.
-CREATE FUNCTION cdp_internal.see_anew(identifiers bigint[]) RETURNS bigint[]
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
-DECLARE
-  seen bigint[];
-BEGIN
-  WITH first AS MATERIALIZED (
-    SELECT a.id, f.at FROM unnest(see_anew.identifiers) AS a (id) CROSS JOIN LATERAL (
-      SELECT x.at FROM (
-        SELECT e.decision_seq AS seq, e.linked_at AS at FROM cdp.evidence_members AS m JOIN cdp.evidence AS e USING (decision_seq)
-          WHERE m.identifier_id = a.id
-        UNION ALL SELECT r.event_id, r.received_at FROM cdp.event_records AS r
-          WHERE r.identifier_id = a.id AND (r.carried IS NULL OR a.id = ANY (r.carried))
-        UNION ALL SELECT r.decision_seq, r.received_at FROM cdp.assertions AS r
-          WHERE r.identifier_id = a.id AND (r.carried IS NULL OR a.id = ANY (r.carried))) AS x
-      ORDER BY x.seq LIMIT 1) AS f
-  ), changed AS (
-    UPDATE cdp.identifiers AS i SET first_seen_at = f.at FROM first AS f WHERE i.identifier_id = f.id AND i.first_seen_at <> f.at
+-- When identifiers were first seen, by what is left; infinity: nothing names them any more. `owners`: whose facts may name
+-- them beside those that are evidence.
+CREATE FUNCTION cdp_internal.see_anew(identifiers bigint[], owners bigint[]) RETURNS void
+LANGUAGE sql SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
+  WITH asked AS MATERIALIZED (
+    SELECT a.id FROM unnest(see_anew.identifiers) AS a (id)
+  ), fact AS (
+    SELECT f.* FROM unnest(owners) AS o (id) CROSS JOIN LATERAL (
+      SELECT r.event_id AS seq, r.received_at AS at, coalesce(r.carried, ARRAY[r.identifier_id]) AS carried
+        FROM cdp.event_records AS r WHERE r.identifier_id = o.id
+      UNION ALL SELECT r.decision_seq, r.received_at, coalesce(r.carried, ARRAY[r.identifier_id])
+        FROM cdp.assertions AS r WHERE r.identifier_id = o.id) AS f
+  ), first AS (
+    SELECT DISTINCT ON (n.id) n.id, n.at FROM (
+      SELECT a.id, e.decision_seq AS seq, e.linked_at AS at
+        FROM asked AS a JOIN cdp.evidence_members AS m ON m.identifier_id = a.id JOIN cdp.evidence AS e USING (decision_seq)
+      UNION ALL SELECT c.id, f.seq, f.at FROM fact AS f CROSS JOIN LATERAL unnest(f.carried) AS c (id)) AS n
+    ORDER BY n.id, n.seq
   )
-  SELECT array_agg(f.id) INTO seen FROM first AS f;
-  RETURN ARRAY(SELECT a.id FROM unnest(see_anew.identifiers) AS a (id) WHERE a.id <> ALL (coalesce(seen, '{}')));
-END $$;
-COMMENT ON FUNCTION cdp_internal.see_anew(bigint[]) IS 'Part of cdp_internal.take_out';
+  UPDATE cdp.identifiers AS i SET first_seen_at = coalesce(f.at, 'infinity')
+  FROM asked AS a LEFT JOIN first AS f USING (id)
+  WHERE i.identifier_id = a.id AND i.first_seen_at <> coalesce(f.at, 'infinity')
+$$;
+COMMENT ON FUNCTION cdp_internal.see_anew(bigint[], bigint[]) IS 'Part of cdp_internal.take_out';
 
 CREATE FUNCTION cdp_internal.take_out(decision_seqs bigint[], reason text, whole text[],
-    OUT taken bigint, OUT identifiers bigint[], OUT homes bigint[], OUT home_sets text[], OUT unseen bigint[])
+    OUT taken bigint, OUT identifiers bigint[], OUT homes bigint[], OUT home_sets text[])
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
 DECLARE
   lost     text[];
@@ -106,10 +107,10 @@ BEGIN
   SELECT coalesce(array_agg(DISTINCT g.identifiers::text), '{}') INTO lost FROM gone AS g WHERE NOT g.is_explicit;
   SELECT coalesce(array_agg(h.decision_seq ORDER BY h.decision_seq), '{}'), coalesce(array_agg(h.identifiers::text ORDER BY h.decision_seq), '{}')
     INTO homes, home_sets FROM cdp_internal.rehome_evidence(lost, whole) AS h;
-  unseen := cdp_internal.see_anew(doubtful);
+  PERFORM cdp_internal.see_anew(doubtful, identifiers);
 END $$;
 COMMENT ON FUNCTION cdp_internal.take_out(bigint[], text, text[]) IS
-  'Takes facts and evidence of messages out, under the locks of their people: how many, the identifiers named, the evidence that repeats became, identifiers that nothing names any more';
+  'Takes facts and evidence of messages out, under the locks of their people: how many, the identifiers named, the evidence that repeats became';
 
 CREATE FUNCTION cdp_internal.withdraw(decision_seqs bigint[], reason text) RETURNS bigint
   LANGUAGE c STRICT SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'cdp_withdraw';
