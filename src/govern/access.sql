@@ -37,16 +37,16 @@ DECLARE
   seeing_all constant text[] := ARRAY['GRANT SELECT ON cdp.quarantine, cdp.inbox TO %1$I'];
   -- Not the tables of segments: who can write those decides what runs as whom.
   running constant text[] := ARRAY[
-    'GRANT SELECT ON cdp.message_keys, cdp.worker_status, cdp.progress TO %1$I',
+    'GRANT SELECT ON cdp.message_keys, cdp.attached_tables, cdp.worker_status, cdp.progress TO %1$I',
     'GRANT INSERT, UPDATE, DELETE ON cdp.sources, cdp.inbox, cdp.quarantine TO %1$I',
     'GRANT EXECUTE ON FUNCTION cdp.create_identifier_type, cdp.alter_identifier_type, cdp.drop_identifier_type, '
     'cdp.refresh_segments, cdp.apply_identity_rules, cdp.identity_diff, cdp.check_normalizers, cdp.accept_normalizers TO %1$I',
     'GRANT SELECT ON cdp.normalizer_versions TO %1$I',
     'GRANT EXECUTE ON PROCEDURE cdp.rebuild TO %1$I', 'GRANT SELECT ON cdp.identity_queue TO %1$I',
     'GRANT EXECUTE ON FUNCTION cdp_internal.begin_rebuild, cdp_internal.rebuild_batch TO %1$I',
-    'GRANT EXECUTE ON FUNCTION cdp.verify, cdp.prune_changes, cdp.rebuild_sets, cdp.refresh_statistics, cdp.grant_access, cdp.start_worker, cdp.stop_worker TO %1$I',
+    'GRANT EXECUTE ON FUNCTION cdp.verify, cdp.prune_changes, cdp.rebuild_sets, cdp.refresh_statistics, cdp.grant_access, cdp.start_worker, cdp.stop_worker, cdp.attach_table, cdp.detach_table TO %1$I',
     'GRANT EXECUTE ON PROCEDURE cdp.run TO %1$I',
-    'GRANT EXECUTE ON FUNCTION cdp_internal.begin_run, cdp_internal.run_batch, cdp_internal.mend_batch, cdp_internal.maintain_segments, cdp_internal.tell_changes, cdp_internal.fold_sets, cdp_internal.close_days, cdp_internal.end_progress TO %1$I'];
+    'GRANT EXECUTE ON FUNCTION cdp_internal.begin_run, cdp_internal.run_batch, cdp_internal.mend_batch, cdp_internal.follow_attached, cdp_internal.maintain_segments, cdp_internal.tell_changes, cdp_internal.fold_sets, cdp_internal.close_days, cdp_internal.end_progress TO %1$I'];
   statement text;
 BEGIN
   IF NOT EXISTS (SELECT FROM pg_roles AS r WHERE r.rolname = grant_access.role) THEN

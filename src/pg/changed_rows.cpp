@@ -146,7 +146,7 @@ std::vector<std::string> trigger_arguments(FunctionCallInfo fcinfo) {
 
 Changed each_changed_key(FunctionCallInfo fcinfo, const std::vector<std::string> &key,
                          const std::vector<std::string> &watched, int most,
-                         const std::function<void(Datum)> &take) {
+                         const std::function<void(Datum, int)> &take) {
   const auto *data = trigger(fcinfo);
   if (TRIGGER_FIRED_BY_TRUNCATE(data->tg_event))
     return Changed::everything;
@@ -206,7 +206,7 @@ Changed each_changed_key(FunctionCallInfo fcinfo, const std::vector<std::string>
       return keys.count > 0 ? keys.array() : Datum(0);
     });
     if (array != 0)
-      take(array);
+      take(array, keys.count / keys.width);
   }
   call([&] {
     for (auto *reader : {&old, &now})

@@ -19,6 +19,6 @@ enum class Changed { rows, everything, unknown }; // TRUNCATE; a column that is 
 // all.
 Changed each_changed_key(FunctionCallInfo fcinfo, const std::vector<std::string> &key,
                          const std::vector<std::string> &watched, int most,
-                         const std::function<void(Datum)> &take);
+                         const std::function<void(Datum keys, int rows)> &take);
 
 } // namespace cdp::pg

@@ -304,17 +304,18 @@ std::vector<std::int64_t> ids_argument(FunctionCallInfo fcinfo, int number) {
 std::vector<cdp::collect::Incoming> lines_arguments(FunctionCallInfo fcinfo) {
   using namespace cdp;
   static pg::Statement list(
-      "SELECT l.message, l.at FROM unnest($1, $2) WITH ORDINALITY AS l (message, at, place) "
+      "SELECT l.source, l.import, l.at, l.message "
+      "FROM unnest($1, $2, $3, $4) WITH ORDINALITY AS l (source, import, message, at, place) "
       "ORDER BY l.place");
   std::vector<collect::Incoming> lines;
   if (PG_ARGISNULL(3))
     return lines;
-  const auto import = PG_ARGISNULL(2) ? std::nullopt : std::optional(pg::text_argument(fcinfo, 2));
   pg::Params params;
+  params.datum(TEXTARRAYOID, PG_GETARG_DATUM(1)).datum(TEXTARRAYOID, PG_GETARG_DATUM(2));
   params.datum(TEXTARRAYOID, PG_GETARG_DATUM(3)).datum(TIMESTAMPTZARRAYOID, PG_GETARG_DATUM(4));
   auto rows = list.run(params);
   for (std::size_t i = 0; i < rows.size(); ++i)
-    lines.push_back({pg::text_argument(fcinfo, 1), import, rows.timestamp(i, 2), rows.text(i, 1)});
+    lines.push_back({rows.text(i, 1), rows.optional_text(i, 2), rows.timestamp(i, 3), rows.text(i, 4)});
   return lines;
 }
 
@@ -348,7 +349,7 @@ CDP_FUNCTION(cdp_withdraw) {
   PG_RETURN_INT64(pipeline::exchange(ids_argument(fcinfo, 0), {}, pg::text_argument(fcinfo, 1)).taken);
 }
 
-// cdp_internal.exchange(withdrawn bigint[], source text, import text, messages text[], received_at
+// cdp_internal.exchange(withdrawn bigint[], sources text[], imports text[], messages text[], received_at
 // timestamptz[], reason text): (place, fate, decision_seq, message_id) a message.
 CDP_FUNCTION(cdp_exchange) {
   using namespace cdp;

@@ -246,7 +246,7 @@ def exchange(gone, messages):
     if not messages:
         return f"SELECT cdp_internal.withdraw({seqs}, 'because');"
     lines = ", ".join(text(json.dumps(one.document())) for one in messages)
-    return (f"SELECT fate FROM cdp_internal.exchange({seqs}, 'default', NULL, ARRAY[{lines}], "
+    return (f"SELECT fate FROM cdp_internal.exchange({seqs}, array_fill('default'::text, ARRAY[{len(messages)}]), array_fill(NULL::text, ARRAY[{len(messages)}]), ARRAY[{lines}], "
             f"array_fill('{iso(messages[0].received_at)}'::timestamptz, ARRAY[{len(messages)}]), 'because');")
 
 
