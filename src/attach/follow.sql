@@ -134,23 +134,6 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION cdp_internal.read_page(cdp_internal.attachments, regclass, integer) IS 'Part of cdp.run';
 
--- A row as a message. An identifier that is null or empty is none; a column that is null says nothing.
-CREATE FUNCTION cdp_internal.row_message(event text, message_id text, said jsonb) RETURNS text
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
-  SELECT (jsonb_build_object('type', CASE WHEN event IS NULL THEN 'identify' ELSE 'track' END, 'messageId', message_id)
-    || CASE WHEN said -> 'occurred_at' <> 'null' THEN jsonb_build_object('timestamp', said -> 'occurred_at') ELSE '{}' END
-    || CASE WHEN event IS NULL THEN '{}' ELSE jsonb_build_object('event', said -> 'event') END
-    || jsonb_build_object(CASE WHEN event IS NULL THEN 'traits' ELSE 'properties' END,
-         (SELECT coalesce(jsonb_object_agg(b.key, b.value), '{}') FROM jsonb_each(said -> 'body') AS b WHERE b.value <> 'null'))
-    || jsonb_build_object('context', jsonb_build_object('externalIds', (
-         SELECT coalesce(jsonb_agg(jsonb_build_object('type', i.value ->> 0, 'id', v.value #>> '{}', 'collection', 'users', 'encoding', 'none') ORDER BY i.place, v.place), '[]')
-         FROM jsonb_array_elements(said -> 'identifiers') WITH ORDINALITY AS i (value, place)
-         CROSS JOIN LATERAL jsonb_array_elements(CASE jsonb_typeof(i.value -> 1) WHEN 'array' THEN i.value -> 1 ELSE jsonb_build_array(i.value -> 1) END)
-           WITH ORDINALITY AS v (value, place)
-         WHERE v.value NOT IN ('null', '""')))))::text
-$$;
-COMMENT ON FUNCTION cdp_internal.row_message(text, text, jsonb) IS 'Part of cdp.run';
-
 CREATE FUNCTION cdp_internal.row_message_id(name text, row_key text, version bigint) RETURNS text
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
   SELECT format('%s/%s/%s', name, CASE WHEN length(row_key) > 100 THEN md5(row_key) ELSE row_key END, version)
@@ -199,11 +182,24 @@ BEGIN
   DELETE FROM cdp_internal.attached_rows AS r USING unnest(news) AS n
     WHERE n.said IS NULL AND n.problem IS NULL AND r.attachment_id = n.attachment_id AND r.row_key = n.row_key;
   SELECT array_agg(a.source ORDER BY n.place) AS sources, array_agg(a.name ORDER BY n.place) AS names, array_agg(n.at ORDER BY n.place) AS times,
-         array_agg(cdp_internal.row_message(a.event, m.id, n.said) ORDER BY n.place) AS texts, array_agg(m.id ORDER BY n.place) AS ids,
+         array_agg((jsonb_build_object('type', CASE WHEN a.event IS NULL THEN 'identify' ELSE 'track' END, 'messageId', m.id,
+             'context', jsonb_build_object('externalIds', m.identifiers), CASE WHEN a.event IS NULL THEN 'traits' ELSE 'properties' END, m.body)
+           || CASE WHEN n.said -> 'occurred_at' <> 'null' THEN jsonb_build_object('timestamp', n.said -> 'occurred_at') ELSE '{}' END
+           || CASE WHEN a.event IS NULL THEN '{}' ELSE jsonb_build_object('event', n.said -> 'event') END)::text ORDER BY n.place) AS texts,
+         array_agg(m.id ORDER BY n.place) AS ids,
          array_agg(n ORDER BY n.place) AS rows
     INTO said
     FROM unnest(news) AS n JOIN cdp_internal.attachments AS a USING (attachment_id)
-    CROSS JOIN LATERAL (SELECT cdp_internal.row_message_id(a.name, n.row_key, n.version) AS id) AS m
+    CROSS JOIN LATERAL (
+      SELECT cdp_internal.row_message_id(a.name, n.row_key, n.version) AS id,
+             -- An identifier that is null or empty is none; a column that is null says nothing.
+             (SELECT coalesce(jsonb_object_agg(b.key, b.value), '{}') FROM jsonb_each(n.said -> 'body') AS b WHERE b.value <> 'null') AS body,
+             (SELECT coalesce(jsonb_agg(jsonb_build_object('type', i.value ->> 0, 'id', v.value #>> '{}', 'collection', 'users', 'encoding', 'none')
+                                        ORDER BY i.place, v.place), '[]')
+              FROM jsonb_array_elements(n.said -> 'identifiers') WITH ORDINALITY AS i (value, place)
+              CROSS JOIN LATERAL jsonb_array_elements(CASE jsonb_typeof(i.value -> 1) WHEN 'array' THEN i.value -> 1 ELSE jsonb_build_array(i.value -> 1) END)
+                WITH ORDINALITY AS v (value, place)
+              WHERE v.value NOT IN ('null', '""')) AS identifiers) AS m
     WHERE n.said IS NOT NULL;
   SELECT array_agg(e.decision_seq ORDER BY e.place) INTO decisions
     FROM cdp_internal.exchange(coalesce(gone, '{}'), said.sources, said.names, said.texts, said.times, 'an attached row changed') AS e;

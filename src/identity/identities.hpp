@@ -75,6 +75,10 @@ public:
 
   // Identifiers that nothing named any more are first seen with this batch. Under the locks of their people.
   void see_again() const;
+  // The identifiers of the batch, and when each is seen first in it: two arrays.
+  void add_first_sights(pg::Params &params) const;
+  // Whether a message's first identifier says who somebody is.
+  bool is_personal(std::size_t candidate) const;
 
   const Carried &of(std::size_t candidate) const { return carried_[candidate]; }
   // All identifiers of a message by priority, where its owner is not the only one; else empty.

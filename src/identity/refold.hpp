@@ -28,6 +28,8 @@ public:
   void include_everybody();
   void include(std::int64_t identifier);
 
+  // Not left out by a decision, or because its value is blocked.
+  bool takes_part(std::int64_t identifier) const { return history_->at(identifier).left_out == SetAside::no; }
   // People that store() split off from others.
   const std::set<std::int64_t> &split_off() const { return split_off_; }
 

@@ -96,6 +96,12 @@ void Identities::see_again() const {
   static pg::Statement update("UPDATE cdp.identifiers AS i SET first_seen_at = n.at FROM unnest($1, $2) AS n "
                               "(id, at) WHERE i.identifier_id = n.id AND i.first_seen_at = 'infinity'",
                               pg::few_keys);
+  pg::Params params;
+  add_first_sights(params);
+  update.run(params);
+}
+
+void Identities::add_first_sights(pg::Params &params) const {
   std::vector<std::int64_t> ids;
   std::vector<Timestamp> at;
   for (const auto &one : identifiers_)
@@ -103,8 +109,12 @@ void Identities::see_again() const {
       ids.push_back(one.id);
       at.push_back(one.first_seen_at);
     }
-  if (!ids.empty())
-    update.run(pg::Params().bigints(ids).timestamps(at));
+  params.bigints(ids).timestamps(at);
+}
+
+bool Identities::is_personal(std::size_t candidate) const {
+  const auto &first = identifiers_[carried_[candidate].identifiers.front()];
+  return types_.at(first.type).rule.sharing == core::Sharing::personal;
 }
 
 void Identities::settle(const std::vector<Candidate> &candidates, const LockProfiles &lock) {

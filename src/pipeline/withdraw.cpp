@@ -121,12 +121,15 @@ void Exchanger::decide() {
 
 void Exchanger::take_out() {
   static pg::Statement take(
-      "SELECT taken, identifiers, homes, home_sets FROM cdp_internal.take_out($1, $2, $3)");
+      "SELECT taken, identifiers, homes, home_sets FROM cdp_internal.take_out($1, $2, $3, $4, $5)");
   homes_.clear();
   taken_from_.clear();
   if (withdrawn_.empty())
     return;
-  auto rows = take.run(pg::Params().bigints(withdrawn_).text(reason_).texts(whole_));
+  pg::Params params;
+  params.bigints(withdrawn_).text(reason_).texts(whole_);
+  identities_.add_first_sights(params);
+  auto rows = take.run(params);
   result_.taken = rows.bigint(0, 1);
   for (auto id : rows.bigints(0, 2))
     taken_from_.insert(id);
@@ -230,15 +233,22 @@ void Exchanger::store_facts() {
   std::vector<std::string> sets;
   for (std::size_t i = 0; i < candidates().size(); ++i)
     if (is_accepted(i)) {
-      sets.push_back(identity::array_text(identities_.ids(i)));
+      const auto ids = identities_.ids(i);
+      if (identities_.is_personal(i) && refold_->takes_part(ids.front())) {
+        owners[i] = ids.front();
+        continue;
+      }
+      sets.push_back(identity::array_text(ids));
       asked.push_back(decisions[i]);
     }
-  if (asked.empty())
-    return;
-  auto rows = find.run(pg::Params().texts(sets).bigints(asked));
-  for (std::size_t i = 0, row = 0; i < candidates().size(); ++i)
+  if (!asked.empty()) {
+    auto rows = find.run(pg::Params().texts(sets).bigints(asked));
+    for (std::size_t i = 0, row = 0; i < candidates().size(); ++i)
+      if (is_accepted(i) && owners[i] == 0)
+        owners[i] = rows.bigint(row++, 1);
+  }
+  for (std::size_t i = 0; i < candidates().size(); ++i)
     if (is_accepted(i)) {
-      owners[i] = rows.bigint(row++, 1);
       carried[i] = identity::optional_array(identities_.carried_ids(i, owners[i]));
       refold_->include(owners[i]);
       result_.outcome.profile_ids[i] = refold_->person_of(owners[i]);

@@ -49,11 +49,12 @@ $$;
 COMMENT ON FUNCTION cdp_internal.rehome_evidence(text[], text[]) IS 'Part of cdp_internal.take_out';
 
 -- When identifiers were first seen, by what is left; infinity: nothing names them any more. `owners`: whose facts may name
--- them beside those that are evidence.
-CREATE FUNCTION cdp_internal.see_anew(identifiers bigint[], owners bigint[]) RETURNS void
+-- them beside those that are evidence; `coming`: what is about to be decided names these, at these times.
+CREATE FUNCTION cdp_internal.see_anew(identifiers bigint[], owners bigint[], coming bigint[], coming_at timestamptz[]) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
   WITH asked AS MATERIALIZED (
-    SELECT a.id FROM unnest(see_anew.identifiers) AS a (id)
+    SELECT a.id, coalesce(min(c.at), 'infinity') AS coming_at FROM unnest(see_anew.identifiers) AS a (id)
+    LEFT JOIN unnest(coming, see_anew.coming_at) AS c (id, at) USING (id) GROUP BY a.id
   ), fact AS (
     SELECT f.* FROM unnest(owners) AS o (id) CROSS JOIN LATERAL (
       SELECT r.event_id AS seq, r.received_at AS at, coalesce(r.carried, ARRAY[r.identifier_id]) AS carried
@@ -67,13 +68,13 @@ LANGUAGE sql SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $
       UNION ALL SELECT c.id, f.seq, f.at FROM fact AS f CROSS JOIN LATERAL unnest(f.carried) AS c (id)) AS n
     ORDER BY n.id, n.seq
   )
-  UPDATE cdp.identifiers AS i SET first_seen_at = coalesce(f.at, 'infinity')
+  UPDATE cdp.identifiers AS i SET first_seen_at = coalesce(f.at, a.coming_at)
   FROM asked AS a LEFT JOIN first AS f USING (id)
-  WHERE i.identifier_id = a.id AND i.first_seen_at <> coalesce(f.at, 'infinity')
+  WHERE i.identifier_id = a.id AND i.first_seen_at <> coalesce(f.at, a.coming_at)
 $$;
-COMMENT ON FUNCTION cdp_internal.see_anew(bigint[], bigint[]) IS 'Part of cdp_internal.take_out';
+COMMENT ON FUNCTION cdp_internal.see_anew(bigint[], bigint[], bigint[], timestamptz[]) IS 'Part of cdp_internal.take_out';
 
-CREATE FUNCTION cdp_internal.take_out(decision_seqs bigint[], reason text, whole text[],
+CREATE FUNCTION cdp_internal.take_out(decision_seqs bigint[], reason text, whole text[], coming bigint[], coming_at timestamptz[],
     OUT taken bigint, OUT identifiers bigint[], OUT homes bigint[], OUT home_sets text[])
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
 DECLARE
@@ -107,9 +108,9 @@ BEGIN
   SELECT coalesce(array_agg(DISTINCT g.identifiers::text), '{}') INTO lost FROM gone AS g WHERE NOT g.is_explicit;
   SELECT coalesce(array_agg(h.decision_seq ORDER BY h.decision_seq), '{}'), coalesce(array_agg(h.identifiers::text ORDER BY h.decision_seq), '{}')
     INTO homes, home_sets FROM cdp_internal.rehome_evidence(lost, whole) AS h;
-  PERFORM cdp_internal.see_anew(doubtful, identifiers);
+  PERFORM cdp_internal.see_anew(doubtful, identifiers, coming, coming_at);
 END $$;
-COMMENT ON FUNCTION cdp_internal.take_out(bigint[], text, text[]) IS
+COMMENT ON FUNCTION cdp_internal.take_out(bigint[], text, text[], bigint[], timestamptz[]) IS
   'Takes facts and evidence of messages out, under the locks of their people: how many, the identifiers named, the evidence that repeats became';
 
 CREATE FUNCTION cdp_internal.withdraw(decision_seqs bigint[], reason text) RETURNS bigint
