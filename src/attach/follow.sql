@@ -428,7 +428,10 @@ BEGIN
       CONTINUE;
     END IF;
     BEGIN
-      RETURN CASE WHEN a.state = 'detaching' THEN cdp_internal.detach_batch(a, most) ELSE cdp_internal.load_page(a, most) END;
+      worked := CASE WHEN a.state = 'detaching' THEN cdp_internal.detach_batch(a, most) ELSE cdp_internal.load_page(a, most) END;
+      IF worked > 0 THEN
+        RETURN worked;
+      END IF;
     EXCEPTION WHEN OTHERS THEN
       IF left(SQLSTATE, 2) IN ('08', '25', '28', '40', '53', '57', '58') THEN
         RAISE;
