@@ -49,7 +49,7 @@ psql -d grocer <<'SQL'
 ALTER TABLE shop.transactions ADD line bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY;
 ALTER TABLE shop.coupon_redemptions ADD line bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY;
 ALTER TABLE shop.campaigns ADD mailed_on date;
-UPDATE shop.campaigns AS c SET mailed_on = d.start_date FROM shop.campaign_descriptions AS d USING (campaign_id);
+UPDATE shop.campaigns AS c SET mailed_on = d.start_date FROM shop.campaign_descriptions AS d WHERE d.campaign_id = c.campaign_id;
 CREATE TABLE shop.baskets AS SELECT basket_id, min(household_id) AS household_id, sum(sales_value) AS total, max(transaction_timestamp) AS paid_at FROM shop.transactions GROUP BY 1;
 ALTER TABLE shop.baskets ADD PRIMARY KEY (basket_id);
 ANALYZE;
