@@ -101,6 +101,16 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
          CASE WHEN count(*) > 0 THEN 'SELECT * FROM cdp.list_imports; COPY the corrected ones again, and DELETE these.' END
   FROM cdp.list_imports
   UNION ALL
+  SELECT 'attached tables', CASE WHEN count(*) FILTER (WHERE t.state IN ('failed', 'missing')) > 0 THEN 'error'
+                                 WHEN count(*) FILTER (WHERE t.late) > 0 THEN 'warning' ELSE 'ok' END,
+         CASE WHEN count(*) FILTER (WHERE t.late OR t.state IN ('failed', 'missing')) = 0 THEN format('%s, none behind', count(*))
+              ELSE string_agg(format('%s: %s', t.relation, coalesce(t.error, CASE WHEN t.late THEN t.waiting || ' changed rows wait' ELSE t.state END)), '; ' ORDER BY t.relation)
+                     FILTER (WHERE t.late OR t.state IN ('failed', 'missing')) END,
+         CASE WHEN count(*) FILTER (WHERE t.late OR t.state IN ('failed', 'missing')) > 0
+              THEN 'SELECT * FROM cdp.attached_tables; the worker, or CALL cdp.run(), reads what waits, and tries again every minute what failed; cdp.detach_table() gives one up.' END
+  FROM (SELECT o.relation, o.state, o.error, o.waiting, coalesce(o.lag > CASE o.kind WHEN 'followed' THEN interval '1 minute' ELSE 2 * a.every + interval '1 minute' END, false) AS late
+        FROM cdp.attached_tables AS o JOIN cdp_internal.attachments AS a USING (attachment_id)) AS t
+  UNION ALL
   SELECT * FROM cdp_internal.feed_health()
 $$;
 COMMENT ON FUNCTION cdp.health() IS

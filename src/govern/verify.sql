@@ -73,6 +73,11 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
   SELECT 'collect', 'a message was accepted but is not there', format('source %s, key %s', k.source_id, k.message_key), NULL, NULL
   FROM cdp.message_keys AS k WHERE NOT EXISTS (SELECT FROM fact AS f
                                                WHERE k.source_id = f.source_id AND k.message_key = f.message_key)
+    AND NOT EXISTS (SELECT FROM cdp.withdrawn_messages AS w WHERE w.source_id = k.source_id
+                    AND encode(substring(sha256(convert_to(w.message_id, 'UTF8')) FOR 16), 'hex')::uuid = k.message_key)
+  UNION ALL
+  SELECT 'collect', 'a message was withdrawn but is there', format('decision %s, message %s', f.decision_seq, f.message_id), NULL, NULL
+  FROM fact AS f JOIN cdp.withdrawn_messages AS w ON w.source_id = f.source_id AND w.message_id = f.message_id
   UNION ALL
   SELECT 'collect', 'a fact belongs to an unknown identifier', format('decision %s', f.decision_seq), f.identifier_id::text, NULL
   FROM fact AS f WHERE NOT EXISTS (SELECT FROM cdp.identifiers AS i WHERE i.identifier_id = f.identifier_id)

@@ -334,9 +334,11 @@ void History::judge(core::IdentityFold &fold, std::size_t place,
       left_out.push_back({id, rule_of(why), "", {}});
   for (const auto &each : verdict)
     left_out.push_back({eligible[each.index].id, to_string(each.rule), "", {}});
-  Outcome::Judged judged{place, {}, left_out.empty() ? "" : rule_of(left_out)};
-  for (const auto &each : left_out)
+  Outcome::Judged judged{place, {}, left_out.empty() ? "" : rule_of(left_out), {}};
+  for (const auto &each : left_out) {
     judged.refused.push_back(each.id);
+    judged.rules.push_back(each.rule);
+  }
   if (!std::ranges::equal(judged.refused, one.refused) || judged.rule != one.rule)
     outcome.changed.push_back(std::move(judged));
 }

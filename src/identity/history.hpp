@@ -55,6 +55,7 @@ struct Outcome {
     std::size_t evidence; // index into History::evidence
     std::vector<std::int64_t> refused;
     std::string rule;
+    std::vector<std::string> rules; // of each refused
   };
   std::vector<std::int64_t> people; // a History::identifiers each: the profile id
   std::vector<Judged> changed;      // evidence with another outcome than stored

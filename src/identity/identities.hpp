@@ -28,6 +28,7 @@ struct Identifier {
   std::int64_t id = 0;
   std::int64_t expected = 0;       // of one that this batch inserts: the person its row was written with
   std::string left_out;            // why it takes part in no link, as a rule of cdp.evidence; else empty
+  bool unseen = false;             // stored, and what named it was taken back
   std::int64_t user_on_device = 0; // of a device shared by policy latest: who was last on it
   std::size_t node = 0;
 };
@@ -68,9 +69,30 @@ public:
   // between. Then reads what the rules need to know about the people.
   void settle(const std::vector<Candidate> &candidates, const LockProfiles &lock);
 
+  // Finds or inserts the identifiers of accepted messages (in key order), new ones as nobody's, for a fold to
+  // decide: it locks nobody.
+  void name(const std::vector<Candidate> &candidates);
+
+  // Identifiers that nothing named any more are first seen with this batch. Under the locks of their people.
+  void see_again() const;
+  // The identifiers of the batch, and when each is seen first in it: two arrays.
+  void add_first_sights(pg::Params &params) const;
+  // Whether a message's first identifier says who somebody is.
+  bool is_personal(std::size_t candidate) const;
+
   const Carried &of(std::size_t candidate) const { return carried_[candidate]; }
   // All identifiers of a message by priority, where its owner is not the only one; else empty.
   std::vector<std::int64_t> carried_ids(std::size_t candidate, std::int64_t owner) const;
+
+  std::vector<std::int64_t> ids(std::size_t candidate) const { return ids_of(carried_[candidate]); }
+  // Whether evidence of these identifiers is kept every time: time, or an explicit message, may give another
+  // answer to the same ones.
+  bool must_decide(const Candidate &candidate, std::size_t index) const;
+  // Writes the values that accepted messages could not use, and what a fold left out of them: an identifier
+  // and the rule, of candidate i.
+  using Left = std::vector<std::pair<std::int64_t, std::string>>;
+  void log_refusals(const std::vector<Candidate> &candidates, const std::vector<std::int64_t> &decisions,
+                    const std::vector<Left> &left_out);
 
   // The stored person of one candidate read before, without locking; 0 when nobody has its identifiers.
   std::int64_t look_up(std::size_t candidate);
@@ -99,6 +121,7 @@ private:
   std::optional<std::size_t> intern(const core::RawIdentifier &raw, const Candidate &candidate,
                                     Carried &carried);
   void note_first_sight(const Candidate &candidate, const Carried &carried);
+  std::vector<std::size_t> needed(const std::vector<Candidate> &candidates);
   void find_existing(std::vector<std::size_t> &missing);
   void insert_missing(const std::vector<std::size_t> &missing);
   void find_lost(const std::vector<std::size_t> &wanted, const std::vector<std::int64_t> &drawn);
@@ -115,7 +138,6 @@ private:
   void prepare(const std::vector<Candidate> &candidates);
   void read_kept(const std::vector<Candidate> &candidates);
   void read_protection(const std::vector<Candidate> &candidates);
-  bool must_decide(const Candidate &candidate, std::size_t index) const;
   std::vector<std::int64_t> ids_of(const Carried &carried) const;
   std::vector<core::IdentityFold::Carried> eligible(const Carried &carried) const;
   void read_cuts(const std::set<std::pair<std::int64_t, std::int64_t>> &pairs);

@@ -60,6 +60,8 @@ CREATE UNIQUE INDEX identifiers_type_value_key ON cdp.identifiers (type, value t
 CREATE INDEX identifiers_profile ON cdp.identifiers (profile_id, type, first_seen_at) WITH (deduplicate_items = off);
 COMMENT ON TABLE cdp.identifiers IS
   'Every identifier ever seen, with a permanent id; profile_id is the smallest identifier_id of the person';
+COMMENT ON COLUMN cdp.identifiers.first_seen_at IS
+  'Receipt time of the first message that named it; infinity: all that did were taken back';
 COMMENT ON COLUMN cdp.identifiers.value IS 'Normalised value, see cdp.normalize_identifier';
 COMMENT ON COLUMN cdp.identifiers.raw_value IS 'The value as it first came, where it differs from the normal one';
 COMMENT ON COLUMN cdp.identifiers.raw_region IS 'The region that its first message gave a phone number in national form';

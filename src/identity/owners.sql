@@ -35,7 +35,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 $$;
 COMMENT ON FUNCTION cdp_internal.owner_of(bigint[], bigint) IS 'The identifier that owns a message which carried these by priority';
 
-CREATE FUNCTION cdp_internal.store_owners(changed bigint[], devices bigint[])
+CREATE FUNCTION cdp_internal.store_owners(changed bigint[], devices bigint[], owners bigint[])
   RETURNS TABLE (was bigint, owner bigint)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -45,9 +45,9 @@ BEGIN
   FROM (SELECT d.id AS device, CASE WHEN t.sharing = 'latest' AND x.left_out IS NULL THEN cdp_internal.user_on_device(d.id, 9223372036854775807) END AS id
         FROM unnest(devices) AS d (id) JOIN cdp.identifiers AS x ON x.identifier_id = d.id JOIN cdp.identifier_types AS t USING (type)) AS u
   WHERE i.identifier_id = u.device AND i.user_on_device_id IS DISTINCT FROM u.id;
-  -- Facts of these identifiers, and of whoever was seen with one of them, may belong to another now.
+  -- Facts of these identifiers, and of whoever is, or was, seen with one of them, may belong to another now.
   SELECT array_agg(DISTINCT x.id) INTO asked
-    FROM (SELECT unnest(changed || devices) AS id
+    FROM (SELECT unnest(changed || devices || owners) AS id
           UNION SELECT c.id FROM unnest(changed || devices) AS s (id) JOIN cdp.evidence_members AS m ON m.identifier_id = s.id
                 JOIN cdp.evidence AS e USING (decision_seq) CROSS JOIN LATERAL unnest(e.identifiers) AS c (id)) AS x;
   RETURN QUERY
@@ -73,5 +73,5 @@ BEGIN
       FROM owned AS o WHERE r.decision_seq = o.seq AND o.owner <> o.was RETURNING o.was, o.owner
     ) SELECT DISTINCT m.was, m.owner FROM moved AS m;
 END $$;
-COMMENT ON FUNCTION cdp_internal.store_owners(bigint[], bigint[]) IS
+COMMENT ON FUNCTION cdp_internal.store_owners(bigint[], bigint[], bigint[]) IS
   'Gives facts to their owners after identifiers were left out, or taken in again, or links of shared devices changed; returns who lost facts to whom';

@@ -63,16 +63,17 @@ void Identities::prepare(const std::vector<Candidate> &candidates) {
     if (!known)
       fold_->hold(identifier.node, identifier.id, identifier.type_index, identifier.first_seen_at);
   }
+  if (std::any_of(identifiers_.begin(), identifiers_.end(), [](const auto &one) { return one.unseen; }))
+    see_again();
   read_kept(candidates);
   read_protection(candidates);
 }
 
-// Time, or an explicit message, may give another answer to the same identifiers.
 bool Identities::must_decide(const Candidate &candidate, std::size_t index) const {
   if (candidate.message.type == core::MessageType::alias)
     return true;
   for (auto one : carried_[index].identifiers) {
-    const auto &rule = fold_->rule(identifiers_[one].type_index);
+    const auto &rule = types_.at(identifiers_[one].type).rule;
     if (rule.within > 0 || rule.sharing == core::Sharing::latest)
       return true;
   }
@@ -354,6 +355,25 @@ void Identities::refuse(const std::vector<LeftOut> &left_out, const Candidate &c
           {identifier.type, identifier.value, one.rule, sentence(one), identifier.id, one.conflicts},
           candidate, decision);
   }
+}
+
+void Identities::log_refusals(const std::vector<Candidate> &candidates,
+                              const std::vector<std::int64_t> &decisions, const std::vector<Left> &left_out) {
+  std::unordered_map<std::int64_t, std::size_t> index;
+  for (std::size_t i = 0; i < identifiers_.size(); ++i)
+    index[identifiers_[i].id] = i;
+  for (std::size_t i = 0; i < candidates.size(); ++i) {
+    if (candidates[i].fate != collect::Fate::accepted)
+      continue;
+    for (const auto &refused : carried_[i].refused)
+      journal_.refuse(refused, candidates[i], decisions[i]);
+    for (const auto &[id, rule] : left_out[i]) {
+      const auto &one = identifiers_[index.at(id)];
+      journal_.refuse({one.type, one.value, rule, sentence({id, rule, one.type, {}}), id, {}}, candidates[i],
+                      decisions[i]);
+    }
+  }
+  journal_.store();
 }
 
 void Identities::store_users() {

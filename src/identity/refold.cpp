@@ -26,13 +26,12 @@ std::set<std::int64_t> people_of(const std::set<std::int64_t> &identifiers) {
 
 void Refold::run(const std::set<std::int64_t> &identifiers, const LockProfiles &lock,
                  const std::function<void()> &prepare) {
-  auto core = identifiers;
-  std::set<std::int64_t> stored;
+  auto core = asked_ = identifiers;
   load(core); // without locks: whom to lock first
   // All locks or none: whoever else has to be locked may come earlier in the order of ids.
   while (!pg::try_in_subtransaction([&] {
     const auto locked = people_;
-    if (!lock_whole(list(locked), lock, stored))
+    if (!lock_whole(list(locked), lock, stored_))
       return false;
     prepare();
     load(core);
@@ -135,8 +134,20 @@ void Refold::include_everybody() {
     }
 }
 
-void Refold::log_moves(Journal &journal, std::int64_t decision, Timestamp at,
-                       const std::string &reason) const {
+void Refold::include(std::int64_t identifier) {
+  const auto i = history_->index(identifier);
+  before_.insert(history_->identifiers[i].profile_id);
+  after_.insert(outcome_.people[i]);
+}
+
+std::map<std::int64_t, Outcome::Judged> Refold::verdicts() const {
+  std::map<std::int64_t, Outcome::Judged> verdicts;
+  for (const auto &judged : outcome_.changed)
+    verdicts[history_->evidence[judged.evidence].decision_seq] = judged;
+  return verdicts;
+}
+
+void Refold::log_moves(Journal &journal, std::int64_t decision, Timestamp at, const std::string &reason) {
   std::map<std::pair<std::int64_t, std::int64_t>, std::vector<std::int64_t>> moves; // from, to
   std::set<std::int64_t> left_behind; // people some of whose identifiers stay or go elsewhere
   std::map<std::int64_t, std::int64_t> goes_to;
@@ -151,10 +162,13 @@ void Refold::log_moves(Journal &journal, std::int64_t decision, Timestamp at,
   for (auto &[way, ids] : moves)
     std::sort(ids.begin(), ids.end());
   for (const auto &[way, ids] : moves)
-    if (left_behind.contains(way.first))
+    if (left_behind.contains(way.first)) {
+      split_off_.insert(way.second);
       journal.change(decision, "split", way.second, way.first, at, ids, reason);
-    else
-      journal.change(decision, "merged", way.second, way.first, at, {}, reason);
+    } else { // who was nobody joins; who was somebody ends
+      journal.change(decision, stored_.contains(way.first) ? "merged" : "added", way.second, way.first, at,
+                     {}, reason);
+    }
   for (const auto &judged : outcome_.changed) {
     const auto &one = history_->evidence[judged.evidence];
     const auto about = "decision " + std::to_string(one.decision_seq) +
@@ -230,7 +244,7 @@ void Refold::store_owners() {
       "SELECT DISTINCT i.identifier_id FROM cdp.identifiers AS i JOIN cdp.identifier_types AS t USING (type) "
       "WHERE i.identifier_id = ANY ($1) AND (t.sharing = 'latest' OR i.user_on_device_id IS NOT NULL)",
       pg::few_keys);
-  static pg::Statement give("SELECT was, owner FROM cdp_internal.store_owners($1, $2)");
+  static pg::Statement give("SELECT was, owner FROM cdp_internal.store_owners($1, $2, $3)");
   std::vector<std::int64_t> core, changed, devices;
   for (const auto &known : history_->identifiers)
     if (core_.contains(known.profile_id))
@@ -245,7 +259,7 @@ void Refold::store_owners() {
     devices.push_back(rows.bigint(i, 1));
   if (changed.empty() && devices.empty())
     return;
-  auto given = give.run(pg::Params().bigints(changed).bigints(devices));
+  auto given = give.run(pg::Params().bigints(changed).bigints(devices).bigints(list(asked_)));
   for (std::size_t i = 0; i < given.size(); ++i)
     for (int column : {1, 2}) {
       const auto id = given.bigint(i, column);

@@ -1,6 +1,7 @@
 // Some people decided anew from their evidence, and everybody whom that touches: how a split, a decision and
 // a change of rules become as if they had been there from the start.
 #pragma once
+#include <map>
 #include <memory>
 
 #include "identity/history.hpp"
@@ -23,8 +24,21 @@ public:
   const std::set<std::int64_t> &after() const { return after_; }
   bool changes() const { return !moved_.empty() || !outcome_.changed.empty() || !flagged_.empty(); }
 
-  // Counts those who were asked for as changed, whatever came out.
+  // Counts those who were asked for as changed, whatever came out; and the person of an identifier.
   void include_everybody();
+  void include(std::int64_t identifier);
+
+  // Not left out by a decision, or because its value is blocked.
+  bool takes_part(std::int64_t identifier) const { return history_->at(identifier).left_out == SetAside::no; }
+  // People that store() split off from others.
+  const std::set<std::int64_t> &split_off() const { return split_off_; }
+
+  // The rule that evidence meets, and whom it leaves out, where that differs from what is stored.
+  std::map<std::int64_t, Outcome::Judged> verdicts() const; // by decision_seq
+  // The person of an identifier that took part, from now on.
+  std::int64_t person_of(std::int64_t identifier) const {
+    return outcome_.people[history_->index(identifier)];
+  }
 
   // Writes who is who, whose facts are whose, and what happened to people.
   void store(std::int64_t decision, Timestamp at, const std::string &reason);
@@ -33,7 +47,7 @@ private:
   void load(const std::set<std::int64_t> &core);
   std::set<std::int64_t> changed_neighbours() const;
   void find_changes();
-  void log_moves(Journal &journal, std::int64_t decision, Timestamp at, const std::string &reason) const;
+  void log_moves(Journal &journal, std::int64_t decision, Timestamp at, const std::string &reason);
   void store_people() const;
   void store_evidence() const;
   void store_owners();
@@ -41,10 +55,12 @@ private:
   Types types_;
   std::unique_ptr<History> history_;
   Outcome outcome_;
+  std::set<std::int64_t> asked_;         // identifiers
+  std::set<std::int64_t> stored_;        // of the locked people, those with a profile row
   std::set<std::int64_t> core_, people_; // profile ids: decided anew; these and their neighbours, locked
   std::vector<std::size_t> moved_,
       flagged_; // indexes of identifiers with another person, or left out otherwise
-  std::set<std::int64_t> before_, after_;
+  std::set<std::int64_t> before_, after_, split_off_;
 };
 
 } // namespace cdp::identity

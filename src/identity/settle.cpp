@@ -10,9 +10,10 @@ namespace {
 using Order = std::vector<std::size_t>;
 
 // An identifier as stored, and whoever is on it when it is a device.
-constexpr char kStored[] = "i.identifier_id, i.profile_id, i.left_out, i.user_on_device_id, "
-                           "CASE WHEN i.user_on_device_id IS NOT NULL THEN (SELECT u.profile_id FROM "
-                           "cdp.identifiers AS u WHERE u.identifier_id = i.user_on_device_id) END ";
+constexpr char kStored[] =
+    "i.identifier_id, i.profile_id, i.left_out, i.user_on_device_id, "
+    "CASE WHEN i.user_on_device_id IS NOT NULL THEN (SELECT u.profile_id FROM "
+    "cdp.identifiers AS u WHERE u.identifier_id = i.user_on_device_id) END, i.first_seen_at = 'infinity' ";
 
 // Permanent ids for newcomers, in the order in which the messages named them.
 void draw_ids(const Order &missing, std::vector<Identifier> &identifiers) {
@@ -62,8 +63,9 @@ bool lock_whole(const std::vector<std::int64_t> &people, const LockProfiles &loc
   return !appeared.run(pg::Params().bigints(without)).boolean(0, 1);
 }
 
-void Identities::settle(const std::vector<Candidate> &candidates, const LockProfiles &lock) {
-  Order needed; // in order of appearance, which is the order of ids
+// Identifiers of accepted messages, in order of appearance, which is the order of ids.
+Order Identities::needed(const std::vector<Candidate> &candidates) {
+  Order needed;
   std::vector<bool> taken(identifiers_.size());
   for (std::size_t i = 0; i < candidates.size(); ++i) {
     if (candidates[i].fate != collect::Fate::accepted)
@@ -75,6 +77,48 @@ void Identities::settle(const std::vector<Candidate> &candidates, const LockProf
         needed.push_back(index);
       }
   }
+  return needed;
+}
+
+void Identities::name(const std::vector<Candidate> &candidates) {
+  auto missing = needed(candidates);
+  if (!missing.empty())
+    find_existing(missing);
+  if (missing.empty())
+    return;
+  draw_ids(missing, identifiers_);
+  for (auto index : missing)
+    identifiers_[index].expected = identifiers_[index].id;
+  insert_missing(missing);
+}
+
+void Identities::see_again() const {
+  static pg::Statement update("UPDATE cdp.identifiers AS i SET first_seen_at = n.at FROM unnest($1, $2) AS n "
+                              "(id, at) WHERE i.identifier_id = n.id AND i.first_seen_at = 'infinity'",
+                              pg::few_keys);
+  pg::Params params;
+  add_first_sights(params);
+  update.run(params);
+}
+
+void Identities::add_first_sights(pg::Params &params) const {
+  std::vector<std::int64_t> ids;
+  std::vector<Timestamp> at;
+  for (const auto &one : identifiers_)
+    if (one.id != 0 && !one.raw.empty()) {
+      ids.push_back(one.id);
+      at.push_back(one.first_seen_at);
+    }
+  params.bigints(ids).timestamps(at);
+}
+
+bool Identities::is_personal(std::size_t candidate) const {
+  const auto &first = identifiers_[carried_[candidate].identifiers.front()];
+  return types_.at(first.type).rule.sharing == core::Sharing::personal;
+}
+
+void Identities::settle(const std::vector<Candidate> &candidates, const LockProfiles &lock) {
+  auto needed = this->needed(candidates);
   if (needed.empty())
     return;
   find_existing(needed); // leaves those that nobody has yet
@@ -238,6 +282,7 @@ void Identities::note_stored(std::size_t index, const pg::Rows &rows, std::size_
                         : rows.text(row, column + 2) == "removed" ? "removed_identifier"
                                                                   : "blocked";
   identifier.user_on_device = rows.is_null(row, column + 3) ? 0 : rows.bigint(row, column + 3);
+  identifier.unseen = rows.boolean(row, column + 5);
   if (identifier.user_on_device != 0)
     profile_[identifier.user_on_device] = rows.bigint(row, column + 4);
 }

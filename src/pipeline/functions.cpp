@@ -31,6 +31,24 @@ Datum counts(FunctionCallInfo fcinfo, const pipeline::Outcome &outcome) {
   });
 }
 
+// Rows of attached tables that were in quarantine are these messages now.
+void follow_attached(const pipeline::Outcome &outcome) {
+  std::vector<std::string> ids;
+  std::vector<std::int64_t> decisions;
+  for (std::size_t i = 0; i < outcome.candidates.size(); ++i)
+    if (outcome.candidates[i].fate == Fate::accepted) {
+      ids.push_back(outcome.candidates[i].message.message_id);
+      decisions.push_back(outcome.decisions[i]);
+    }
+  static pg::Statement update(
+      "UPDATE cdp_internal.attached_rows AS r SET decision_seq = n.decision_seq, message_id = NULL "
+      "FROM unnest($1, $2) AS n (message_id, decision_seq) WHERE r.decision_seq IS NULL AND r.message_id = "
+      "n.message_id",
+      pg::few_keys);
+  if (!ids.empty())
+    update.run(pg::Params().texts(ids).bigints(decisions));
+}
+
 } // namespace
 
 // cdp.ingest(messages jsonb, source text, received_at timestamptz)
@@ -111,6 +129,8 @@ CDP_FUNCTION(cdp_retry_quarantined) {
   for (std::size_t i = 0; i < rows.size(); ++i)
     lines.push_back({rows.text(i, 2), rows.optional_text(i, 3), rows.timestamp(i, 4), rows.text(i, 5)});
   auto outcome = pipeline::ingest(lines);
+
+  follow_attached(outcome);
 
   // A line that holds a batch is resolved when all of it is; what is still refused keeps its row, with
   // today's reason.

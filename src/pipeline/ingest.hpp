@@ -5,9 +5,10 @@
 namespace cdp::pipeline {
 
 // What became of a batch. profile_ids[i] is the person of accepted candidate i when the batch was decided,
-// else 0.
+// and decisions[i] its number; else 0.
 struct Outcome {
   std::vector<collect::Candidate> candidates;
+  std::vector<std::int64_t> decisions;
   std::vector<std::int64_t> profile_ids;
 
   std::int64_t count(collect::Fate fate) const;

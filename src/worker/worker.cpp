@@ -44,6 +44,12 @@ std::int64_t fold_profiles() {
   return batch.run().bigint(0, 1);
 }
 
+// A batch of what attached tables wait for; 0: nothing.
+std::int64_t follow_attached() {
+  static pg::Statement batch("SELECT cdp_internal.follow_attached()");
+  return batch.run().bigint(0, 1);
+}
+
 // Changes of memberships put into the feed; 0: none wait.
 std::int64_t tell_changes() {
   static pg::Statement batch("SELECT cdp_internal.tell_changes()");
@@ -127,12 +133,13 @@ bool Worker::turn(bool after_nap) {
   if (restoring)
     return more;
   const bool mended = also("applying identity rules", mend_identities);
+  const bool followed = also("following attached tables", follow_attached);
   const bool refolded = also("folding golden traits anew", fold_profiles);
   const bool maintained = also("maintaining segments", maintain_segments);
   const bool told = also("telling changes of memberships", tell_changes);
   const bool folded = also("folding sets of people", fold_sets);
   const bool closed = also("counting the days of segments", close_days);
-  return maintained || mended || refolded || told || folded || closed || more;
+  return maintained || mended || followed || refolded || told || folded || closed || more;
 }
 
 // Work beside the inbox, in a transaction of its own. True: there may be more of it.

@@ -37,7 +37,10 @@ CREATE VIEW cdp.progress AS
   SELECT 'build segment ' || s.name, NULL, b.started_at, b.updated_at, b.done, b.total
   FROM cdp_internal.segment_builds AS b JOIN cdp.segments AS s USING (segment_id)
   UNION ALL
-  SELECT 'apply survivorship ' || b.version, NULL, b.started_at, b.updated_at, b.done, b.total FROM cdp_internal.survivorship_builds AS b;
+  SELECT 'apply survivorship ' || b.version, NULL, b.started_at, b.updated_at, b.done, b.total FROM cdp_internal.survivorship_builds AS b
+  UNION ALL
+  SELECT CASE a.state WHEN 'loading' THEN 'attach ' ELSE 'detach ' END || a.name, NULL, a.started_at, a.updated_at, a.done, a.total
+  FROM cdp_internal.attachments AS a WHERE a.state IN ('loading', 'detaching');
 COMMENT ON VIEW cdp.progress IS 'Long work that is running now, one row each: what, since when, how far';
 COMMENT ON COLUMN cdp.progress.pid IS 'The process; null: the worker, or CALL cdp.run(), does it batch by batch';
 COMMENT ON COLUMN cdp.progress.total IS 'Estimated when the work began';
@@ -179,6 +182,7 @@ DECLARE
   done  pg_catalog.int8 := 0;
   total pg_catalog.int8 := cdp_internal.begin_run();
   mended pg_catalog.int8;
+  followed pg_catalog.int8;
   refolded pg_catalog.int8;
   told   pg_catalog.int8;
   folded pg_catalog.int8;
@@ -192,6 +196,8 @@ BEGIN
     COMMIT; -- before people are locked in another order, and so that what fails there does not take lines back
     mended := cdp_internal.mend_batch();
     COMMIT;
+    followed := cdp_internal.follow_attached(start);
+    COMMIT;
     refolded := cdp_internal.fold_batch();
     COMMIT;
     maintained := cdp_internal.maintain_segments(start);
@@ -202,7 +208,7 @@ BEGIN
     COMMIT;
     closed := cdp_internal.close_days();
     COMMIT;
-    EXIT WHEN state.finished AND GREATEST(mended, refolded, maintained, told, folded, closed) OPERATOR(pg_catalog.=) 0;
+    EXIT WHEN state.finished AND GREATEST(mended, followed, refolded, maintained, told, folded, closed) OPERATOR(pg_catalog.=) 0;
     size := state.size;
     good := state.in_a_row;
     done := state.done;
@@ -211,7 +217,7 @@ BEGIN
 END
 $$;
 COMMENT ON PROCEDURE cdp.run(integer) IS
-  'Does what waits now - lines of the inbox, people whom a change of rules touches, values that are too old, segments that are being built or due, the change feed - a transaction a batch; with or without a worker. max_batches: stop after so many';
+  'Does what waits now - lines of the inbox, rows of attached tables, people whom a change of rules touches, values that are too old, segments that are being built or due, the change feed - a transaction a batch; with or without a worker. max_batches: stop after so many';
 
 CREATE FUNCTION cdp_internal.wake_launcher() RETURNS void
 LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'cdp_wake_launcher';

@@ -7,15 +7,16 @@ from collections import Counter
 import psycopg2
 import psycopg2.errors
 
-from identity_history import CUSTOM, STOCK, alter_type, create_type, ingest, named, text, to_inbox
+from identity_history import CUSTOM, STOCK, alter_type, create_type, exchange, ingest, named, text, to_inbox
 from identity_model import Decision, Outcome, Type, World
 from oracles import Difference
 from ways import Database
 
 MICROS = "(extract(epoch FROM {}) * 1000000)::bigint"
+SEEN = "nullif(first_seen_at, 'infinity')"
 STORED = {
     "identifiers": f"SELECT identifier_id, type, value, profile_id, left_out, user_on_device_id, "
-                   f"{MICROS.format('first_seen_at')} FROM cdp.identifiers ORDER BY 1",
+                   f"{MICROS.format(SEEN)} FROM cdp.identifiers ORDER BY 1",
     "facts": "SELECT event_id, identifier_id, message_id FROM cdp.event_records UNION ALL "
              "SELECT decision_seq, identifier_id, message_id FROM cdp.assertions ORDER BY 1",
     "evidence": f"SELECT decision_seq, identifiers, refused, rule, {MICROS.format('linked_at')}, is_explicit, "
@@ -111,6 +112,8 @@ class Examiner:
                 waiting = []
             if operation[0] == "rules":
                 self.change_rules(*operation[1:])
+            elif operation[0] == "withdraw":
+                self.withdraw(*operation[1:])
             elif operation[0] != "end":
                 self.decide(*operation)
             if check:
@@ -133,7 +136,7 @@ class Examiner:
         self.execute("CALL cdp.run();")
         self.say(messages)
 
-    def say(self, messages):
+    def say(self, messages, at_the_end=False):
         said, before = [], {tuple(one.carried) for one in self.world.said}
         for message in messages:
             one = self.world.say(message)
@@ -147,9 +150,33 @@ class Examiner:
                 self.refusals.update((message.message_id, *name, "blocked") for name in dropped)
         outcome = Outcome(self.world)
         for one in said:
-            for number, rule in outcome.verdicts[one.place].reported:
+            reported = outcome.verdicts[one.place].reported
+            if at_the_end:
+                verdict, fold = outcome.verdicts[one.place], outcome.fold
+                rule_of = {number: world_rule for number, world_rule in reported}
+                reported = [(number, rule_of.get(number, verdict.rule)) for number in verdict.refused
+                            if fold.profile(number) != fold.profile(fold.eligible(one.carried)[0])]
+            for number, rule in reported:
                 self.refusals[(one.message.message_id, *self.world.names[number], rule)] += 1
         return said
+
+    def withdraw(self, places, messages):
+        """What is taken back is as if it had never come; what comes in its place is decided after all the rest."""
+        world = self.world
+        if not world.said:
+            return
+        gone = sorted({place % len(world.said) for place in places})
+        statement = exchange(gone, messages)
+        taken = [world.said[place] for place in gone]
+        world.withdraw(taken)
+        said = self.say(messages, at_the_end=True)
+        found = self.execute(statement)
+        if messages and [row[0] for row in found] != ["accepted" if any(one.message is message for one in said) else "quarantined"
+                                                      for message in messages]:
+            raise Difference("messages", f"{statement}\n{found}, expected {len(said)} accepted")
+        if not messages and int(found[0][0]) != len(gone):
+            raise Difference("messages", f"{statement}\n{found}, expected {len(gone)}")
+        self.counts["withdrawn"] += len(gone)
 
     # People's decisions.
 

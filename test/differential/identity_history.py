@@ -76,6 +76,7 @@ class Generator:
         self.values = {kind: [VALUES[kind].format(n) for n in range(1, random.randint(2, 4) + 1)] for kind in self.kinds}
         self.decides = random.choice([0, 0.15, 0.35])
         self.changes_rules = random.random() < 0.2
+        self.withdraws = random.choice([0, 0, 0.15, 0.3])
         self.aliases = random.choice([0, 0, 0.1])
         self.together = random.choice([2, 3, 5])
         self.types = {kind: self.type(kind) for kind in STOCK + CUSTOM}
@@ -106,10 +107,21 @@ class Generator:
                 made.append(self.decision())
             elif self.changes_rules and roll > 0.94:
                 made.append(self.rules())
+            elif made and self.withdraws and random_below(self.random, self.withdraws):
+                made.append(self.withdrawal())
             else:
                 made.append(("send", [self.message() for _ in range(self.random.choice([1, 1, 1, 2, 4]))]))
                 self.tick()
         return made
+
+    def withdrawal(self):
+        """Some messages are taken back, and perhaps others put in their place."""
+        random = self.random
+        places = [random.randint(0, 40) for _ in range(random.choice([1, 1, 2, 5]))]
+        messages = [self.message() for _ in range(random.choice([0, 0, 1, 2]))]
+        if messages:
+            self.tick()
+        return "withdraw", places, messages
 
     # Receipt: often on the edge of a window from something before, or one off; now and then a little back.
     def tick(self):
@@ -174,6 +186,10 @@ class Generator:
         return "rules", {kind: self.type(kind) for kind in kinds}, self.random.choice(["run", "rebuild"])
 
 
+def random_below(random, share):
+    return random.random() < share
+
+
 def text(value):
     return "'" + str(value).replace("'", "''") + "'"
 
@@ -220,6 +236,18 @@ def alter_type(kind, one):
 def ingest(messages):
     body = messages[0].document() if len(messages) == 1 else {"batch": [one.document() for one in messages]}
     return f"SELECT * FROM cdp.ingest({text(json.dumps(body))}, received_at => '{iso(messages[0].received_at)}');"
+
+
+def exchange(gone, messages):
+    """Withdraws the facts of these places, in the order of decisions."""
+    places = ", ".join(map(str, gone))
+    seqs = ("(SELECT array_agg(f.seq) FROM (SELECT seq, row_number() OVER (ORDER BY seq) - 1 AS place FROM (SELECT event_id AS seq "
+            f"FROM cdp.event_records UNION ALL SELECT decision_seq FROM cdp.assertions) AS a) AS f WHERE f.place IN ({places}))")
+    if not messages:
+        return f"SELECT cdp_internal.withdraw({seqs}, 'because');"
+    lines = ", ".join(text(json.dumps(one.document())) for one in messages)
+    return (f"SELECT fate FROM cdp_internal.exchange({seqs}, array_fill('default'::text, ARRAY[{len(messages)}]), array_fill(NULL::text, ARRAY[{len(messages)}]), ARRAY[{lines}], "
+            f"array_fill('{iso(messages[0].received_at)}'::timestamptz, ARRAY[{len(messages)}]), 'because');")
 
 
 def to_inbox(messages):

@@ -234,11 +234,20 @@ class World:
                 self.numbers[name] = len(self.names)
                 self.names.append(name)
                 self.first_seen.append(message.received_at)
+            if self.first_seen[self.numbers[name]] is None:
+                self.first_seen[self.numbers[name]] = message.received_at
         self.place += 1
         one = Said(self.place, [self.numbers[name] for name in usable], message.received_at, message.kind == "alias",
                    message)
         self.said.append(one)
         return one
+
+    def withdraw(self, gone):
+        """As if these had never come; what nobody names any more is known, and not seen."""
+        self.said = [one for one in self.said if one not in gone]
+        for number in range(1, len(self.names)):
+            if any(number in one.carried for one in gone):
+                self.first_seen[number] = next((one.at for one in self.said if number in one.carried), None)
 
     def decide(self, kind, one, other=None):
         """As cdp.allow_link and its like: takes back what says otherwise. Call undo with what it returns."""

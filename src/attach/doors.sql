@@ -1,0 +1,235 @@
+-- doors: cdp.attach_table, cdp.detach_table, and what is attached.
+
+CREATE FUNCTION cdp_internal.attach_table(caller jsonb, relation regclass, source text, identifiers jsonb, traits jsonb, event text,
+    event_from text, properties jsonb, occurred_at text, key text[], filter text, watermark text, overlap interval, every interval)
+RETURNS integer LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+  followed constant boolean := watermark IS NULL;
+  role     constant name := caller ->> 'role';
+  a        cdp_internal.attachments;
+  pair     record;
+  checked  record;
+  names    text[] := '{}';
+  said     text[] := '{}';
+  used     text[] := '{}'; -- columns that say something of their own
+  watched  text[] := '{}';
+  body     jsonb := coalesce(properties, traits);
+  what     text;
+BEGIN
+  IF relation IS NULL OR source IS NULL OR identifiers IS NULL THEN
+    RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'relation, source and identifiers must not be null';
+  END IF;
+  IF source = '' OR octet_length(source) > 255 THEN
+    RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'a source has a name of 1 to 255 bytes', DETAIL = left(source, 100);
+  END IF;
+  IF traits IS NOT NULL AND (event IS NOT NULL OR event_from IS NOT NULL OR properties IS NOT NULL) OR event IS NOT NULL AND event_from IS NOT NULL
+     OR properties IS NOT NULL AND event IS NULL AND event_from IS NULL THEN
+    RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'a row either says traits, or is an event',
+      HINT = 'Give traits; or event, the name of the event, or event_from, a column or expression that gives it, with occurred_at and properties.';
+  END IF;
+  IF (event IS NOT NULL OR event_from IS NOT NULL) AND occurred_at IS NULL THEN
+    RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'an event needs the time at which it happened',
+      HINT = 'Name the column: occurred_at => ''ordered_at''.';
+  END IF;
+  IF event = '' THEN
+    RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'an event needs a name';
+  END IF;
+  IF every <= interval '0' OR overlap < interval '0' THEN
+    RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'every must be longer than nothing, and overlap not negative',
+      DETAIL = format('Given were every %s and overlap %s.', every, overlap);
+  END IF;
+  PERFORM cdp_internal.check_attachable(role, relation, followed);
+  PERFORM cdp_internal.make_ready();
+  SELECT o.attachment_id::text INTO what FROM cdp_internal.attachments AS o
+    WHERE o.source = source AND o.state <> 'detaching' AND cdp_internal.attached_relation(o) = relation;
+  IF FOUND THEN
+    RAISE EXCEPTION USING ERRCODE = 'duplicate_object', MESSAGE = format('%s is attached already as source "%s"', relation, source),
+      HINT = format('SELECT cdp.detach_table(%L, keep_data => false) first; or name another source.', relation::text);
+  END IF;
+
+  a.name := relation::text; a.kind := CASE WHEN followed THEN 'followed' ELSE 'polled' END;
+  a.source := source; a.owner := role; a.time_zone := current_setting('TimeZone'); a.search_path := caller ->> 'search_path';
+  IF EXISTS (SELECT FROM cdp_internal.query_as_owner(a.owner, a.time_zone, a.search_path, 'ISO, MDY', 'postgres',
+               format('SELECT pg_catalog.row_security_active(%s::pg_catalog.oid) AS hides', relation::oid)) AS q WHERE (q ->> 'hides')::boolean) THEN
+    RAISE EXCEPTION USING ERRCODE = 'insufficient_privilege', MESSAGE = format('row-level security hides rows of %s from role %s', relation, quote_ident(role)),
+      HINT = 'Let its owner attach it, or a role with BYPASSRLS; or a view of the rows that this role is to see, with a watermark column.';
+  END IF;
+  a.key_columns := cdp_internal.attached_key(relation, key, followed);
+  SELECT array_agg(format_type(t.atttypid, t.atttypmod) ORDER BY k.place) INTO a.key_types
+    FROM unnest(a.key_columns) WITH ORDINALITY AS k (name, place)
+    JOIN pg_attribute AS t ON t.attrelid = relation AND t.attname = k.name AND NOT t.attisdropped;
+
+  FOR pair IN SELECT p.*, t.type AS known FROM cdp_internal.mapping_pairs(relation, identifiers, 'identifiers') AS p
+              LEFT JOIN cdp.identifier_types AS t ON t.type = p.name LOOP
+    IF pair.known IS NULL THEN
+      RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('identifier type "%s" does not exist', pair.name),
+        HINT = format('The nearest is "%s". SELECT cdp.create_identifier_type(%L) makes it.',
+          (cdp_internal.nearest_names(pair.name, ARRAY(SELECT t.type FROM cdp.identifier_types AS t)))[1], pair.name);
+    END IF;
+    SELECT * INTO checked FROM cdp_internal.check_row_expression(a.owner, a.time_zone, a.search_path, 'ISO, MDY', 'postgres', relation, pair.expression);
+    names := names || pair.name; said := said || pair.expression; watched := watched || checked.columns;
+    IF cardinality(checked.columns) = 1 AND quote_ident(checked.columns[1]) = pair.expression THEN
+      used := used || checked.columns;
+    END IF;
+  END LOOP;
+  IF names = '{}' THEN
+    RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'no identifier was given', HINT = 'Write {"type": "column"}, for example {"email": "email"}.';
+  END IF;
+  SELECT format('pg_catalog.jsonb_build_array(%s)', string_agg(format(E'pg_catalog.jsonb_build_array(%L, (%s\n))', p.name, p.expression), ', ' ORDER BY p.place))
+    INTO a.identifiers FROM unnest(names, said) WITH ORDINALITY AS p (name, expression, place);
+
+  -- The time, the name, the rows that count, and what grows with every change.
+  FOR pair IN SELECT e.what, e.types, e.wants, coalesce((SELECT quote_ident(t.attname) FROM pg_attribute AS t WHERE t.attrelid = relation AND t.attname = e.given
+                AND t.attnum > 0 AND NOT t.attisdropped), e.given) AS expression
+              FROM (VALUES ('occurred_at', occurred_at, ARRAY['timestamp with time zone', 'timestamp without time zone', 'date'], 'a time'),
+                           ('event_from', event_from, NULL, NULL), ('filter', filter, ARRAY['boolean'], 'true or false'),
+                           ('watermark', watermark, NULL, NULL)) AS e (what, given, types, wants)
+              WHERE e.given IS NOT NULL LOOP
+    SELECT * INTO checked FROM cdp_internal.check_row_expression(a.owner, a.time_zone, a.search_path, 'ISO, MDY', 'postgres', relation, pair.expression);
+    IF checked.type <> ALL (pair.types) THEN
+      RAISE EXCEPTION USING ERRCODE = 'datatype_mismatch', MESSAGE = format('%s must be %s', pair.what, pair.wants),
+        DETAIL = format('%s is of type %s.', pair.expression, checked.type),
+        HINT = CASE pair.what WHEN 'occurred_at' THEN 'Cast it, for example to_timestamp(ordered_epoch) or ordered_on::timestamptz.' END;
+    END IF;
+    CASE pair.what
+      WHEN 'occurred_at' THEN a.occurred_at := pair.expression;
+      WHEN 'event_from' THEN a.event := format(E'(%s\n)::pg_catalog.text', pair.expression);
+      WHEN 'filter' THEN a.filter := pair.expression;
+      WHEN 'watermark' THEN a.watermark := pair.expression; a.watermark_type := checked.type;
+    END CASE;
+    watched := watched || checked.columns;
+    IF pair.what <> 'filter' AND cardinality(checked.columns) = 1 AND quote_ident(checked.columns[1]) = pair.expression THEN
+      used := used || checked.columns;
+    END IF;
+  END LOOP;
+  a.event := CASE WHEN event IS NOT NULL THEN quote_literal(event) || '::pg_catalog.text' ELSE a.event END;
+
+  -- Without a mapping, all columns that say nothing else.
+  names := '{}'; said := '{}';
+  FOR pair IN SELECT t.attname::text AS name, quote_ident(t.attname) AS expression, t.attnum AS place FROM pg_attribute AS t
+              WHERE body IS NULL AND t.attrelid = relation AND t.attnum > 0 AND NOT t.attisdropped AND t.attname <> ALL (used)
+                AND (a.event IS NOT NULL OR t.attname <> ALL (a.key_columns))
+              UNION ALL
+              SELECT p.name, p.expression, 0 FROM cdp_internal.mapping_pairs(relation, body, CASE WHEN a.event IS NULL THEN 'traits' ELSE 'properties' END) AS p
+              WHERE body IS NOT NULL ORDER BY place, name LOOP
+    SELECT * INTO checked FROM cdp_internal.check_row_expression(a.owner, a.time_zone, a.search_path, 'ISO, MDY', 'postgres', relation, pair.expression);
+    names := names || pair.name; said := said || pair.expression; watched := watched || checked.columns;
+  END LOOP;
+  a.body := cdp_internal.object_in_sql(names, said);
+  a.watched := ARRAY(SELECT DISTINCT w.name FROM unnest(watched) AS w (name) WHERE w.name <> ALL (a.key_columns) ORDER BY 1);
+  a.overlap := CASE WHEN NOT followed AND a.watermark_type IN ('timestamp with time zone', 'timestamp without time zone', 'date') THEN overlap END;
+  a.every := CASE WHEN NOT followed THEN every END;
+  a.mapping := jsonb_strip_nulls(jsonb_build_object('identifiers', identifiers, 'traits', traits, 'event', event, 'event_from', event_from,
+    'properties', properties, 'occurred_at', occurred_at, 'filter', filter, 'watermark', watermark));
+  SELECT CASE WHEN c.reltuples > 0 THEN c.reltuples::bigint END INTO a.total FROM pg_class AS c WHERE c.oid = relation;
+
+  INSERT INTO cdp_internal.attachments (name, kind, source, owner, time_zone, search_path, mapping, key_columns, key_types, watched, identifiers, body, event,
+      occurred_at, filter, watermark, watermark_type, overlap, every, total)
+    VALUES (a.name, a.kind, a.source, a.owner, a.time_zone, a.search_path, a.mapping, a.key_columns, a.key_types, a.watched, a.identifiers, a.body, a.event,
+      a.occurred_at, a.filter, a.watermark, a.watermark_type, a.overlap, a.every, a.total)
+    RETURNING * INTO a;
+  -- As a whole, once: what does not go together is found now.
+  PERFORM cdp_internal.query_as_owner(a.owner, a.time_zone, a.search_path, 'ISO, MDY', 'postgres', cdp_internal.rows_in_sql(a, relation, 'false'));
+  IF followed THEN
+    PERFORM cdp_internal.make_attached_triggers(a, relation);
+  END IF;
+  RETURN a.attachment_id;
+END $$;
+COMMENT ON FUNCTION cdp_internal.attach_table(jsonb, regclass, text, jsonb, jsonb, text, text, jsonb, text, text[], text, text, interval, interval) IS 'See cdp.attach_table';
+
+CREATE FUNCTION cdp_internal.make_attached_triggers(a cdp_internal.attachments, relation regclass) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  t record;
+BEGIN
+  FOR t IN SELECT * FROM (VALUES ('insert', 'REFERENCING NEW TABLE AS cdp_new'), ('update', 'REFERENCING OLD TABLE AS cdp_old NEW TABLE AS cdp_new'),
+                                 ('delete', 'REFERENCING OLD TABLE AS cdp_old'), ('truncate', '')) AS v (what, tables) LOOP
+    EXECUTE format('CREATE TRIGGER %I AFTER %s ON %s %s FOR EACH STATEMENT EXECUTE FUNCTION cdp_internal.attached_changed(%s)',
+      format('cdp_attached_%s_%s', a.attachment_id, t.what), t.what, relation, t.tables,
+      (SELECT string_agg(quote_literal(w.argument), ', ' ORDER BY w.place)
+       FROM unnest(ARRAY[a.attachment_id::text, cardinality(a.key_columns)::text] || a.key_columns || a.watched) WITH ORDINALITY AS w (argument, place)));
+  END LOOP;
+END $$;
+COMMENT ON FUNCTION cdp_internal.make_attached_triggers(cdp_internal.attachments, regclass) IS 'Part of cdp.attach_table';
+
+-- It reads expressions with its caller's search_path: see cdp.create_segment.
+CREATE FUNCTION cdp.attach_table(relation regclass, source text, identifiers jsonb, traits jsonb DEFAULT NULL, event text DEFAULT NULL,
+    event_from text DEFAULT NULL, properties jsonb DEFAULT NULL, occurred_at text DEFAULT NULL, key text[] DEFAULT NULL, filter text DEFAULT NULL,
+    watermark text DEFAULT NULL, overlap interval DEFAULT '1 minute', every interval DEFAULT '1 minute')
+  RETURNS integer LANGUAGE c AS 'MODULE_PATHNAME', 'cdp_forward';
+COMMENT ON FUNCTION cdp.attach_table(regclass, text, jsonb, jsonb, text, text, jsonb, text, text[], text, text, interval, interval) IS
+  'Makes each row of a table or view a message of a source, and follows its changes: traits about whom identifiers ({"type": "column"}) name, or events. Columns, or SQL expressions over a row, which run with the caller''s rights. Tables are followed by triggers; views, and what has a watermark column, are polled. Returns the id in cdp.attached_tables. Errors: 22023, 42501, 42703, 42704, 42710, 42809';
+
+-- One that is gone is named as it was called.
+CREATE FUNCTION cdp_internal.detach_table(caller jsonb, relation text, keep_data boolean, source text) RETURNS integer
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+  role  constant name := caller ->> 'role';
+  named regclass;
+  a     cdp_internal.attachments;
+  at    regclass;
+  found integer := 0;
+BEGIN
+  IF relation IS NULL OR keep_data IS NULL THEN
+    RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'relation and keep_data must not be null';
+  END IF;
+  PERFORM set_config('search_path', caller ->> 'search_path', true);
+  named := pg_catalog.to_regclass(relation);
+  PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+  -- Whoever reads rows of it is done first.
+  PERFORM pg_advisory_xact_lock('cdp_internal.attached_changes'::regclass::integer, 0);
+  FOR a IN SELECT * FROM cdp_internal.attachments AS o WHERE o.state <> 'detaching' AND (detach_table.source IS NULL OR o.source = detach_table.source)
+           ORDER BY o.attachment_id LOOP
+    at := cdp_internal.attached_relation(a);
+    CONTINUE WHEN at IS DISTINCT FROM named OR at IS NULL AND a.name <> relation;
+    IF NOT cdp_internal.is_member(role, a.owner) AND NOT has_function_privilege(role, 'cdp.grant_access(name, text)', 'EXECUTE') THEN
+      RAISE EXCEPTION USING ERRCODE = 'insufficient_privilege', MESSAGE = format('must be who attached %s', a.name), HINT = format('That was %s.', quote_ident(a.owner));
+    END IF;
+    IF a.kind = 'followed' AND at IS NOT NULL THEN
+      EXECUTE (SELECT string_agg(format('DROP TRIGGER IF EXISTS %I ON %s', format('cdp_attached_%s_%s', a.attachment_id, t.what), at), '; ')
+               FROM unnest(ARRAY['insert', 'update', 'delete', 'truncate']) AS t (what));
+    END IF;
+    DELETE FROM cdp_internal.attached_changes AS c WHERE c.attachment_id = a.attachment_id;
+    IF keep_data THEN
+      DELETE FROM cdp_internal.attached_rows AS r WHERE r.attachment_id = a.attachment_id;
+      DELETE FROM cdp_internal.attachments AS o WHERE o.attachment_id = a.attachment_id;
+    ELSE
+      UPDATE cdp_internal.attachments AS o SET state = 'detaching', due_at = '-infinity', error = NULL, error_at = NULL, done = 0, place = NULL,
+          total = (SELECT count(*) FROM cdp_internal.attached_rows AS r WHERE r.attachment_id = a.attachment_id), started_at = now(), updated_at = now()
+        WHERE o.attachment_id = a.attachment_id;
+    END IF;
+    found := found + 1;
+  END LOOP;
+  IF found = 0 THEN
+    RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('%s is not attached%s', relation, ' as source "' || source || '"'),
+      HINT = coalesce('Attached are ' || (SELECT string_agg(DISTINCT o.name, ', ') FROM cdp_internal.attachments AS o WHERE o.state <> 'detaching') || '.', 'Nothing is attached.');
+  END IF;
+  RETURN found;
+END $$;
+COMMENT ON FUNCTION cdp_internal.detach_table(jsonb, text, boolean, text) IS 'See cdp.detach_table';
+CREATE FUNCTION cdp.detach_table(relation text, keep_data boolean, source text DEFAULT NULL) RETURNS integer LANGUAGE c AS 'MODULE_PATHNAME', 'cdp_forward';
+COMMENT ON FUNCTION cdp.detach_table(text, boolean, text) IS
+  'Stops following a table or view, of one source or all; what came from it is kept as it is, or withdrawn by the worker, or CALL cdp.run(). Returns how many were detached. Errors: 42704 not attached';
+
+CREATE VIEW cdp.attached_tables AS
+  SELECT a.attachment_id, coalesce(r.relation::text, a.name) AS relation, a.source, a.kind,
+         CASE WHEN r.relation IS NULL AND a.state <> 'detaching' THEN 'missing' WHEN a.error IS NOT NULL THEN 'failed' ELSE a.state END AS state,
+         (SELECT count(*) FROM cdp_internal.attached_rows AS w WHERE w.attachment_id = a.attachment_id) AS rows,
+         coalesce(c.rows, 0) AS waiting,
+         CASE WHEN a.kind = 'followed' THEN coalesce(pg_catalog.clock_timestamp() - c.since, interval '0') WHEN a.state = 'current' THEN pg_catalog.clock_timestamp() - a.updated_at END AS lag,
+         (SELECT count(*) FROM cdp_internal.attached_rows AS w WHERE w.attachment_id = a.attachment_id AND w.decision_seq IS NULL) AS quarantined,
+         a.error, a.error_at, a.owner, a.mapping, a.key_columns AS key
+  FROM cdp_internal.attachments AS a
+  CROSS JOIN LATERAL (SELECT cdp_internal.attached_relation(a) AS relation OFFSET 0) AS r
+  LEFT JOIN LATERAL (SELECT pg_catalog.sum(h.rows) AS rows, pg_catalog.min(h.changed_at) AS since FROM cdp_internal.attached_changes AS h
+                     WHERE h.attachment_id = a.attachment_id) AS c ON true;
+COMMENT ON VIEW cdp.attached_tables IS 'What is attached, a row each: how far it is, how far behind, and what is wrong';
+COMMENT ON COLUMN cdp.attached_tables.kind IS 'followed: by triggers; polled: by a watermark column';
+COMMENT ON COLUMN cdp.attached_tables.state IS
+  'loading: the rows that were there are being read; current; failed: see error, it is tried again every minute; missing: the table, or its triggers, are gone; detaching: what came from it is being withdrawn';
+COMMENT ON COLUMN cdp.attached_tables.waiting IS 'Changed rows that were not read yet, truncations not counted';
+COMMENT ON COLUMN cdp.attached_tables.lag IS 'Since when the oldest of them waits; of a polled one, since when it was read last';
+COMMENT ON COLUMN cdp.attached_tables.quarantined IS 'Rows that could not be used: see cdp.quarantine, column import';
+REVOKE ALL ON TABLE cdp.attached_tables FROM PUBLIC;

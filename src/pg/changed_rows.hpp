@@ -1,0 +1,24 @@
+// What a statement did to the rows of a table, as its trigger sees it: the keys of rows whose watched columns
+// changed. For triggers of statements, with transition tables.
+#pragma once
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "pg/guard.hpp"
+
+namespace cdp::pg {
+
+// The arguments that CREATE TRIGGER gave.
+std::vector<std::string> trigger_arguments(FunctionCallInfo fcinfo);
+
+enum class Changed { rows, everything, unknown }; // TRUNCATE; a column that is not there any more
+
+// Calls take with the keys as a text[], the columns of one row after the other, at most `most` rows at a
+// time. An updated row whose key changed counts twice, one whose key and watched columns are as before not at
+// all.
+Changed each_changed_key(FunctionCallInfo fcinfo, const std::vector<std::string> &key,
+                         const std::vector<std::string> &watched, int most,
+                         const std::function<void(Datum keys, int rows)> &take);
+
+} // namespace cdp::pg

@@ -1,0 +1,85 @@
+#include "pipeline/facts.hpp"
+
+#include <algorithm>
+
+#include "pg/spi.hpp"
+
+namespace cdp::pipeline {
+
+using collect::Candidate;
+using collect::Fate;
+using core::Timestamp;
+
+std::vector<std::int64_t> draw_decisions(const std::vector<Candidate> &candidates) {
+  std::vector<std::int64_t> decisions(candidates.size());
+  const auto accepted = std::count_if(candidates.begin(), candidates.end(),
+                                      [](const Candidate &one) { return one.fate == Fate::accepted; });
+  static pg::Statement draw(
+      "SELECT pg_catalog.nextval('cdp.decision_seq') FROM pg_catalog.generate_series(1, $1)");
+  auto rows = draw.run(pg::Params().integer(static_cast<std::int32_t>(accepted)));
+  std::size_t next = 0;
+  for (std::size_t i = 0; i < candidates.size(); ++i)
+    if (candidates[i].fate == Fate::accepted)
+      decisions[i] = rows.bigint(next++, 1);
+  return decisions;
+}
+
+void store_events(const std::vector<Candidate> &candidates, const std::vector<std::int64_t> &decisions,
+                  const std::vector<std::int64_t> &owners,
+                  const std::vector<std::optional<std::string>> &carried) {
+  std::vector<std::int64_t> ids, identifiers;
+  std::vector<std::int32_t> sources;
+  std::vector<std::string> types, messages;
+  std::vector<std::optional<std::string>> events, others;
+  std::vector<Timestamp> occurred, received;
+  std::vector<void *> properties, contexts, extras;
+  for (std::size_t i = 0; i < candidates.size(); ++i) {
+    const auto &one = candidates[i];
+    if (one.fate != Fate::accepted || !collect::is_event(one.message.type))
+      continue;
+    ids.push_back(decisions[i]);
+    identifiers.push_back(owners[i]);
+    sources.push_back(one.source_id);
+    types.emplace_back(core::to_string(one.message.type));
+    events.push_back(one.message.event.empty() ? std::nullopt : std::optional(one.message.event));
+    occurred.push_back(one.occurred_at);
+    received.push_back(one.received_at);
+    messages.push_back(one.message.message_id);
+    properties.push_back(one.properties);
+    contexts.push_back(one.context);
+    extras.push_back(one.extra);
+    others.push_back(carried[i]);
+  }
+  if (ids.empty())
+    return;
+  static pg::Statement insert(
+      "INSERT INTO cdp.event_records (event_id, identifier_id, source_id, type, event, "
+      "occurred_at, received_at, message_id, properties, context, extra, carried) "
+      "SELECT unnest($1), unnest($2), unnest($3), unnest($4), unnest($5), unnest($6), unnest($7), "
+      "unnest($8), "
+      "unnest($9), unnest($10), unnest($11), unnest($12)::pg_catalog.int8[]");
+  pg::Params params;
+  params.bigints(ids).bigints(identifiers).integers(sources).texts(types).optional_texts(events);
+  params.timestamps(occurred).timestamps(received).texts(messages);
+  params.jsonbs(properties).jsonbs(contexts).jsonbs(extras).optional_texts(others);
+  insert.run(params);
+}
+
+void show_events(const std::vector<Candidate> &candidates, const std::vector<std::int64_t> &decisions,
+                 const std::vector<std::int64_t> &owners, segment::Evaluation &evaluation) {
+  std::vector<segment::NewEvent> events;
+  for (std::size_t i = 0; i < candidates.size(); ++i) {
+    const auto &one = candidates[i];
+    if (one.fate == Fate::accepted && collect::is_event(one.message.type))
+      events.push_back({decisions[i], owners[i], one.source_id, one.occurred_at, one.received_at,
+                        std::string(core::to_string(one.message.type)),
+                        one.message.event.empty() ? std::nullopt : std::optional(one.message.event),
+                        one.properties, one.context});
+  }
+  std::int64_t first = INT64_MAX;
+  for (auto decision : decisions)
+    first = decision ? std::min(first, decision) : first;
+  evaluation.add_events(std::move(events), first);
+}
+
+} // namespace cdp::pipeline

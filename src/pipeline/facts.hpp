@@ -1,0 +1,21 @@
+// What accepted messages say, as it is stored: one row a message, by the number of its decision.
+#pragma once
+#include "collect/candidate.hpp"
+#include "segment/evaluation.hpp"
+
+namespace cdp::pipeline {
+
+// A number for every accepted message, 0 for the others. Its people are locked.
+std::vector<std::int64_t> draw_decisions(const std::vector<collect::Candidate> &candidates);
+
+// Writes the track, page and screen messages of a batch, each owned by owners[i].
+void store_events(const std::vector<collect::Candidate> &candidates,
+                  const std::vector<std::int64_t> &decisions, const std::vector<std::int64_t> &owners,
+                  const std::vector<std::optional<std::string>> &carried);
+
+// Lets the segments know of these events.
+void show_events(const std::vector<collect::Candidate> &candidates,
+                 const std::vector<std::int64_t> &decisions, const std::vector<std::int64_t> &owners,
+                 segment::Evaluation &evaluation);
+
+} // namespace cdp::pipeline

@@ -1,0 +1,289 @@
+#!/usr/bin/env python3
+"""Attached tables under random changes, against a database that only ever gets what their rows say at the end.
+
+    attached.py --host DIR [--seed N] [--histories 60] [--only I]
+
+DIR holds the socket of a server that preloads cdp. Rows are inserted, updated, deleted, truncated, their keys changed,
+and messages and people's decisions come in between; they are followed now and then, in batches of any size. After each
+time cdp.verify() must be empty, and people, traits, events and segments must be what a fresh database makes of the same
+messages and of the rows as they are, each at the place of its last change. --seed and --only make a history again; the
+environment's SEED and CASES are defaults.
+"""
+
+import argparse
+import json
+import os
+import random
+import sys
+import traceback
+
+import psycopg2
+
+from ways import Database
+
+TABLES = """
+CREATE SCHEMA shop;
+CREATE TABLE shop.customers (no integer PRIMARY KEY, email text, card text, city text, points numeric, at timestamptz NOT NULL);
+CREATE TABLE shop.orders (day date, no integer, customer integer, email text, total numeric(10, 2), at timestamptz NOT NULL,
+                          PRIMARY KEY (no, day));
+"""
+ATTACH = """
+SELECT cdp.attach_table('shop.customers', 'crm', '{"crm_id": "no", "email": "email", "loyalty_id": "card"}',
+  traits => '{"city": "upper(city)", "points": "points"}', occurred_at => 'at');
+SELECT cdp.attach_table('shop.orders', 'erp', '{"crm_id": "customer", "email": "email"}',
+  event => 'Order Completed', occurred_at => 'at', properties => '["total", "no"]', filter => 'total >= 0');
+"""
+SEGMENTS = """
+SELECT cdp.create_segment('buyers', $$count(*) FILTER (WHERE event = 'Order Completed') >= 2$$);
+SELECT cdp.create_segment('spenders', $$sum((properties ->> 'total')::numeric) FILTER (WHERE event = 'Order Completed') > 20$$);
+SELECT cdp.create_segment('delft', $$traits ->> 'city' = 'DELFT' AND count(*) FILTER (WHERE event = 'Seen') < 2$$);
+"""
+PEOPLE = """
+SELECT (SELECT jsonb_agg(i.type || ':' || i.value ORDER BY i.type, i.value) FROM cdp.identifiers i
+        WHERE i.profile_id = p.profile_id AND i.first_seen_at < 'infinity'),
+  p.traits,
+  (SELECT jsonb_agg(jsonb_build_array(e.event, e.occurred_at, e.properties) ORDER BY e.occurred_at, e.event, e.properties)
+   FROM cdp.events e WHERE e.profile_id = p.profile_id),
+  (SELECT jsonb_agg(m.segment ORDER BY m.segment) FROM cdp.segment_members m WHERE m.profile_id = p.profile_id)
+FROM cdp.profiles p
+"""
+
+
+class Difference(Exception):
+    pass
+
+
+class History:
+    def __init__(self, one, other, seed):
+        self.one, self.other, self.random, self.trace = one, other, random.Random(seed), []
+        self.said = []      # ("message", text) and ("row", table, key), in the order of their decisions
+        self.pending = []   # rows that changed and were not followed yet
+        self.decisions, self.number = [], 0
+
+    def execute(self, statement):
+        self.trace.append(statement)
+        self.one.cursor.execute(statement)
+        return self.one.cursor.fetchall() if self.one.cursor.description else []
+
+    def run(self):
+        self.begin()
+        for _ in range(self.random.choice([4, 8, 15, 25])):
+            self.step()
+            if self.random.random() < 0.4:
+                self.follow()
+        self.follow()
+        keep = self.random.random() < 0.5
+        for table in ("shop.customers", "shop.orders"):
+            self.execute(f"SELECT cdp.detach_table('{table}', keep_data => {str(keep).lower()})")
+        if not keep:
+            self.said = [one for one in self.said if one[0] == "message"]
+        self.execute("CALL cdp.run()")
+        self.compare()
+
+    def begin(self):
+        rules = []
+        for kind in ("email", "crm_id", "loyalty_id"):
+            rule = self.random.choice(["", "", ", is_unique => true, clear => '{max_values}'", ", is_unique => false, max_values => 1",
+                                       ", is_unique => false, max_values => 2"])
+            rules.append((kind, self.random.choice([100, 80, 60]), rule))
+        for database in (self.one, self.other):
+            database.cursor.execute("DROP SCHEMA IF EXISTS shop CASCADE")
+            database.reset()
+            database.cursor.execute("DELETE FROM cdp.identifier_types; SELECT cdp_internal.make_identifier_types();"
+                                    "SELECT cdp.create_identifier_type('crm_id')")
+            for kind, priority, rule in rules:
+                database.cursor.execute(f"SELECT cdp.alter_identifier_type('{kind}', priority => {priority}{rule})")
+            database.cursor.execute("SELECT cdp.apply_identity_rules()")
+            database.cursor.execute("CALL cdp.run()")
+            database.cursor.execute(SEGMENTS)
+        self.trace.append(f"-- {rules}")
+        self.execute(TABLES)
+        for _ in range(self.random.randint(0, 3)):
+            self.insert()
+        self.execute(ATTACH)
+        self.loading = sorted(set(self.pending), key=lambda one: (one[0], one[1][::-1] if one[0] == "orders" else one[1]))
+        self.pending = []
+
+    def step(self):
+        roll = self.random.random()
+        if roll < 0.35:
+            self.insert()
+        elif roll < 0.65:
+            self.update()
+        elif roll < 0.75:
+            self.changed(self.random.choice(["customers", "orders"]), "DELETE FROM shop.{} WHERE " + self.where())
+        elif roll < 0.78:
+            table = self.random.choice(["customers", "orders"])
+            self.execute(f"TRUNCATE shop.{table}")
+            self.said = [one for one in self.said if one[:2] != ("row", table)]
+            self.pending = [one for one in self.pending if one[0] != table]
+            self.loading = [one for one in self.loading if one[0] != table]
+        elif roll < 0.93:
+            self.message()
+        else:
+            self.decide()
+
+    def value(self, kind):
+        return self.random.choice([None] + [f"{kind}{n}@x.example" if kind == "e" else f"{kind}{n}" for n in range(1, 5)])
+
+    def at(self):
+        return f"2026-01-{self.random.randint(1, 28):02} {self.random.randint(0, 23):02}:00+00"
+
+    def where(self):
+        return f"no IN ({self.random.randint(1, 5)}, {self.random.randint(1, 5)})"
+
+    def changed(self, table, statement):
+        key = "no::text" if table == "customers" else "no::text, day::text"
+        rows = self.execute(statement.format(table) + f" RETURNING {key}")
+        self.pending += [(table, tuple(row)) for row in rows]
+
+    def insert(self):
+        number = self.random.randint(1, 5)
+        if self.random.random() < 0.5:
+            values = [number, self.value("e"), self.value("L"), self.random.choice(["delft", "rome", None]),
+                      self.random.choice([1, 2.50, None]), self.at()]
+            table, conflict = "customers", "(no) DO UPDATE SET email = excluded.email, at = excluded.at"
+        else:
+            values = [f"2026-01-0{self.random.randint(1, 2)}", number, self.random.choice([None, 1, 2, 3, 4]), self.value("e"),
+                      self.random.choice([-1, 5, 9.99, 15]), self.at()]
+            table, conflict = "orders", "(no, day) DO UPDATE SET total = excluded.total"
+        literals = ", ".join("NULL" if one is None else f"'{one}'" for one in values)
+        self.changed(table, f"INSERT INTO shop.{{}} VALUES ({literals}) ON CONFLICT {conflict}")
+
+    def update(self):
+        one = self.random.choice(["city", "email", "card", "points", "customer", "email_of_order", "total", "key"])
+        text = lambda value: "NULL" if value is None else f"'{value}'"
+        if one == "key":
+            old, new = self.random.sample(range(1, 8), 2)
+            there = self.execute(f"SELECT FROM shop.customers WHERE no = {new}")
+            if not there and self.execute(f"SELECT FROM shop.customers WHERE no = {old}"):
+                self.execute(f"UPDATE shop.customers SET no = {new} WHERE no = {old}")
+                self.pending += [("customers", (str(old),)), ("customers", (str(new),))]
+            return
+        table = "orders" if one in ("customer", "email_of_order", "total") else "customers"
+        column = {"email_of_order": "email"}.get(one, one)
+        value = {"city": self.random.choice(["delft", "oslo", None]), "email": self.value("e"), "card": self.value("L"),
+                 "points": self.random.choice([1, 7, None]), "customer": self.random.randint(1, 4),
+                 "email_of_order": self.value("e"), "total": self.random.choice([-1, 3, 12])}[one]
+        self.changed(table, f"UPDATE shop.{{}} SET {column} = {text(value)} WHERE {self.where()} AND {column} IS DISTINCT FROM {text(value)}")
+
+    def message(self):
+        self.number += 1
+        ids = [{"type": kind, "id": value, "collection": "users", "encoding": "none"} for kind, value in
+               (("email", self.value("e")), ("loyalty_id", self.value("L")), ("crm_id", str(self.random.randint(1, 5))))
+               if value and self.random.random() < 0.6] or [{"type": "crm_id", "id": "1", "collection": "users", "encoding": "none"}]
+        document = {"type": "track", "event": "Seen", "messageId": f"m{self.number}", "timestamp": f"2026-02-01T00:00:{self.number:02}Z",
+                    "context": {"externalIds": ids}}
+        if self.random.random() < 0.4:
+            document |= {"type": "identify", "traits": {"city": self.random.choice(["DELFT", "ROME"])}}
+            del document["event"]
+        text = json.dumps(document)
+        self.execute(f"SELECT * FROM cdp.ingest('{text}')")
+        self.said.append(("message", text, "default"))
+
+    def decide(self):
+        pairs = self.execute("SELECT a.type, a.value, b.type, b.value FROM cdp.identifiers a JOIN cdp.identifiers b "
+                             "ON a.identifier_id < b.identifier_id ORDER BY 1, 2, 3, 4")
+        if not pairs:
+            return
+        pair = self.random.choice(pairs)
+        statement = "SELECT * FROM cdp.{}('{}', '{}', 'because')".format(
+            self.random.choice(["remove_link", "forbid_link"]), json.dumps({pair[0]: pair[1]}), json.dumps({pair[2]: pair[3]}))
+        self.execute(statement)
+        self.decisions.append((pair, statement))
+
+    def follow(self):
+        self.execute(f"SET cdp.batch_size = {self.random.choice([1, 2, 3, 1000])}")
+        self.execute("CALL cdp.run()")
+        # What changed while it was being loaded is said where it changed.
+        changed = list(dict.fromkeys(reversed(self.pending)))[::-1]
+        order = changed + [one for one in self.loading if one not in changed]
+        rows = {("row", *one) for one in order}
+        self.said = [one for one in self.said if one not in rows] + [("row", *one) for one in order]
+        self.pending, self.loading = [], []
+        self.compare()
+
+    def documents(self):
+        rows = {}
+        for no, email, card, city, points, at in self.execute("SELECT no::text, email, card, upper(city), points::text, at::text FROM shop.customers"):
+            traits = {name: value for name, value in (("city", city), ("points", points)) if value is not None}
+            rows["customers", (no,)] = ("crm", "identify", {"traits": traits}, [("crm_id", no), ("email", email), ("loyalty_id", card)], at)
+        for day, no, customer, email, total, at in self.execute(
+                "SELECT day::text, no::text, customer::text, email, total::text, at::text FROM shop.orders WHERE total >= 0"):
+            rows["orders", (no, day)] = ("erp", "track", {"event": "Order Completed", "properties": {"total": total, "no": no}},
+                                         [("crm_id", customer), ("email", email)], at)
+        for number, one in enumerate(self.said):
+            if one[0] == "message":
+                yield one[2], one[1]
+            elif one[1:] in rows:
+                source, kind, what, ids, at = rows[one[1:]]
+                ids = [{"type": kind_, "id": value, "collection": "users", "encoding": "none"} for kind_, value in ids if value]
+                text = json.dumps({"type": kind, "messageId": f"r{number}", "timestamp": at.replace(" ", "T") + ":00",
+                                   "context": {"externalIds": ids}} | what)
+                for name in ("points", "total", "no"):  # numbers, to the cent
+                    text = unquoted(text, name)
+                yield source, text
+
+    def compare(self):
+        found = self.execute("SELECT * FROM cdp.verify()")
+        if found:
+            raise Difference(f"cdp.verify(): {found}")
+        other = self.other.cursor
+        self.other.reset()
+        other.execute(SEGMENTS)
+        for source, text in self.documents():
+            other.execute("SELECT cdp.ingest(%s, %s)", [text, source])
+        for pair, statement in self.decisions:
+            other.execute("SELECT count(*) FROM cdp.identifiers WHERE (type, value) IN ((%s, %s), (%s, %s))", pair)
+            if other.fetchone()[0] == 2:
+                other.execute(statement)
+        other.execute(PEOPLE)
+        expected = sorted(map(repr, other.fetchall()))
+        stored = sorted(map(repr, self.execute(PEOPLE)))
+        if stored != expected:
+            raise Difference("stored " + "\n  ".join(sorted(set(stored) - set(expected))) +
+                             "\nexpected " + "\n  ".join(sorted(set(expected) - set(stored))))
+
+
+def unquoted(text, name):
+    before, found, after = text.partition(f'"{name}": "')
+    if not found:
+        return text
+    value, _, rest = after.partition('"')
+    return f'{before}"{name}": {value}{rest}'
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--host", required=True, help="directory of the server's socket")
+    parser.add_argument("--seed", default=os.environ.get("SEED") or str(random.SystemRandom().randint(1, 10**6)))
+    parser.add_argument("--histories", type=int, default=int(os.environ.get("CASES") or 60))
+    parser.add_argument("--only", type=int, help="this history alone")
+    args = parser.parse_args()
+    print(f"--seed {args.seed}", flush=True)
+    one, other = Database(args.host, "attached_one", worker=False), Database(args.host, "attached_other", worker=False)
+    number, rows = args.only or 0, 0
+    try:
+        while number < args.histories or args.only is not None:
+            history = History(one, other, f"{args.seed}-{number}")
+            try:
+                history.run()
+            except (Difference, psycopg2.Error) as error:
+                print(f"history {number}: {error}\n" + ";\n".join(history.trace))
+                return 1
+            except Exception:
+                print(f"history {number}: {traceback.format_exc()}\n" + ";\n".join(history.trace))
+                return 1
+            rows += len(history.trace)
+            number += 1
+            if args.only is not None:
+                break
+        print(f"{number} histories, {rows} statements")
+        return 0
+    finally:
+        one.drop()
+        other.drop()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
