@@ -1,6 +1,7 @@
 #include "segment/progress.hpp"
 
 #include <algorithm>
+#include <deque>
 #include <map>
 
 namespace cdp::segment {
@@ -8,12 +9,27 @@ namespace cdp::segment {
 namespace {
 
 constexpr std::size_t kBatch = 1000;
+constexpr std::size_t kTogether = 100; // people
 
 // Each is somebody else, in order of ids, and for all the future.
 bool are_single(const std::vector<Stint> &stints) {
   return std::adjacent_find(stints.begin(), stints.end(), [](const Stint &a, const Stint &b) {
            return a.step->profile_id >= b.step->profile_id;
          }) == stints.end();
+}
+
+// Those of people who come once, and those of the others.
+std::pair<std::vector<Stint>, std::vector<Stint>> split(const std::vector<Stint> &stints) {
+  std::vector<Stint> once, often;
+  for (std::size_t first = 0, next; first < stints.size(); first = next) {
+    for (next = first + 1;
+         next < stints.size() && stints[next].step->profile_id == stints[first].step->profile_id;)
+      ++next;
+    auto &into = next == first + 1 ? once : often;
+    for (auto i = first; i < next; ++i)
+      into.push_back(stints[i]);
+  }
+  return {std::move(once), std::move(often)};
 }
 
 } // namespace
@@ -47,27 +63,61 @@ void Progress::evaluate(const std::vector<Stint> &stints) {
 }
 
 void Progress::evaluate(std::vector<Progress> &segments, const std::vector<std::vector<Stint>> &stints) {
-  std::map<pg::RuleSettings, Places> groups;
+  std::map<pg::RuleSettings, Shares> groups;
+  std::deque<std::vector<Stint>> singles;
   for (std::size_t i = 0; i < segments.size(); ++i) {
-    if (stints[i].empty())
-      continue;
-    if (segments[i].judge_.uses_timelines() && stints[i].size() <= kBatch && are_single(stints[i]))
-      groups[segments[i].judge_.settings()].push_back(i);
-    else
+    if (!segments[i].judge_.uses_timelines()) {
       segments[i].evaluate(stints[i]);
+      continue;
+    }
+    std::span<const Stint> single = stints[i];
+    if (!are_single(stints[i])) {
+      auto [once, often] = split(stints[i]);
+      segments[i].evaluate(often);
+      single = singles.emplace_back(std::move(once));
+    }
+    if (!single.empty())
+      groups[segments[i].judge_.settings()].push_back({i, single});
   }
-  for (const auto &[settings, together] : groups) {
-    pg::check_for_interrupts();
-    if (try_together(segments, together, stints))
-      continue;
-    for (auto i : together)
-      segments[i].evaluate(stints[i]);
+  for (auto &[settings, together] : groups)
+    evaluate_together(segments, std::move(together));
+}
+
+void Progress::evaluate_together(std::vector<Progress> &segments, Shares rest) {
+  std::vector<std::int64_t> people;
+  if (std::all_of(rest.begin(), rest.end(), [](const Share &one) { return one.stints.size() <= kTogether; }))
+    return judge_together(segments, rest);
+  for (const auto &share : rest)
+    for (const auto &stint : share.stints)
+      people.push_back(stint.step->profile_id);
+  std::sort(people.begin(), people.end());
+  people.erase(std::unique(people.begin(), people.end()), people.end());
+  for (std::size_t first = 0; first < people.size(); first += kTogether) {
+    const auto last = people[std::min(first + kTogether, people.size()) - 1];
+    Shares some;
+    for (auto &share : rest) {
+      const auto end =
+          std::partition_point(share.stints.begin(), share.stints.end(),
+                               [&](const Stint &stint) { return stint.step->profile_id <= last; });
+      const auto count = static_cast<std::size_t>(end - share.stints.begin());
+      if (count > 0 && !segments[share.segment].found_.broken)
+        some.push_back({share.segment, share.stints.first(count)});
+      share.stints = share.stints.subspan(count);
+    }
+    if (!some.empty())
+      judge_together(segments, some);
   }
 }
 
+void Progress::judge_together(std::vector<Progress> &segments, const Shares &some) {
+  pg::check_for_interrupts();
+  if (!try_together(segments, some))
+    for (const auto &share : some)
+      segments[share.segment].evaluate({share.stints.begin(), share.stints.end()});
+}
+
 // People who come once each; nothing is noted when somebody fails.
-bool Progress::try_together(std::vector<Progress> &segments, const Places &together,
-                            const std::vector<std::vector<Stint>> &stints) {
+bool Progress::try_together(std::vector<Progress> &segments, const Shares &together) {
   struct News {
     std::size_t segment;
     const Stint *stint;
@@ -79,17 +129,18 @@ bool Progress::try_together(std::vector<Progress> &segments, const Places &toget
   pg::Failure failure;
   const bool succeeded = pg::subtransaction(
       [&] {
-        pg::AsOwner owner(segments[together[0]].judge_.settings(), pg::Names::compiled);
+        pg::AsOwner owner(segments[together[0].segment].judge_.settings(), pg::Names::compiled);
         pg::need_unhidden_people();
-        for (auto i : together) {
-          auto rest = segments[i].stored_;
-          for (const auto &stint : stints[i]) {
+        for (const auto &share : together) {
+          auto &segment = segments[share.segment];
+          auto rest = segment.stored_;
+          for (const auto &stint : share.stints) {
             ranges.clear();
-            const bool beyond = !segments[i].judge_.sweep(stint, ranges);
+            const bool beyond = !segment.judge_.sweep(stint, ranges);
             if (beyond)
               ranges.clear();
             if (beyond || !rest || !is_stored(*rest, *stint.step, ranges))
-              news.push_back({i, &stint, std::move(ranges), beyond});
+              news.push_back({share.segment, &stint, std::move(ranges), beyond});
           }
         }
       },

@@ -27,8 +27,8 @@ public:
   // order; each counts up to their next, the last for all the future.
   void evaluate(const std::vector<Stint> &stints);
 
-  // Several at once: those of one owner together, since each change of rights and each subtransaction costs
-  // as much as many people.
+  // Several at once, of people in order of ids: rules of one owner together, since each change of rights and
+  // each subtransaction costs as much as many people; and as many people as the caches hold.
   static void evaluate(std::vector<Progress> &segments, const std::vector<std::vector<Stint>> &stints);
   void end(std::int64_t profile_id, core::Timestamp at) { found_.people[profile_id].end(at); }
   const Found &found() const { return found_; }
@@ -36,8 +36,15 @@ public:
 
 private:
   using Places = std::vector<std::size_t>;
-  static bool try_together(std::vector<Progress> &segments, const Places &together,
-                           const std::vector<std::vector<Stint>> &stints);
+  // What one segment has to judge of people who come once each.
+  struct Share {
+    std::size_t segment;
+    std::span<const Stint> stints;
+  };
+  using Shares = std::vector<Share>;
+  static void evaluate_together(std::vector<Progress> &segments, Shares rest);
+  static void judge_together(std::vector<Progress> &segments, const Shares &some);
+  static bool try_together(std::vector<Progress> &segments, const Shares &together);
   static bool is_stored(StoredRows &rows, const Step &step, const std::vector<Range> &ranges);
   static std::vector<Stint> bounded(std::vector<Stint> stints);
   void try_all(const std::vector<Stint> &stints, const Places &chosen);
