@@ -49,6 +49,16 @@ CREATE TEMP TABLE before AS TABLE cdp.memberships;
 SELECT cdp.refresh_segments();
 SELECT count(*) FROM ((TABLE before EXCEPT TABLE cdp.memberships) UNION ALL (TABLE cdp.memberships EXCEPT TABLE before)) AS d;
 SELECT * FROM cdp.verify();
+-- What happens while all rules are disabled is known when one is enabled again.
+SELECT cdp.disable_segment(name) FROM cdp.segments ORDER BY name;
+SELECT cdp.create_segment('twice', $$count(*) FILTER (WHERE event = 'Waved') >= 2$$) >= 0 AS created;
+SELECT cdp.track('Waved', user_id => 'dora') > 0 AS accepted;
+SELECT cdp.disable_segment('twice');
+SELECT cdp.track('Waved', user_id => u) > 0 AS accepted FROM unnest('{dora, emma, emma}'::text[]) AS u;
+SELECT cdp.enable_segment('twice');
+SELECT count(*) AS members FROM cdp.segment_members WHERE segment = 'twice';
+SELECT * FROM cdp.verify();
+
 DROP VIEW who;
 SET client_min_messages = warning;
 DROP EXTENSION cdp CASCADE;

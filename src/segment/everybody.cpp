@@ -119,6 +119,10 @@ void Crowd::make_missing(std::vector<std::int64_t> identifiers) {
   std::erase_if(pieces_, [&](const Piece &piece) {
     return std::binary_search(identifiers.begin(), identifiers.end(), piece.identifier_id);
   });
+  // A person's timelines lie together.
+  std::stable_sort(identifiers.begin(), identifiers.end(), [&](std::int64_t a, std::int64_t b) {
+    return owners_[static_cast<std::size_t>(a)] < owners_[static_cast<std::size_t>(b)];
+  });
   for (std::size_t start = 0; start < identifiers.size(); start += kMostMade) {
     pg::check_for_interrupts();
     pg::Session session;

@@ -253,7 +253,12 @@ std::int64_t store_found(const std::vector<Found> &found, const Stored *given) {
   pg::Session session;
   const auto read = given ? Stored() : read_stored(found, starts);
   const auto &stored = given ? *given : read;
-  Columns removed, updated, inserted;
+  struct Written {
+    std::int32_t segment_id;
+    std::int64_t profile_id;
+    Change change;
+  };
+  std::vector<Written> changes;
   for (const auto &segment : found) {
     for (const auto &[profile, person] : segment.people) {
       const auto &course = whole(segment, person, made);
@@ -263,13 +268,21 @@ std::int64_t store_found(const std::vector<Found> &found, const Stored *given) {
       for (const auto &row : stored.of(profile, segment.segment_id))
         if (row.to >= course.start())
           rows.push_back(row.range());
-      for (const auto &change : course.compare(rows)) {
-        auto &columns = change.kind == Change::insert   ? inserted
-                        : change.kind == Change::update ? updated
-                                                        : removed;
-        columns.add(segment.segment_id, profile, change.row);
-      }
+      for (auto &change : course.compare(rows))
+        changes.push_back({segment.segment_id, profile, std::move(change)});
     }
+  }
+  // A person's rows lie together: whoever reads what the person is in visits few pages.
+  std::sort(changes.begin(), changes.end(), [](const Written &a, const Written &b) {
+    return std::tie(a.profile_id, a.segment_id, a.change.row.from) <
+           std::tie(b.profile_id, b.segment_id, b.change.row.from);
+  });
+  Columns removed, updated, inserted;
+  for (const auto &[segment_id, profile_id, change] : changes) {
+    auto &columns = change.kind == Change::insert   ? inserted
+                    : change.kind == Change::update ? updated
+                                                    : removed;
+    columns.add(segment_id, profile_id, change.row);
   }
   write(removed, updated, inserted);
   write(errors);

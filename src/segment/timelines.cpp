@@ -112,7 +112,7 @@ EventFacts facts_of(const pg::Rows &rows, std::size_t row) {
           jsonb(9)};
 }
 
-// Replaces the timelines of these identifiers by what their events say now; gives them all back.
+// Replaces the timelines of these identifiers by what their events say now; gives them all back, in order.
 std::vector<Stretch> make_anew(const std::vector<std::int64_t> &ids, Keeper &keeper) {
   static pg::Statement forget("DELETE FROM cdp_internal.timelines WHERE identifier_id = ANY ($1)",
                               pg::few_keys);
@@ -142,7 +142,8 @@ std::vector<Stretch> make_anew(const std::vector<std::int64_t> &ids, Keeper &kee
             .events.push_back(
                 {events[i].occurred_at, events[i].event_id, keep(keeper, std::move(observed[i].values))});
   });
-  for (auto &[id, one] : whole) {
+  for (auto id : ids) {
+    auto &one = whole.at(id);
     std::sort(one.events.begin(), one.events.end(),
               [](const auto &a, const auto &b) { return a.order() < b.order(); });
     add_cut(std::move(one), made);
@@ -210,7 +211,8 @@ std::vector<std::int64_t> identifiers_without_timeline() {
 
 void timelines_are_complete() {
   static pg::Statement note("INSERT INTO cdp_internal.timelines_complete "
-                            "SELECT WHERE NOT EXISTS (SELECT FROM cdp_internal.timelines_complete)");
+                            "SELECT WHERE NOT EXISTS (SELECT FROM cdp_internal.timelines_complete) "
+                            "AND EXISTS (SELECT FROM cdp_internal.timeline_inputs)");
   pg::Session session;
   note.run();
 }
