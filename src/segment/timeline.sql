@@ -94,10 +94,13 @@ CREATE TRIGGER forget_timelines_of_all AFTER TRUNCATE ON cdp.event_records
 -- not asked them, and is made anew for the next rule.
 CREATE FUNCTION cdp_internal.timelines_unwatched() RETURNS trigger LANGUAGE plpgsql
   SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  kept text[];
 BEGIN
   IF NOT EXISTS (SELECT FROM cdp.segments AS s WHERE s.kind = 'rule' AND s.class = 'exact' AND s.state <> 'disabled') THEN
-    UPDATE cdp_internal.timeline_inputs SET input_id = DEFAULT;
-    DELETE FROM cdp_internal.timelines_complete;
+    kept := ARRAY(SELECT i.definition FROM cdp_internal.timeline_inputs AS i ORDER BY i.input_id);
+    DELETE FROM cdp_internal.timeline_inputs;
+    INSERT INTO cdp_internal.timeline_inputs (definition) SELECT * FROM unnest(kept);
   END IF;
   RETURN NULL;
 END $$;
