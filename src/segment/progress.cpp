@@ -62,7 +62,8 @@ void Progress::evaluate(const std::vector<Stint> &stints) {
   }
 }
 
-void Progress::evaluate(std::vector<Progress> &segments, const std::vector<std::vector<Stint>> &stints) {
+void Progress::evaluate(std::vector<Progress> &segments, const std::vector<std::vector<Stint>> &stints,
+                        pg::Helper *helper) {
   std::map<pg::RuleSettings, Shares> groups;
   std::deque<std::vector<Stint>> singles;
   for (std::size_t i = 0; i < segments.size(); ++i) {
@@ -80,13 +81,13 @@ void Progress::evaluate(std::vector<Progress> &segments, const std::vector<std::
       groups[segments[i].judge_.settings()].push_back({i, single});
   }
   for (auto &[settings, together] : groups)
-    evaluate_together(segments, std::move(together));
+    evaluate_together(segments, std::move(together), helper);
 }
 
-void Progress::evaluate_together(std::vector<Progress> &segments, Shares rest) {
+void Progress::evaluate_together(std::vector<Progress> &segments, Shares rest, pg::Helper *helper) {
   std::vector<std::int64_t> people;
   if (std::all_of(rest.begin(), rest.end(), [](const Share &one) { return one.stints.size() <= kTogether; }))
-    return judge_together(segments, rest);
+    return judge_together(segments, rest, helper);
   for (const auto &share : rest)
     for (const auto &stint : share.stints)
       people.push_back(stint.step->profile_id);
@@ -105,48 +106,83 @@ void Progress::evaluate_together(std::vector<Progress> &segments, Shares rest) {
       share.stints = share.stints.subspan(count);
     }
     if (!some.empty())
-      judge_together(segments, some);
+      judge_together(segments, some, helper);
   }
 }
 
-void Progress::judge_together(std::vector<Progress> &segments, const Shares &some) {
+void Progress::judge_together(std::vector<Progress> &segments, const Shares &some, pg::Helper *helper) {
   pg::check_for_interrupts();
-  if (!try_together(segments, some))
+  if (!try_together(segments, some, helper))
     for (const auto &share : some)
       segments[share.segment].evaluate({share.stints.begin(), share.stints.end()});
 }
 
-// People who come once each; nothing is noted when somebody fails.
-bool Progress::try_together(std::vector<Progress> &segments, const Shares &together) {
-  struct News {
-    std::size_t segment;
-    const Stint *stint;
-    std::vector<Range> ranges;
-    bool beyond;
-  };
-  std::vector<News> news;
+void Progress::sweep(std::vector<Progress> &segments, const Shares &together, bool skip,
+                     std::vector<News> &news) {
   std::vector<Range> ranges;
+  for (const auto &share : together) {
+    auto &segment = segments[share.segment];
+    if (skip && segment.judge_.works_alone())
+      continue;
+    auto rest = segment.stored_;
+    for (const auto &stint : share.stints) {
+      ranges.clear();
+      const bool beyond = !segment.judge_.sweep(stint, ranges);
+      if (beyond)
+        ranges.clear();
+      if (beyond || !rest || !is_stored(*rest, *stint.step, ranges))
+        news.push_back({share.segment, &stint, std::move(ranges), beyond});
+    }
+  }
+}
+
+// In another thread.
+Progress::Alone Progress::sweep_alone(std::vector<Progress> &segments, const Shares &together) {
+  Alone found;
+  std::vector<Range> ranges;
+  for (const auto &share : together) {
+    auto &segment = segments[share.segment];
+    if (!segment.judge_.works_alone())
+      continue;
+    auto rest = segment.stored_;
+    for (const auto &stint : share.stints) {
+      ranges.clear();
+      if (!segment.judge_.sweep_alone(stint, ranges))
+        found.rest.push_back({share.segment, &stint, {}, false});
+      else if (!rest || !is_stored(*rest, *stint.step, ranges))
+        found.news.push_back({share.segment, &stint, std::move(ranges), false});
+    }
+  }
+  return found;
+}
+
+// People who come once each; nothing is noted when somebody fails.
+bool Progress::try_together(std::vector<Progress> &segments, const Shares &together, pg::Helper *helper) {
+  std::vector<News> news;
+  Alone alone;
   pg::Failure failure;
+  std::optional<pg::Helper::Job> job;
+  if (helper)
+    job.emplace(*helper, [&] { alone = sweep_alone(segments, together); });
   const bool succeeded = pg::subtransaction(
       [&] {
         pg::AsOwner owner(segments[together[0].segment].judge_.settings(), pg::Names::compiled);
         pg::need_unhidden_people();
-        for (const auto &share : together) {
-          auto &segment = segments[share.segment];
-          auto rest = segment.stored_;
-          for (const auto &stint : share.stints) {
-            ranges.clear();
-            const bool beyond = !segment.judge_.sweep(stint, ranges);
-            if (beyond)
-              ranges.clear();
-            if (beyond || !rest || !is_stored(*rest, *stint.step, ranges))
-              news.push_back({share.segment, &stint, std::move(ranges), beyond});
-          }
+        sweep(segments, together, helper != nullptr, news);
+        if (job)
+          job->wait();
+        for (auto &one : alone.rest) {
+          one.beyond = !segments[one.segment].judge_.sweep(*one.stint, one.ranges);
+          if (one.beyond)
+            one.ranges.clear();
         }
       },
       failure);
+  job.reset();
   if (!succeeded)
     return false;
+  for (auto *more : {&alone.news, &alone.rest})
+    news.insert(news.end(), std::make_move_iterator(more->begin()), std::make_move_iterator(more->end()));
   for (auto &one : news) {
     auto &segment = segments[one.segment];
     if (one.beyond)

@@ -220,7 +220,6 @@ Stored Stored::of_everybody(std::vector<std::int32_t> segments, Timestamp at) {
                   row.is_null(2) ? std::string_view() : row.text(2), row.timestamp(3), row.timestamp(4),
                   row.is_null(5) ? 0 : row.bigint(5)});
   });
-  stored.finish();
   return stored;
 }
 
