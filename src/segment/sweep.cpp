@@ -163,7 +163,7 @@ Sweep::Sweep(const pg::Decomposition &made, std::span<const std::int32_t> inputs
       pg::call([] { return AllocSetContextCreate(TopMemoryContext, "cdp values", ALLOCSET_SMALL_SIZES); });
   if (usable_)
     judge_nobody(made);
-  works_alone_ = answers_ && person_conditions_.empty() && made.segments == 0 && made.since == 0 &&
+  works_alone_ = answers_ && person_conditions_.empty() && made.segments + made.computed + made.since == 0 &&
                  std::all_of(aggregates_.begin(), aggregates_.end(), [](const auto &one) {
                    return std::all_of(one->cutoffs.begin(), one->cutoffs.end(),
                                       [](const auto &cutoff) { return cutoff->is_fixed(); });
@@ -209,17 +209,6 @@ bool Sweep::judge(std::span<const Stint> stints, std::span<std::vector<Range> *>
     if (!judge(groups_[i], stints, ranges))
       return false;
   return true;
-}
-
-bool Sweep::judge_alone(const Stint &stint, std::vector<Range> &ranges) {
-  alone_ = true;
-  bool judged = false;
-  try {
-    judged = judge(stint, ranges);
-  } catch (const std::exception &) { // then the backend meets it again
-  }
-  alone_ = false;
-  return judged;
 }
 
 bool Sweep::meets_person_conditions(const Step &step) {

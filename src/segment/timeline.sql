@@ -97,7 +97,7 @@ CREATE FUNCTION cdp_internal.timelines_unwatched() RETURNS trigger LANGUAGE plpg
 DECLARE
   kept text[];
 BEGIN
-  IF NOT EXISTS (SELECT FROM cdp.segments AS s WHERE s.kind = 'rule' AND s.class = 'exact' AND s.state <> 'disabled') THEN
+  IF NOT EXISTS (SELECT FROM cdp.segments AS s WHERE s.kind IN ('rule', 'trait') AND s.class = 'exact' AND s.state <> 'disabled') THEN
     kept := ARRAY(SELECT i.definition FROM cdp_internal.timeline_inputs AS i ORDER BY i.input_id);
     DELETE FROM cdp_internal.timeline_inputs;
     INSERT INTO cdp_internal.timeline_inputs (definition) SELECT * FROM unnest(kept);
