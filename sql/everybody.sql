@@ -49,6 +49,40 @@ CREATE TEMP TABLE before AS TABLE cdp.memberships;
 SELECT cdp.refresh_segments();
 SELECT count(*) FROM ((TABLE before EXCEPT TABLE cdp.memberships) UNION ALL (TABLE cdp.memberships EXCEPT TABLE before)) AS d;
 SELECT * FROM cdp.verify();
+-- What happens while all rules are disabled is known when one is enabled again.
+SELECT cdp.disable_segment(name) FROM cdp.segments ORDER BY name;
+SELECT cdp.create_segment('twice', $$count(*) FILTER (WHERE event = 'Waved') >= 2$$) >= 0 AS created;
+SELECT cdp.track('Waved', user_id => 'dora') > 0 AS accepted;
+SELECT cdp.disable_segment('twice');
+SELECT cdp.track('Waved', user_id => u) > 0 AS accepted FROM unnest('{dora, emma, emma}'::text[]) AS u;
+SELECT cdp.enable_segment('twice');
+SELECT count(*) AS members FROM cdp.segment_members WHERE segment = 'twice';
+SELECT * FROM cdp.verify();
+
+-- Many rules and people are judged by two threads, to the same effect as by one.
+SELECT count(cdp.track('Waved', user_id => format('w%s', p), properties => jsonb_build_object('n', p % 7), "timestamp" => now() - format('%s hours', p % 200 + e)::interval)) AS events
+  FROM generate_series(1, 230) AS p, generate_series(1, p % 5) AS e;
+SELECT count(cdp.create_segment(format('many_%s', n), CASE n % 4
+    WHEN 0 THEN format($$count(*) FILTER (WHERE event = 'Waved' AND occurred_at > now() - interval '%s hours') >= %s$$, n * 5, n % 3 + 1)
+    WHEN 1 THEN format($$sum((properties ->> 'n')::numeric) FILTER (WHERE event = 'Waved') > %s$$, n % 6)
+    WHEN 2 THEN format($$cdp.sequence('1 -> 1 within %s hours', occurred_at, event = 'Waved') FILTER (WHERE occurred_at > now() - interval '9 days')$$, n)
+    ELSE format($$count(*) FILTER (WHERE event = 'Waved' AND occurred_at > now() - interval '%s hours') * 2 > count(*) FILTER (WHERE event = 'Waved')$$, n * 7) END)) AS rules
+  FROM generate_series(1, 40) AS n;
+BEGIN;
+CREATE FUNCTION pg_temp.judged(threads integer) RETURNS SETOF cdp.memberships LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM set_config('max_parallel_workers_per_gather', (threads - 1)::text, true);
+  TRUNCATE cdp.memberships;
+  PERFORM cdp.refresh_segments();
+  RETURN QUERY TABLE cdp.memberships;
+END $$;
+CREATE TEMP TABLE one AS SELECT * FROM pg_temp.judged(1);
+CREATE TEMP TABLE two AS SELECT * FROM pg_temp.judged(2);
+SELECT count(*) > 1000 AS enough, (SELECT count(*) FROM ((TABLE one EXCEPT ALL TABLE two) UNION ALL (TABLE two EXCEPT ALL TABLE one)) AS d) AS differ FROM one;
+ROLLBACK;
+SELECT cdp.refresh_segments();
+SELECT * FROM cdp.verify();
+
 DROP VIEW who;
 SET client_min_messages = warning;
 DROP EXTENSION cdp CASCADE;

@@ -57,7 +57,7 @@ CREATE TABLE cdp.identifiers (
 -- By byte, so that it finds how a value begins, too: cdp.find_profiles.
 CREATE UNIQUE INDEX identifiers_type_value_key ON cdp.identifiers (type, value text_pattern_ops);
 -- Indexes whose keys never repeat look for repeats in vain whenever a page is full.
-CREATE INDEX identifiers_profile ON cdp.identifiers (profile_id, type, first_seen_at) WITH (deduplicate_items = off);
+CREATE INDEX identifiers_profile ON cdp.identifiers (profile_id, type, first_seen_at) INCLUDE (identifier_id) WITH (deduplicate_items = off);
 COMMENT ON TABLE cdp.identifiers IS
   'Every identifier ever seen, with a permanent id; profile_id is the smallest identifier_id of the person';
 COMMENT ON COLUMN cdp.identifiers.first_seen_at IS

@@ -142,14 +142,15 @@ Rows::~Rows() {
     SPI_freetuptable(table_);
 }
 
+// SPI_getbinval() raises no errors, so it needs no wall, which would cost more than it does.
 Datum Rows::datum(std::size_t row, int column) const {
   bool is_null;
-  return call([&] { return SPI_getbinval(table_->vals[row], table_->tupdesc, column, &is_null); });
+  return SPI_getbinval(table_->vals[row], table_->tupdesc, column, &is_null);
 }
 
 bool Rows::is_null(std::size_t row, int column) const {
   bool is_null;
-  call([&] { (void)SPI_getbinval(table_->vals[row], table_->tupdesc, column, &is_null); });
+  (void)SPI_getbinval(table_->vals[row], table_->tupdesc, column, &is_null);
   return is_null;
 }
 
@@ -189,16 +190,15 @@ Oid Rows::type(int column) const {
   return SPI_gettypeid(table_->tupdesc, column);
 }
 
+std::string_view Rows::view(std::size_t row, int column) const {
+  auto *plain = reinterpret_cast<struct varlena *>(DatumGetPointer(datum(row, column)));
+  if (VARATT_IS_EXTENDED(plain))
+    plain = call([&] { return pg_detoast_datum_packed(plain); });
+  return {VARDATA_ANY(plain), static_cast<std::size_t>(VARSIZE_ANY_EXHDR(plain))};
+}
+
 std::string Rows::bytes(std::size_t row, int column) const {
-  struct Varlena {
-    const char *data;
-    std::size_t size;
-  };
-  auto value = call([&] {
-    struct varlena *plain = PG_DETOAST_DATUM_PACKED(datum(row, column));
-    return Varlena{VARDATA_ANY(plain), static_cast<std::size_t>(VARSIZE_ANY_EXHDR(plain))};
-  });
-  return {value.data, value.size};
+  return std::string(view(row, column));
 }
 
 std::string Rows::text(std::size_t row, int column) const {

@@ -92,6 +92,8 @@ public:
   std::string text(std::size_t row, int column) const; // any type, by its output function unless text
   std::optional<std::string> optional_text(std::size_t row, int column) const;
   std::string bytes(std::size_t row, int column) const; // of a bytea
+  // Of a bytea or text that is not null; may live no longer than these rows.
+  std::string_view view(std::size_t row, int column) const;
   pg_uuid_t uuid(std::size_t row, int column) const;
   std::vector<std::int64_t> bigints(std::size_t row, int column) const; // a bigint[] without nulls
   Datum datum(std::size_t row, int column) const;                       // lives as long as these rows

@@ -31,7 +31,7 @@ public:
   }
 
 private:
-  static constexpr int kBits = 8;
+  static constexpr int kBits = 10;
   std::vector<Answer> answers_ = std::vector<Answer>(std::size_t{1} << kBits);
 };
 

@@ -1,6 +1,7 @@
 #include "segment/everybody.hpp"
 
 #include <algorithm>
+#include <array>
 #include <map>
 #include <memory_resource>
 #include <numeric>
@@ -9,6 +10,7 @@
 #include "segment/progress.hpp"
 #include "segment/since.hpp"
 
+#include "pg/helper.hpp"
 #include "pg/scan.hpp"
 
 namespace cdp::segment {
@@ -18,6 +20,7 @@ namespace {
 constexpr std::size_t kAtOnce = 250'000; // people whose timelines are in memory
 constexpr std::size_t kMostMade = 2000;  // timelines that are made anew together
 constexpr std::size_t kBatch = 100;      // people who are judged and stored together: as the caches hold
+constexpr std::size_t kMany = 32;        // rules: with less, a batch is over before a second thread is awake
 
 // What is known of some people, by their place in the order of ids: read from the tables' pages in one go.
 class Crowd {
@@ -119,6 +122,10 @@ void Crowd::make_missing(std::vector<std::int64_t> identifiers) {
   std::erase_if(pieces_, [&](const Piece &piece) {
     return std::binary_search(identifiers.begin(), identifiers.end(), piece.identifier_id);
   });
+  // A person's timelines lie together.
+  std::stable_sort(identifiers.begin(), identifiers.end(), [&](std::int64_t a, std::int64_t b) {
+    return owners_[static_cast<std::size_t>(a)] < owners_[static_cast<std::size_t>(b)];
+  });
   for (std::size_t start = 0; start < identifiers.size(); start += kMostMade) {
     pg::check_for_interrupts();
     pg::Session session;
@@ -207,7 +214,7 @@ private:
 class Round {
 public:
   Round(const std::vector<Judge *> &judges, Timestamp at, Broken broken)
-      : judges_(judges), at_(at), broken_(broken), chosen_(judges, at), histories_(kBatch) {
+      : judges_(judges), at_(at), broken_(broken), chosen_(judges, at) {
     std::vector<std::int32_t> wanted;
     for (std::size_t i = 0; i < judges.size(); ++i) {
       const Judge &judge = *judges[i];
@@ -222,23 +229,43 @@ public:
     stored_ = Stored::of_everybody(std::move(wanted), at);
   }
 
-  void judge(const Crowd &crowd, std::span<const std::int64_t> ids, std::size_t first, Effort &effort) {
-    pg::Session session;
+  // Before anybody is prepared. Plain C++, as is to prepare: it may be done by a helper.
+  void order_stored() { stored_.finish(); }
+
+  // Some people, and who judges them.
+  struct Batch {
+    std::span<const std::int64_t> ids;
     std::vector<Step> steps;
+    std::vector<History> histories = std::vector<History>(kBatch);
+    std::vector<std::vector<Stint>> stints;
+    std::vector<std::vector<const Stored::Row *>> rows;
+    std::int64_t events = 0;
+  };
+
+  void prepare(const Crowd &crowd, std::span<const std::int64_t> ids, std::size_t first, Batch &batch) const {
+    batch.ids = ids;
+    batch.steps.clear();
+    batch.events = 0;
     for (std::size_t i = 0; i < ids.size(); ++i) {
-      steps.push_back({ids[i], kAllEvents, at_, {}, true, true, crowd.traits(first + i)});
-      crowd.read(first + i, histories_[i]);
-      effort.events += static_cast<std::int64_t>(histories_[i].size());
+      batch.steps.push_back({ids[i], kAllEvents, at_, {}, true, true, crowd.traits(first + i)});
+      crowd.read(first + i, batch.histories[i]);
+      batch.events += static_cast<std::int64_t>(batch.histories[i].size());
     }
-    std::vector<std::vector<Stint>> stints(judges_.size());
-    std::vector<std::vector<const Stored::Row *>> rows(judges_.size());
+    batch.stints.assign(judges_.size(), {});
+    batch.rows.assign(judges_.size(), {});
     for (std::size_t i = 0; i < ids.size(); ++i)
-      choose({&steps[i], &histories_[i], core::kInfinity}, stints, rows);
+      choose({&batch.steps[i], &batch.histories[i], core::kInfinity}, batch.stints, batch.rows);
+  }
+
+  void judge(const Batch &batch, Effort &effort, pg::Helper *helper) {
+    pg::Session session;
+    const auto &[ids, steps, histories, stints, rows, events] = batch;
+    effort.events += events;
     std::vector<Progress> segments;
     for (std::size_t i = 0; i < judges_.size(); ++i)
       segments.emplace_back(*judges_[i], rows[i]);
     if (!asks_)
-      Progress::evaluate(segments, stints);
+      Progress::evaluate(segments, stints, helper);
     if (asks_) {
       RunsOf runs({ids.begin(), ids.end()}, std::vector(ids.size(), kAllEvents), traits_, core::kInfinity);
       for (int level = 0; level < levels_; ++level)
@@ -302,7 +329,6 @@ private:
   Broken broken_;
   Chosen chosen_;
   Stored stored_;
-  std::vector<History> histories_;                             // of the batch at hand
   std::vector<std::pair<std::int32_t, std::size_t>> segments_; // whose judge is where
   int levels_ = 1;
   bool asks_ = false; // some ask about segments, or since when traits are what they are:
@@ -345,12 +371,36 @@ Effort evaluate_everybody(const std::vector<Judge *> &judges, Timestamp at, Brok
   Round round(judges, at, broken);
   Effort effort{std::ssize(ids), 0, 0};
   forget_failures(judges);
+  std::array<Round::Batch, 2> batches;
+  std::optional<pg::Helper> helper;
+  if (judges.size() >= kMany && ids.size() > kBatch && pg::Helper::is_worthwhile())
+    helper.emplace();
+  std::optional<pg::Helper::Job> ordering;
+  if (helper)
+    ordering.emplace(*helper, [&] { round.order_stored(); });
+  else
+    round.order_stored();
   for (std::size_t start = 0; start < ids.size(); start += kAtOnce) {
     const auto some = std::span(ids).subspan(start, std::min(kAtOnce, ids.size() - start));
     const Crowd crowd(some, with_timelines);
-    for (std::size_t first = 0; first < some.size(); first += kBatch) {
+    const auto prepare = [&](std::size_t first, Round::Batch &batch) {
+      if (first < some.size())
+        round.prepare(crowd, some.subspan(first, std::min(kBatch, some.size() - first)), first, batch);
+    };
+    if (ordering)
+      ordering->wait();
+    ordering.reset();
+    prepare(0, batches[0]);
+    for (std::size_t first = 0, turn = 0; first < some.size(); first += kBatch, turn = 1 - turn) {
       pg::check_for_interrupts();
-      round.judge(crowd, some.subspan(first, std::min(kBatch, some.size() - first)), first, effort);
+      std::optional<pg::Helper::Job> next;
+      if (helper)
+        next.emplace(*helper, [&, first, turn] { prepare(first + kBatch, batches[1 - turn]); });
+      round.judge(batches[turn], effort, helper ? &*helper : nullptr);
+      if (next)
+        next->wait();
+      else
+        prepare(first + kBatch, batches[1 - turn]);
     }
   }
   if (with_timelines)

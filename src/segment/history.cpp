@@ -22,12 +22,13 @@ void History::clear() {
   entries_.clear();
   said_.clear();
   std::fill(places_.begin(), places_.end(), 0);
-  steps_made_ = 0;
+  for (auto &made : made_)
+    made.count = 0;
 }
 
 void History::finish() {
-  static std::vector<core::TimelineEvent> events; // kept for their room
-  static std::vector<Entry> entries;
+  thread_local std::vector<core::TimelineEvent> events; // kept for their room
+  thread_local std::vector<Entry> entries;
   events.clear();
   entries.clear();
   for (const auto packed : packed_)
@@ -87,13 +88,14 @@ std::span<const Entry> History::of(std::int32_t input, Timestamp from, bool &odd
   return {first, entries.end()};
 }
 
-const Steps &History::steps_of(const StepsAsked &asked, Timestamp from) const {
-  for (std::size_t i = 0; i < steps_made_; ++i)
-    if (steps_[i].number == asked.number && steps_[i].from == from)
-      return *steps_[i].steps;
-  if (steps_made_ == steps_.size())
-    steps_.push_back({0, 0, std::make_unique<Steps>()});
-  auto &made = steps_[steps_made_++];
+const Steps &History::steps_of(const StepsAsked &asked, Timestamp from, Asker asker) const {
+  auto &[steps, count] = made_[static_cast<std::size_t>(asker)];
+  for (std::size_t i = 0; i < count; ++i)
+    if (steps[i].number == asked.number && steps[i].from == from)
+      return *steps[i].steps;
+  if (count == steps.size())
+    steps.push_back({0, 0, std::make_unique<Steps>()});
+  auto &made = steps[count++];
   made.number = asked.number;
   made.from = from;
   merge(asked, from, *made.steps);
@@ -102,7 +104,7 @@ const Steps &History::steps_of(const StepsAsked &asked, Timestamp from) const {
 
 // An event that is in several inputs meets the steps of all of them.
 void History::merge(const StepsAsked &asked, Timestamp from, Steps &steps) const {
-  static std::vector<std::pair<std::span<const Entry>, std::uint64_t>> rest; // kept for its room
+  thread_local std::vector<std::pair<std::span<const Entry>, std::uint64_t>> rest; // kept for its room
   steps.clear();
   rest.clear();
   bool odd = false;

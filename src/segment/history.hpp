@@ -3,6 +3,7 @@
 #include "core/sequence.hpp"
 #include "core/tally.hpp"
 
+#include <array>
 #include <memory>
 #include <span>
 #include <string>
@@ -60,8 +61,9 @@ public:
   };
   // What counts from an instant on; none when all is older.
   std::span<const core::Entry> of(std::int32_t input, Timestamp from, bool &odd) const;
-  // Those from an instant on. Made once for all who ask.
-  const Steps &steps_of(const StepsAsked &asked, Timestamp from) const;
+  // Those from an instant on. Made once for all who ask in the same thread.
+  enum class Asker { backend, helper };
+  const Steps &steps_of(const StepsAsked &asked, Timestamp from, Asker asker) const;
   const Said *said(std::int32_t input) const {
     const auto number = static_cast<std::size_t>(input);
     return number < places_.size() && places_[number] ? &said_[places_[number] - 1] : nullptr;
@@ -86,8 +88,11 @@ private:
     Timestamp from;
     std::unique_ptr<Steps> steps;
   };
-  mutable std::vector<Made> steps_; // and room for more
-  mutable std::size_t steps_made_ = 0;
+  struct MadeSteps {
+    std::vector<Made> steps; // and room for more
+    std::size_t count = 0;
+  };
+  mutable std::array<MadeSteps, 2> made_; // by who asks
 };
 
 // Who reads broken bytes throws this.

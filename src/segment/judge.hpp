@@ -49,6 +49,11 @@ public:
   // The same for one stint, when the caller runs as the owner already and it uses timelines; false:
   // PostgreSQL has to judge.
   bool sweep(const Stint &stint, std::vector<Range> &ranges) { return sweep_->judge(stint, ranges); }
+  // The same by what is remembered, in another thread; false: try the above.
+  bool works_alone() const { return sweep_ && sweep_->works_alone(); }
+  bool sweep_alone(const Stint &stint, std::vector<Range> &ranges) {
+    return sweep_->judge_alone(stint, ranges);
+  }
 
   pg::Rows explain(std::int64_t profile_id, const std::string &traits, Timestamp at, const pg::Session &);
   const pg::RuleSettings &settings() const { return settings_; }

@@ -1,6 +1,7 @@
 #include "segment/progress.hpp"
 
 #include <algorithm>
+#include <deque>
 #include <map>
 
 namespace cdp::segment {
@@ -8,12 +9,27 @@ namespace cdp::segment {
 namespace {
 
 constexpr std::size_t kBatch = 1000;
+constexpr std::size_t kTogether = 100; // people
 
 // Each is somebody else, in order of ids, and for all the future.
 bool are_single(const std::vector<Stint> &stints) {
   return std::adjacent_find(stints.begin(), stints.end(), [](const Stint &a, const Stint &b) {
            return a.step->profile_id >= b.step->profile_id;
          }) == stints.end();
+}
+
+// Those of people who come once, and those of the others.
+std::pair<std::vector<Stint>, std::vector<Stint>> split(const std::vector<Stint> &stints) {
+  std::vector<Stint> once, often;
+  for (std::size_t first = 0, next; first < stints.size(); first = next) {
+    for (next = first + 1;
+         next < stints.size() && stints[next].step->profile_id == stints[first].step->profile_id;)
+      ++next;
+    auto &into = next == first + 1 ? once : often;
+    for (auto i = first; i < next; ++i)
+      into.push_back(stints[i]);
+  }
+  return {std::move(once), std::move(often)};
 }
 
 } // namespace
@@ -46,56 +62,127 @@ void Progress::evaluate(const std::vector<Stint> &stints) {
   }
 }
 
-void Progress::evaluate(std::vector<Progress> &segments, const std::vector<std::vector<Stint>> &stints) {
-  std::map<pg::RuleSettings, Places> groups;
+void Progress::evaluate(std::vector<Progress> &segments, const std::vector<std::vector<Stint>> &stints,
+                        pg::Helper *helper) {
+  std::map<pg::RuleSettings, Shares> groups;
+  std::deque<std::vector<Stint>> singles;
   for (std::size_t i = 0; i < segments.size(); ++i) {
-    if (stints[i].empty())
-      continue;
-    if (segments[i].judge_.uses_timelines() && stints[i].size() <= kBatch && are_single(stints[i]))
-      groups[segments[i].judge_.settings()].push_back(i);
-    else
+    if (!segments[i].judge_.uses_timelines()) {
       segments[i].evaluate(stints[i]);
+      continue;
+    }
+    std::span<const Stint> single = stints[i];
+    if (!are_single(stints[i])) {
+      auto [once, often] = split(stints[i]);
+      segments[i].evaluate(often);
+      single = singles.emplace_back(std::move(once));
+    }
+    if (!single.empty())
+      groups[segments[i].judge_.settings()].push_back({i, single});
   }
-  for (const auto &[settings, together] : groups) {
-    pg::check_for_interrupts();
-    if (try_together(segments, together, stints))
-      continue;
-    for (auto i : together)
-      segments[i].evaluate(stints[i]);
+  for (auto &[settings, together] : groups)
+    evaluate_together(segments, std::move(together), helper);
+}
+
+void Progress::evaluate_together(std::vector<Progress> &segments, Shares rest, pg::Helper *helper) {
+  std::vector<std::int64_t> people;
+  if (std::all_of(rest.begin(), rest.end(), [](const Share &one) { return one.stints.size() <= kTogether; }))
+    return judge_together(segments, rest, helper);
+  for (const auto &share : rest)
+    for (const auto &stint : share.stints)
+      people.push_back(stint.step->profile_id);
+  std::sort(people.begin(), people.end());
+  people.erase(std::unique(people.begin(), people.end()), people.end());
+  for (std::size_t first = 0; first < people.size(); first += kTogether) {
+    const auto last = people[std::min(first + kTogether, people.size()) - 1];
+    Shares some;
+    for (auto &share : rest) {
+      const auto end =
+          std::partition_point(share.stints.begin(), share.stints.end(),
+                               [&](const Stint &stint) { return stint.step->profile_id <= last; });
+      const auto count = static_cast<std::size_t>(end - share.stints.begin());
+      if (count > 0 && !segments[share.segment].found_.broken)
+        some.push_back({share.segment, share.stints.first(count)});
+      share.stints = share.stints.subspan(count);
+    }
+    if (!some.empty())
+      judge_together(segments, some, helper);
   }
 }
 
-// People who come once each; nothing is noted when somebody fails.
-bool Progress::try_together(std::vector<Progress> &segments, const Places &together,
-                            const std::vector<std::vector<Stint>> &stints) {
-  struct News {
-    std::size_t segment;
-    const Stint *stint;
-    std::vector<Range> ranges;
-    bool beyond;
-  };
-  std::vector<News> news;
+void Progress::judge_together(std::vector<Progress> &segments, const Shares &some, pg::Helper *helper) {
+  pg::check_for_interrupts();
+  if (!try_together(segments, some, helper))
+    for (const auto &share : some)
+      segments[share.segment].evaluate({share.stints.begin(), share.stints.end()});
+}
+
+void Progress::sweep(std::vector<Progress> &segments, const Shares &together, bool skip,
+                     std::vector<News> &news) {
   std::vector<Range> ranges;
+  for (const auto &share : together) {
+    auto &segment = segments[share.segment];
+    if (skip && segment.judge_.works_alone())
+      continue;
+    auto rest = segment.stored_;
+    for (const auto &stint : share.stints) {
+      ranges.clear();
+      const bool beyond = !segment.judge_.sweep(stint, ranges);
+      if (beyond)
+        ranges.clear();
+      if (beyond || !rest || !is_stored(*rest, *stint.step, ranges))
+        news.push_back({share.segment, &stint, std::move(ranges), beyond});
+    }
+  }
+}
+
+// In another thread.
+Progress::Alone Progress::sweep_alone(std::vector<Progress> &segments, const Shares &together) {
+  Alone found;
+  std::vector<Range> ranges;
+  for (const auto &share : together) {
+    auto &segment = segments[share.segment];
+    if (!segment.judge_.works_alone())
+      continue;
+    auto rest = segment.stored_;
+    for (const auto &stint : share.stints) {
+      ranges.clear();
+      if (!segment.judge_.sweep_alone(stint, ranges))
+        found.rest.push_back({share.segment, &stint, {}, false});
+      else if (!rest || !is_stored(*rest, *stint.step, ranges))
+        found.news.push_back({share.segment, &stint, std::move(ranges), false});
+    }
+  }
+  return found;
+}
+
+// People who come once each; nothing is noted when somebody fails.
+bool Progress::try_together(std::vector<Progress> &segments, const Shares &together, pg::Helper *helper) {
+  std::vector<News> news;
+  Alone alone;
   pg::Failure failure;
+  std::optional<pg::Helper::Job> job;
+  if (helper)
+    job.emplace(*helper, [&] { alone = sweep_alone(segments, together); });
   const bool succeeded = pg::subtransaction(
       [&] {
-        pg::AsOwner owner(segments[together[0]].judge_.settings(), pg::Names::compiled);
+        pg::AsOwner owner(segments[together[0].segment].judge_.settings(), pg::Names::compiled);
         pg::need_unhidden_people();
-        for (auto i : together) {
-          auto rest = segments[i].stored_;
-          for (const auto &stint : stints[i]) {
-            ranges.clear();
-            const bool beyond = !segments[i].judge_.sweep(stint, ranges);
-            if (beyond)
-              ranges.clear();
-            if (beyond || !rest || !is_stored(*rest, *stint.step, ranges))
-              news.push_back({i, &stint, std::move(ranges), beyond});
-          }
+        sweep(segments, together, helper != nullptr, news);
+        if (job)
+          job->wait();
+        for (auto &one : alone.rest) {
+          one.beyond = !segments[one.segment].judge_.sweep(*one.stint, one.ranges);
+          if (one.beyond)
+            one.ranges.clear();
         }
       },
       failure);
+  job.reset();
   if (!succeeded)
     return false;
+  for (auto *more : {&alone.news, &alone.rest})
+    news.insert(news.end(), std::make_move_iterator(more->begin()), std::make_move_iterator(more->end()));
   for (auto &one : news) {
     auto &segment = segments[one.segment];
     if (one.beyond)

@@ -4,6 +4,8 @@
 #include "segment/judge.hpp"
 #include "segment/store.hpp"
 
+#include "pg/helper.hpp"
+
 namespace cdp::segment {
 
 // Errors that say the rule cannot run at all, whoever it is about.
@@ -27,17 +29,38 @@ public:
   // order; each counts up to their next, the last for all the future.
   void evaluate(const std::vector<Stint> &stints);
 
-  // Several at once: those of one owner together, since each change of rights and each subtransaction costs
-  // as much as many people.
-  static void evaluate(std::vector<Progress> &segments, const std::vector<std::vector<Stint>> &stints);
+  // Several at once, of people in order of ids: rules of one owner together, since each change of rights and
+  // each subtransaction costs as much as many people; and as many people as the caches hold.
+  // With a helper, rules that work alone are judged beside the others.
+  static void evaluate(std::vector<Progress> &segments, const std::vector<std::vector<Stint>> &stints,
+                       pg::Helper *helper = nullptr);
   void end(std::int64_t profile_id, core::Timestamp at) { found_.people[profile_id].end(at); }
   const Found &found() const { return found_; }
   Found take() { return std::move(found_); }
 
 private:
   using Places = std::vector<std::size_t>;
-  static bool try_together(std::vector<Progress> &segments, const Places &together,
-                           const std::vector<std::vector<Stint>> &stints);
+  // What one segment has to judge of people who come once each.
+  struct Share {
+    std::size_t segment;
+    std::span<const Stint> stints;
+  };
+  using Shares = std::vector<Share>;
+  struct News {
+    std::size_t segment;
+    const Stint *stint;
+    std::vector<Range> ranges;
+    bool beyond;
+  };
+  struct Alone {
+    std::vector<News> news, rest; // of those who are left, only the backend can say
+  };
+  static void evaluate_together(std::vector<Progress> &segments, Shares rest, pg::Helper *helper);
+  static void judge_together(std::vector<Progress> &segments, const Shares &some, pg::Helper *helper);
+  static bool try_together(std::vector<Progress> &segments, const Shares &together, pg::Helper *helper);
+  static void sweep(std::vector<Progress> &segments, const Shares &together, bool skip,
+                    std::vector<News> &news);
+  static Alone sweep_alone(std::vector<Progress> &segments, const Shares &together);
   static bool is_stored(StoredRows &rows, const Step &step, const std::vector<Range> &ranges);
   static std::vector<Stint> bounded(std::vector<Stint> stints);
   void try_all(const std::vector<Stint> &stints, const Places &chosen);

@@ -43,13 +43,13 @@ struct Errors {
 };
 
 // All ranges that reach the first instant anything is known for, a person each. What a person has is few
-// rows, so the index is not asked for each segment: hence the 0.
+// rows, so those of other segments are left out here.
 Stored read_stored(const std::vector<Found> &found, const std::map<std::int64_t, Timestamp> &starts) {
   static pg::Statement read(
       "SELECT m.segment_id, m.profile_id, m.key, m.entered_at, m.left_at, m.decision_seq "
       "FROM unnest($1::int8[], $2::timestamptz[]) AS p (profile_id, start) CROSS JOIN LATERAL (SELECT * FROM "
       "cdp.memberships AS o WHERE o.profile_id = p.profile_id AND o.left_at >= p.start "
-      "AND o.segment_id + 0 = ANY ($3) OFFSET 0) AS m",
+      "OFFSET 0) AS m",
       pg::few_keys);
   std::vector<std::int64_t> profiles;
   std::vector<Timestamp> from;
@@ -61,13 +61,16 @@ Stored read_stored(const std::vector<Found> &found, const std::map<std::int64_t,
   for (const auto &one : found)
     if (!one.people.empty())
       segments.push_back(one.segment_id);
+  std::sort(segments.begin(), segments.end());
   Stored stored;
-  auto rows = read.run(pg::Params().bigints(profiles).timestamps(from).integers(segments));
+  auto rows = read.run(pg::Params().bigints(profiles).timestamps(from));
   for (std::size_t i = 0; i < rows.size(); ++i) {
-    const auto key = rows.optional_text(i, 3);
-    stored.add({rows.bigint(i, 2), rows.integer(i, 1), key.has_value(), !rows.is_null(i, 6),
-                key ? std::string_view(*key) : std::string_view(), rows.timestamp(i, 4), rows.timestamp(i, 5),
-                rows.is_null(i, 6) ? 0 : rows.bigint(i, 6)});
+    if (!std::binary_search(segments.begin(), segments.end(), rows.integer(i, 1)))
+      continue;
+    const bool has_key = !rows.is_null(i, 3), has_decision = !rows.is_null(i, 6);
+    stored.add({rows.bigint(i, 2), rows.integer(i, 1), has_key, has_decision,
+                has_key ? rows.view(i, 3) : std::string_view(), rows.timestamp(i, 4), rows.timestamp(i, 5),
+                has_decision ? rows.bigint(i, 6) : 0});
   }
   stored.finish();
   return stored;
@@ -217,7 +220,6 @@ Stored Stored::of_everybody(std::vector<std::int32_t> segments, Timestamp at) {
                   row.is_null(2) ? std::string_view() : row.text(2), row.timestamp(3), row.timestamp(4),
                   row.is_null(5) ? 0 : row.bigint(5)});
   });
-  stored.finish();
   return stored;
 }
 
@@ -250,7 +252,12 @@ std::int64_t store_found(const std::vector<Found> &found, const Stored *given) {
   pg::Session session;
   const auto read = given ? Stored() : read_stored(found, starts);
   const auto &stored = given ? *given : read;
-  Columns removed, updated, inserted;
+  struct Written {
+    std::int32_t segment_id;
+    std::int64_t profile_id;
+    Change change;
+  };
+  std::vector<Written> changes;
   for (const auto &segment : found) {
     for (const auto &[profile, person] : segment.people) {
       const auto &course = whole(segment, person, made);
@@ -260,13 +267,21 @@ std::int64_t store_found(const std::vector<Found> &found, const Stored *given) {
       for (const auto &row : stored.of(profile, segment.segment_id))
         if (row.to >= course.start())
           rows.push_back(row.range());
-      for (const auto &change : course.compare(rows)) {
-        auto &columns = change.kind == Change::insert   ? inserted
-                        : change.kind == Change::update ? updated
-                                                        : removed;
-        columns.add(segment.segment_id, profile, change.row);
-      }
+      for (auto &change : course.compare(rows))
+        changes.push_back({segment.segment_id, profile, std::move(change)});
     }
+  }
+  // A person's rows lie together: whoever reads what the person is in visits few pages.
+  std::sort(changes.begin(), changes.end(), [](const Written &a, const Written &b) {
+    return std::tie(a.profile_id, a.segment_id, a.change.row.from) <
+           std::tie(b.profile_id, b.segment_id, b.change.row.from);
+  });
+  Columns removed, updated, inserted;
+  for (const auto &[segment_id, profile_id, change] : changes) {
+    auto &columns = change.kind == Change::insert   ? inserted
+                    : change.kind == Change::update ? updated
+                                                    : removed;
+    columns.add(segment_id, profile_id, change.row);
   }
   write(removed, updated, inserted);
   write(errors);

@@ -62,7 +62,7 @@ public:
   Rows of(std::int64_t profile_id) const;
   Rows of(std::int64_t profile_id, std::int32_t segment_id) const;
 
-  // Everybody's in these segments that reach an instant.
+  // Everybody's in these segments that reach an instant; to be finished.
   static Stored of_everybody(std::vector<std::int32_t> segments, Timestamp at);
 
 private:

@@ -163,6 +163,11 @@ Sweep::Sweep(const pg::Decomposition &made, std::span<const std::int32_t> inputs
       pg::call([] { return AllocSetContextCreate(TopMemoryContext, "cdp values", ALLOCSET_SMALL_SIZES); });
   if (usable_)
     judge_nobody(made);
+  works_alone_ = answers_ && person_conditions_.empty() && made.segments + made.computed + made.since == 0 &&
+                 std::all_of(aggregates_.begin(), aggregates_.end(), [](const auto &one) {
+                   return std::all_of(one->cutoffs.begin(), one->cutoffs.end(),
+                                      [](const auto &cutoff) { return cutoff->is_fixed(); });
+                 });
 }
 
 Sweep::~Sweep() {
@@ -251,7 +256,8 @@ bool Sweep::judge(const Group &group, std::span<const Stint> stints, std::span<s
 }
 
 void Sweep::begin(const Group &group, const Stint &stint) {
-  MemoryContextReset(values_);
+  if (!works_alone_)
+    MemoryContextReset(values_);
   for (std::size_t i = 0; i < aggregates_.size(); ++i) {
     auto &aggregate = *aggregates_[i];
     aggregate.entries = group.entries[i];
@@ -338,6 +344,8 @@ bool Sweep::remembered_truth() {
   for (std::size_t i = 0; i < aggregates_.size(); ++i)
     values[i] = static_cast<std::int64_t>(value_of(*aggregates_[i]).value_or(kNullInteger));
   answer_ = &answers_->of(values);
+  if (answer_->holds == Told::unknown && alone_)
+    return !(overflows_ = true);
   if (answer_->holds == Told::unknown) {
     bind_integers();
     const auto value = pg::call([&] { return having_->evaluate(); });
@@ -403,6 +411,8 @@ bool Sweep::is_over() {
     return false;
   if (!answers_)
     return asks_falling();
+  if (answer_->is_over == Told::unknown && alone_)
+    return overflows_ = true;
   if (answer_->is_over == Told::unknown) {
     bind_integers();
     answer_->is_over = asks_falling() ? Told::yes : Told::no;
@@ -534,7 +544,7 @@ void Sweep::set_sequence(const pg::Aggregate &one, Aggregate &aggregate) {
 }
 
 std::optional<Datum> Sweep::sequence_of(Aggregate &aggregate) {
-  static std::vector<core::SequenceEvent> events; // kept for its room
+  thread_local std::vector<core::SequenceEvent> events; // kept for its room
   events.clear();
   const auto &met = has_key_ || !aggregate.met ? aggregate.own_steps : *aggregate.met;
   const auto add = [&](std::size_t i) {

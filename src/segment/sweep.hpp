@@ -69,6 +69,10 @@ public:
     std::vector<Range> *one = &ranges;
     return judge({&stint, 1}, {&one, 1});
   }
+  // Whether it asks PostgreSQL nothing that it would not remember: it can be at work beside the backend.
+  bool works_alone() const { return works_alone_; }
+  // The same without the backend. False: only it can say.
+  bool judge_alone(const Stint &stint, std::vector<Range> &ranges);
 
 private:
   struct Aggregate;
@@ -159,7 +163,8 @@ private:
   bool still_ = false; // without events the answer is always the same: `empty_`
   bool empty_ = false;
   bool never_without_events_ = false;
-  MemoryContext values_ = nullptr; // of the group at hand
+  bool works_alone_ = false, alone_ = false; // it does so now: what is not remembered overflows
+  MemoryContext values_ = nullptr;           // of the group at hand
 };
 
 } // namespace cdp::segment

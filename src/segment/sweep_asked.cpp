@@ -67,4 +67,15 @@ bool is_outside(const Stint &stint, std::span<const std::int64_t> segments) {
   });
 }
 
+bool Sweep::judge_alone(const Stint &stint, std::vector<Range> &ranges) {
+  alone_ = true;
+  bool judged = false;
+  try {
+    judged = judge(stint, ranges);
+  } catch (const std::exception &) { // then the backend meets it again
+  }
+  alone_ = false;
+  return judged;
+}
+
 } // namespace cdp::segment

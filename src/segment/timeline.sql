@@ -89,3 +89,22 @@ CREATE TRIGGER forget_timelines_of_deleted AFTER DELETE ON cdp.event_records
   FOR EACH STATEMENT EXECUTE FUNCTION cdp_internal.forget_timelines();
 CREATE TRIGGER forget_timelines_of_all AFTER TRUNCATE ON cdp.event_records
   FOR EACH STATEMENT EXECUTE FUNCTION cdp_internal.forget_timelines();
+
+-- While no rule is kept whoever stores events adds nothing to timelines. So the inputs get new numbers: all there is was
+-- not asked them, and is made anew for the next rule.
+CREATE FUNCTION cdp_internal.timelines_unwatched() RETURNS trigger LANGUAGE plpgsql
+  SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  kept text[];
+BEGIN
+  IF NOT EXISTS (SELECT FROM cdp.segments AS s WHERE s.kind IN ('rule', 'trait') AND s.class = 'exact' AND s.state <> 'disabled') THEN
+    kept := ARRAY(SELECT i.definition FROM cdp_internal.timeline_inputs AS i ORDER BY i.input_id);
+    DELETE FROM cdp_internal.timeline_inputs;
+    INSERT INTO cdp_internal.timeline_inputs (definition) SELECT * FROM unnest(kept);
+  END IF;
+  RETURN NULL;
+END $$;
+REVOKE ALL ON FUNCTION cdp_internal.timelines_unwatched() FROM PUBLIC;
+COMMENT ON FUNCTION cdp_internal.timelines_unwatched() IS 'Trigger: the last rule that is kept may have gone or been disabled';
+CREATE TRIGGER timelines_unwatched AFTER UPDATE OF kind, class, state OR DELETE ON cdp.segments
+  FOR EACH STATEMENT EXECUTE FUNCTION cdp_internal.timelines_unwatched();

@@ -112,7 +112,7 @@ EventFacts facts_of(const pg::Rows &rows, std::size_t row) {
           jsonb(9)};
 }
 
-// Replaces the timelines of these identifiers by what their events say now; gives them all back.
+// Replaces the timelines of these identifiers by what their events say now; gives them all back, in order.
 std::vector<Stretch> make_anew(const std::vector<std::int64_t> &ids, Keeper &keeper) {
   static pg::Statement forget("DELETE FROM cdp_internal.timelines WHERE identifier_id = ANY ($1)",
                               pg::few_keys);
@@ -142,7 +142,8 @@ std::vector<Stretch> make_anew(const std::vector<std::int64_t> &ids, Keeper &kee
             .events.push_back(
                 {events[i].occurred_at, events[i].event_id, keep(keeper, std::move(observed[i].values))});
   });
-  for (auto &[id, one] : whole) {
+  for (auto id : ids) {
+    auto &one = whole.at(id);
     std::sort(one.events.begin(), one.events.end(),
               [](const auto &a, const auto &b) { return a.order() < b.order(); });
     add_cut(std::move(one), made);
@@ -164,10 +165,11 @@ make_timelines(const std::vector<std::int64_t> &identifiers) {
 
 Histories read_histories(const std::vector<std::int64_t> &profile_ids) {
   static pg::Statement read(
-      "SELECT i.profile_id, i.identifier_id, t.inputs, t.events, t.identifier_id IS NULL AND EXISTS "
-      "(SELECT FROM cdp.event_records AS r WHERE r.identifier_id = i.identifier_id) "
+      "SELECT i.profile_id, i.identifier_id, t.inputs, t.events, t.identifier_id IS NULL "
+      "AND NOT EXISTS (SELECT FROM cdp_internal.timelines_complete) "
+      "AND EXISTS (SELECT FROM cdp.event_records AS r WHERE r.identifier_id = i.identifier_id) "
       "FROM unnest($1) AS p (id) JOIN cdp.identifiers AS i ON i.profile_id = p.id "
-      "LEFT JOIN cdp_internal.timelines AS t USING (identifier_id) ORDER BY i.identifier_id, t.from_at",
+      "LEFT JOIN cdp_internal.timelines AS t USING (identifier_id)",
       pg::few_keys);
   const auto newest = Inputs::current().newest();
   Histories histories;
@@ -209,7 +211,8 @@ std::vector<std::int64_t> identifiers_without_timeline() {
 
 void timelines_are_complete() {
   static pg::Statement note("INSERT INTO cdp_internal.timelines_complete "
-                            "SELECT WHERE NOT EXISTS (SELECT FROM cdp_internal.timelines_complete)");
+                            "SELECT WHERE NOT EXISTS (SELECT FROM cdp_internal.timelines_complete) "
+                            "AND EXISTS (SELECT FROM cdp_internal.timeline_inputs)");
   pg::Session session;
   note.run();
 }
@@ -217,12 +220,12 @@ void timelines_are_complete() {
 std::vector<Observed> add_events(const std::vector<EventFacts> &events, std::int64_t first) {
   // The rows that an identifier's events fall into, and those after; none and older events: never made.
   static pg::Statement read(
-      "SELECT p.id, t.from_at, t.inputs, t.events, t.from_at IS NULL AND EXISTS (SELECT FROM "
-      "cdp.event_records "
-      "AS r WHERE r.identifier_id = p.id AND r.event_id < $3) "
+      "SELECT p.id, t.from_at, t.inputs, t.events, t.from_at IS NULL "
+      "AND NOT EXISTS (SELECT FROM cdp_internal.timelines_complete) "
+      "AND EXISTS (SELECT FROM cdp.event_records AS r WHERE r.identifier_id = p.id AND r.event_id < $3) "
       "FROM unnest($1, $2) AS p (id, at) LEFT JOIN LATERAL (SELECT o.* FROM cdp_internal.timelines AS o "
       "WHERE o.identifier_id = p.id AND o.from_at >= (SELECT max(x.from_at) FROM cdp_internal.timelines AS x "
-      "WHERE x.identifier_id = p.id AND x.from_at <= p.at)) AS t ON true ORDER BY p.id, t.from_at",
+      "WHERE x.identifier_id = p.id AND x.from_at <= p.at)) AS t ON true",
       pg::few_keys);
   auto &inputs = Inputs::current();
   if (events.empty() || !inputs.any())
@@ -254,6 +257,8 @@ std::vector<Observed> add_events(const std::vector<EventFacts> &events, std::int
   }
   std::vector<Stretch> changed;
   for (auto &[id, stretches] : rows_of) {
+    std::sort(stretches.begin(), stretches.end(),
+              [](const Stretch &a, const Stretch &b) { return a.from < b.from; });
     std::vector<bool> touched(stretches.size());
     for (const auto &event : added[id]) {
       if (event.values.empty())
