@@ -21,7 +21,7 @@ CREATE VIEW cdp.personal_columns WITH (security_invoker) AS
     ('cdp.identity_decisions', 'revoke_reason', 'clear', false), ('cdp.identity_changes', 'reason', 'clear', false),
     ('cdp.withdrawn_messages', 'message_id', 'delete', false), ('cdp.withdrawn_messages', 'reason', 'clear', false), ('cdp.withdrawn_messages', 'kind', 'keep', false),
     ('cdp_internal.attached_changes', 'keys', 'delete', false), ('cdp_internal.attached_rows', 'row_key', 'delete', false),
-    ('cdp_internal.attached_rows', 'message_id', 'delete', false),
+    ('cdp_internal.attached_rows', 'message_id', 'delete', false), ('cdp_internal.attachments', 'place', 'delete', false), ('cdp_internal.attachments', 'pass_from', 'keep', false),
     -- What follows from it: it goes when that is gone.
     ('cdp.profiles', 'traits', 'derived', true), ('cdp.profiles', 'trait_origins', 'derived', false), ('cdp.survivorship_errors', 'message', 'derived', false),
     ('cdp.survivorship_errors', 'trait', 'derived', false), ('cdp_internal.timelines', 'events', 'derived', false), ('cdp_internal.trait_runs', 'trait', 'derived', false),
@@ -48,7 +48,7 @@ CREATE VIEW cdp.personal_columns WITH (security_invoker) AS
     ('cdp.segment_errors', '{sqlstate}'), ('cdp_internal.timeline_inputs', '{definition}'),
     ('cdp.segment_versions', '{name,kind,class,rule,per,query,time_zone,search_path,datestyle,intervalstyle}'),
     ('cdp.segment_templates', '{template,title,description,parameters,rule,per,example}'), ('cdp.change_consumers', '{consumer,segments}'),
-    ('cdp_internal.attachments', '{name,kind,source,time_zone,search_path,mapping,key_columns,key_types,watched,identifiers}'), ('cdp_internal.attached_changes', '{kind}'),
+    ('cdp_internal.attachments', '{name,kind,source,time_zone,search_path,mapping,key_columns,key_types,watched,identifiers,body,event,occurred_at,filter,watermark,watermark_type,state,error}'), ('cdp_internal.attached_changes', '{kind}'),
     ('cdp.segment_days', '{segment}'), ('cdp.worker_status', '{last_error}'), ('cdp_internal.progress', '{task}')
   ) AS o ("table", columns) CROSS JOIN LATERAL pg_catalog.unnest(o.columns::text[]) AS c ("column");
 COMMENT ON VIEW cdp.personal_columns IS
