@@ -98,6 +98,10 @@ LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp AS $$
     'groups', (SELECT coalesce(jsonb_agg(DISTINCT a.group_id), '[]')
                FROM cdp.identifiers AS i JOIN cdp.assertions AS a USING (identifier_id)
                WHERE i.profile_id = p.profile_id AND a.type = 'group'),
+    'computed', (SELECT coalesce(jsonb_object_agg(s.name, jsonb_strip_nulls(jsonb_build_object('since', m.entered_at, 'until', nullif(m.left_at, 'infinity')))
+                                                          || jsonb_build_object('value', m.key::jsonb)), '{}')
+                 FROM cdp.memberships AS m JOIN cdp.segments AS s USING (segment_id)
+                 WHERE m.profile_id = p.profile_id AND m.entered_at <= now() AND m.left_at > now() AND s.kind = 'trait' AND s.replaces IS NULL),
     'segments', (SELECT coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object('segment', m.segment, 'key', m.key,
                                              'since', m.since, 'until', nullif(m.until, 'infinity')))
                                            ORDER BY m.segment, m.key), '[]')
@@ -117,4 +121,4 @@ LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp AS $$
   WHERE p.profile_id = cdp.current_profile(profile.profile_id)
 $$;
 COMMENT ON FUNCTION cdp.profile(bigint, integer) IS
-  'Everything about one person: identifiers, traits, groups, segments with since and until, and the last so many events; finds the person by an id that was merged away, too; NULL when nobody ever had it';
+  'Everything about one person: identifiers, traits, computed traits and segments with since and until, groups, and the last so many events; finds the person by an id that was merged away, too; NULL when nobody ever had it';
