@@ -125,19 +125,35 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION cdp_internal.grant_profile_views(name) IS 'Part of cdp.grant_access: the profile views there are';
 
--- How many values of each column do not fit; columns that cannot miss are left out.
+-- The values of a column before its type, as a relation of profile_id and j; of a computed trait those there are.
+CREATE FUNCTION cdp_internal.view_values(c cdp_internal.profile_view_columns) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT CASE c.kind WHEN 'computed' THEN format('(SELECT m.profile_id, m.key::jsonb AS j FROM cdp.memberships AS m WHERE m.segment_id = %s '
+                                                 'AND m.entered_at <= now() AND m.left_at > now() OFFSET 0)', c.segment_id)
+    ELSE format('(SELECT p.profile_id, %s AS j FROM cdp.profiles AS p OFFSET 0)', cdp_internal.view_source(c, false)) END
+$$;
+COMMENT ON FUNCTION cdp_internal.view_values(cdp_internal.profile_view_columns) IS 'The SQL of all values of a profile view''s column';
+
+-- How many values of each column do not fit; columns that cannot miss are left out. Traits are counted in one pass.
 CREATE FUNCTION cdp_internal.count_misfits(named text) RETURNS jsonb LANGUAGE plpgsql STABLE
   SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  counts text := (SELECT string_agg(format('%L, count(*) FILTER (WHERE s.j%s <> ''null'' AND %s IS NULL)', c.name, c.place, cdp_internal.view_cast(c, 's.j' || c.place)), ', ' ORDER BY c.place)
-                  FROM cdp_internal.profile_view_columns AS c WHERE c.view = named AND cdp_internal.view_value_can_miss(c));
-  sources text := (SELECT string_agg(format('%s AS j%s', cdp_internal.view_source(c, false), c.place), ', ' ORDER BY c.place)
-                   FROM cdp_internal.profile_view_columns AS c WHERE c.view = named AND cdp_internal.view_value_can_miss(c));
+  counts text;
+  sources text;
+  c cdp_internal.profile_view_columns;
   found jsonb := '{}';
+  missed bigint;
 BEGIN
+  SELECT string_agg(format('%L, count(*) FILTER (WHERE s.j%s <> ''null'' AND %s IS NULL)', o.name, o.place, cdp_internal.view_cast(o, 's.j' || o.place)), ', ' ORDER BY o.place),
+         string_agg(format('%s AS j%s', cdp_internal.view_source(o, false), o.place), ', ' ORDER BY o.place) INTO counts, sources
+    FROM cdp_internal.profile_view_columns AS o WHERE o.view = named AND cdp_internal.view_value_can_miss(o) AND o.kind <> 'computed';
   IF counts IS NOT NULL THEN
     EXECUTE format('SELECT jsonb_build_object(%s) FROM (SELECT %s FROM cdp.profiles AS p OFFSET 0) AS s', counts, sources) INTO found;
   END IF;
+  FOR c IN SELECT * FROM cdp_internal.profile_view_columns AS o WHERE o.view = named AND cdp_internal.view_value_can_miss(o) AND o.kind = 'computed' LOOP
+    EXECUTE format('SELECT count(*) FROM %s AS s WHERE %s IS NULL', cdp_internal.view_values(c), cdp_internal.view_cast(c, 's.j')) INTO missed;
+    found := found || jsonb_build_object(c.name, missed);
+  END LOOP;
   RETURN (SELECT coalesce(jsonb_object_agg(e.key, e.value), '{}') FROM jsonb_each(found) AS e WHERE e.value <> '0');
 END $$;
 COMMENT ON FUNCTION cdp_internal.count_misfits(text) IS 'Part of refreshing a profile view';
@@ -383,8 +399,8 @@ BEGIN
     example_profile_id := NULL;
     IF cdp_internal.view_value_can_miss(c) THEN
       EXECUTE format('SELECT count(*) FILTER (WHERE s.v IS NOT NULL), count(*) FILTER (WHERE s.v IS NULL), (array_agg(s.j ORDER BY s.profile_id) FILTER (WHERE s.v IS NULL))[1], '
-        'min(s.profile_id) FILTER (WHERE s.v IS NULL) FROM (SELECT j.*, %s AS v FROM (SELECT p.profile_id, %s AS j FROM cdp.profiles AS p OFFSET 0) AS j WHERE j.j <> ''null'' OFFSET 0) AS s',
-        cdp_internal.view_cast(c, 'j.j'), cdp_internal.view_source(c, false)) INTO filled, misfits, example, example_profile_id;
+        'min(s.profile_id) FILTER (WHERE s.v IS NULL) FROM (SELECT j.*, %s AS v FROM %s AS j WHERE j.j <> ''null'' OFFSET 0) AS s',
+        cdp_internal.view_cast(c, 'j.j'), cdp_internal.view_values(c)) INTO filled, misfits, example, example_profile_id;
     ELSE
       EXECUTE format('SELECT count(%s) FROM cdp.profiles AS p', cdp_internal.view_source(c, c.type <> 'jsonb')) INTO filled;
     END IF;

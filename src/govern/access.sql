@@ -22,7 +22,7 @@ DECLARE
     'cdp_internal.why_refused, cdp_internal.find_bridges, cdp_internal.find_hubs, cdp_internal.count_types, cdp_internal.say_split, '
     'cdp_internal.check_expression, cdp_internal.candidate_query, cdp_internal.measure_candidate, cdp_internal.judge_candidate, '
     'cdp_internal.share TO %1$I',
-    'GRANT EXECUTE ON FUNCTION cdp.check_profile_view, cdp_internal.find_profile_view, cdp_internal.view_value_can_miss, cdp_internal.view_cast, cdp_internal.view_source, '
+    'GRANT EXECUTE ON FUNCTION cdp.check_profile_view, cdp_internal.find_profile_view, cdp_internal.view_value_can_miss, cdp_internal.view_cast, cdp_internal.view_source, cdp_internal.view_values, '
     'cdp_internal.view_type, cdp_internal.refuse_view_column, cdp_internal.as_type, cdp_internal.nearest_names TO %1$I',
     'GRANT USAGE ON SCHEMA cdp_segments, cdp_views TO %1$I', 'GRANT SELECT ON ALL TABLES IN SCHEMA cdp_segments TO %1$I'];
   segmenting constant text[] := ARRAY[
