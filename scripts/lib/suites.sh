@@ -136,6 +136,38 @@ lint_suite() {
     [ -e sql/\$t.sql ] && [ -e expected/\$t.out ] || exit 1; done; [ \$(ls sql/*.sql | wc -l) = \$(wc -w <sql/schedule) ]"
 }
 
+# What tools see of profile views, through the drivers that tools use; and how fast one person's document is. Only here TCP is
+# listened to: JDBC knows nothing else.
+tools_suite() {
+  local name dir=$WORK/tools port
+  for name in jdbc odbc information_schema document_speed; do
+    wanted tools "$name" || continue
+    install_packages $TOOLS_PACKAGES
+    if [ ! -e "$dir/data/PG_VERSION" ]; then
+      port=$(free_port)
+      start_server "$dir" "shared_preload_libraries = 'cdp'" 'cdp.worker = off' 'fsync = off' "listen_addresses = '127.0.0.1'" "port = $port"
+      as_server_user "$BIN/psql" -XAtq -v ON_ERROR_STOP=1 -h "$dir" -p "$port" -d postgres -f - <"$ROOT/test/tools/people.sql" >/dev/null
+      as_server_user "$BIN/psql" -XAtq -v ON_ERROR_STOP=1 -h "$dir" -p "$port" -d postgres -c 'CREATE DATABASE speed' -c '\c speed' -c 'CREATE EXTENSION cdp' >/dev/null
+    fi
+    case $name in
+    jdbc) check "tools: $name" java -Xshare:auto -XX:TieredStopAtLevel=1 -cp /usr/share/java/postgresql.jar "$ROOT/test/tools/Metadata.java" \
+      "jdbc:postgresql://127.0.0.1:$port/postgres?user=postgres" ;;
+    information_schema) check "tools: $name" same_output "$ROOT/test/tools/information_schema.out" \
+      as_server_user "$BIN/psql" -Xq -v ON_ERROR_STOP=1 -h "$dir" -p "$port" -d postgres -f - <"$ROOT/test/tools/information_schema.sql" ;;
+    odbc) check "tools: $name" /usr/bin/python3 "$ROOT/test/tools/odbc.py" 127.0.0.1 "$port" postgres ;;
+    *) check "tools: $name" /usr/bin/python3 "$ROOT/test/tools/$name.py" 127.0.0.1 "$port" speed
+      cat "$WORK/check.log" ;;
+    esac
+  done
+}
+
+# same_output FILE COMMAND…: the command prints what is in the file.
+same_output() {
+  local expected=$1
+  shift
+  diff "$expected" <("$@")
+}
+
 run_suites() {
   WANTED=$1
   lint_suite
@@ -144,6 +176,7 @@ run_suites() {
   isolation_suite
   tap_suite
   differential_suite
+  tools_suite
   planted_suite
   if [ $((PASSED + FAILED)) = 0 ]; then say "no test is called $WANTED"; FAILED=1; fi
   printf '%d passed, %d failed\n' "$PASSED" "$FAILED"

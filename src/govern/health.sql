@@ -111,6 +111,8 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
   FROM (SELECT o.relation, o.state, o.error, o.waiting, coalesce(o.lag > CASE o.kind WHEN 'followed' THEN interval '1 minute' ELSE 2 * a.every + interval '1 minute' END, false) AS late
         FROM cdp.attached_tables AS o JOIN cdp_internal.attachments AS a USING (attachment_id)) AS t
   UNION ALL
+  SELECT * FROM cdp_internal.profile_view_health()
+  UNION ALL
   SELECT * FROM cdp_internal.feed_health()
 $$;
 COMMENT ON FUNCTION cdp.health() IS

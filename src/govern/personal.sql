@@ -49,7 +49,8 @@ CREATE VIEW cdp.personal_columns WITH (security_invoker) AS
     ('cdp.segment_versions', '{name,kind,class,rule,per,query,time_zone,search_path,datestyle,intervalstyle}'),
     ('cdp.segment_templates', '{template,title,description,parameters,rule,per,example}'), ('cdp.change_consumers', '{consumer,segments}'),
     ('cdp_internal.attachments', '{name,kind,source,time_zone,search_path,mapping,key_columns,key_types,watched,identifiers,body,event,occurred_at,filter,watermark,watermark_type,state,error}'), ('cdp_internal.attached_changes', '{kind}'),
-    ('cdp.segment_days', '{segment}'), ('cdp.worker_status', '{last_error}'), ('cdp_internal.progress', '{task}')
+    ('cdp_internal.profile_views', '{name,description}'), ('cdp_internal.profile_view_columns', '{view,name,kind,path,part,type,description}'),
+    ('cdp_internal.profile_view_refreshes', '{view,sqlstate,message}'), ('cdp.segment_days', '{segment}'), ('cdp.worker_status', '{last_error}'), ('cdp_internal.progress', '{task}')
   ) AS o ("table", columns) CROSS JOIN LATERAL pg_catalog.unnest(o.columns::text[]) AS c ("column");
 COMMENT ON VIEW cdp.personal_columns IS
   'Every column of cdp that can hold text, JSON or bytes. erase: what forgetting a person does with it (delete the row, clear the value, derived: it goes with what it was made from, keep: nothing personal); is_exported: whether a person who asks for their data gets it';

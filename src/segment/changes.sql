@@ -1,16 +1,18 @@
 -- changes: segments renamed, switched off and on, dropped, refreshed.
 
 -- What would not be found any more: names of segments whose rules ask for this one, and of views over its view.
-CREATE FUNCTION cdp_internal.dependents(s cdp.segments) RETURNS TABLE (segment text, view regclass) LANGUAGE sql STABLE
+CREATE FUNCTION cdp_internal.dependents(s cdp.segments) RETURNS TABLE (segment text, view regclass, profile_view text) LANGUAGE sql STABLE
   SET search_path = pg_catalog, pg_temp AS $$
-  SELECT DISTINCT coalesce(o.name, d.name), NULL::regclass
+  SELECT DISTINCT coalesce(o.name, d.name), NULL::regclass, NULL::text
   FROM cdp.segment_dependencies AS e JOIN cdp.segments AS d USING (segment_id) LEFT JOIN cdp.segments AS o ON o.segment_id = d.replaces
   WHERE e.on_segment_id = s.segment_id AND coalesce(o.segment_id, d.segment_id) <> s.segment_id
   UNION ALL
-  SELECT DISTINCT NULL, r.ev_class::regclass
+  SELECT DISTINCT NULL, r.ev_class::regclass, NULL
   FROM pg_depend AS p JOIN pg_rewrite AS r ON r.oid = p.objid
   WHERE p.classid = 'pg_rewrite'::regclass AND p.refclassid = 'pg_class'::regclass
     AND p.refobjid = to_regclass('cdp_segments.' || quote_ident(s.name)) AND r.ev_class <> p.refobjid
+  UNION ALL
+  SELECT NULL, NULL, v FROM cdp_internal.profile_views_of(s.segment_id) AS v
 $$;
 COMMENT ON FUNCTION cdp_internal.dependents(cdp.segments) IS 'Segments and views that are made of a segment';
 
@@ -23,8 +25,9 @@ CREATE FUNCTION cdp_internal.refuse_dependents(s cdp.segments, what text, with_v
   SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   list text := (SELECT string_agg(CASE WHEN o.segment IS NOT NULL THEN format('%s asks about %s', cdp_internal.say_segment(o.segment), cdp_internal.say_segment(s.name))
+                                       WHEN o.profile_view IS NOT NULL THEN format('profile view %s has a column of %s', o.profile_view, cdp_internal.say_segment(s.name))
                                        ELSE format('view %s is made of view cdp_segments.%s', o.view, quote_ident(s.name)) END, E'\n'
-                                  ORDER BY o.segment, o.view::text)
+                                  ORDER BY o.segment, o.view::text, o.profile_view)
                 FROM cdp_internal.dependents(s) AS o WHERE with_views OR o.segment IS NOT NULL);
 BEGIN
   IF list IS NOT NULL THEN
@@ -66,7 +69,7 @@ BEGIN
   END IF;
   UPDATE cdp.segments AS o SET name = CASE WHEN o.replaces IS NULL THEN new_name ELSE format('%s (version %s)', new_name, o.version) END
     WHERE s.segment_id IN (o.segment_id, o.replaces);
-  PERFORM cdp_internal.rename_in_dependents(s.segment_id, named, new_name);
+  PERFORM cdp_internal.rename_in_dependents(s.segment_id, named, new_name), cdp_internal.describe_profile_views_of(s.segment_id);
   -- The feed finds a segment by its name; whoever tells or folds it does so before, or sees the new one.
   PERFORM pg_advisory_xact_lock('cdp.membership_changes'::regclass::oid::integer, n) FROM generate_series(0, 1) AS n;
   UPDATE cdp.membership_changes AS c SET segment = new_name WHERE c.segment_id = s.segment_id;
@@ -169,6 +172,10 @@ BEGIN
       PERFORM cdp_internal.drop_segment(caller || jsonb_build_object('computed', (SELECT d.kind = 'trait' FROM cdp.segments AS d WHERE d.name = o.segment)),
                                         o.segment, true);
     END IF;
+  END LOOP;
+  FOR o IN SELECT d.profile_view FROM cdp_internal.dependents(s) AS d WHERE d.profile_view IS NOT NULL ORDER BY 1 LOOP
+    RAISE NOTICE 'drop cascades to profile view %', o.profile_view;
+    PERFORM cdp_internal.drop_profile_view(caller, o.profile_view, true);
   END LOOP;
   IF s.kind <> 'trait' THEN
     EXECUTE format('DROP VIEW IF EXISTS cdp_segments.%I %s', s.name, CASE WHEN cascading THEN 'CASCADE' END);

@@ -74,6 +74,12 @@ std::int64_t maintain_segments() {
   return step.run().bigint(0, 1);
 }
 
+// A profile view that is due; 0: none is.
+std::int64_t refresh_profile_views() {
+  static pg::Statement step("SELECT cdp_internal.refresh_profile_views(pg_catalog.clock_timestamp())");
+  return step.run().bigint(0, 1);
+}
+
 class Worker {
 public:
   [[noreturn]] void run() {
@@ -139,7 +145,8 @@ bool Worker::turn(bool after_nap) {
   const bool told = also("telling changes of memberships", tell_changes);
   const bool folded = also("folding sets of people", fold_sets);
   const bool closed = also("counting the days of segments", close_days);
-  return maintained || mended || followed || refolded || told || folded || closed || more;
+  const bool viewed = also("refreshing profile views", refresh_profile_views);
+  return viewed || maintained || mended || followed || refolded || told || folded || closed || more;
 }
 
 // Work beside the inbox, in a transaction of its own. True: there may be more of it.

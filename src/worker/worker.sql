@@ -188,6 +188,7 @@ DECLARE
   folded pg_catalog.int8;
   closed pg_catalog.int8;
   maintained pg_catalog.int8;
+  viewed pg_catalog.int8;
   start pg_catalog.timestamptz := pg_catalog.clock_timestamp();
 BEGIN
   COMMIT;
@@ -208,7 +209,9 @@ BEGIN
     COMMIT;
     closed := cdp_internal.close_days();
     COMMIT;
-    EXIT WHEN state.finished AND GREATEST(mended, followed, refolded, maintained, told, folded, closed) OPERATOR(pg_catalog.=) 0;
+    viewed := cdp_internal.refresh_profile_views(start);
+    COMMIT;
+    EXIT WHEN state.finished AND GREATEST(mended, followed, refolded, maintained, told, folded, closed, viewed) OPERATOR(pg_catalog.=) 0;
     size := state.size;
     good := state.in_a_row;
     done := state.done;
@@ -217,7 +220,7 @@ BEGIN
 END
 $$;
 COMMENT ON PROCEDURE cdp.run(integer) IS
-  'Does what waits now - lines of the inbox, rows of attached tables, people whom a change of rules touches, values that are too old, segments that are being built or due, the change feed - a transaction a batch; with or without a worker. max_batches: stop after so many';
+  'Does what waits now - lines of the inbox, people whom a change of rules touches, segments that are being built or due, the change feed, profile views that are due - a transaction a batch; with or without a worker. max_batches: stop after so many';
 
 CREATE FUNCTION cdp_internal.wake_launcher() RETURNS void
 LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'cdp_wake_launcher';

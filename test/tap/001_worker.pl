@@ -53,6 +53,12 @@ note 'without shared_preload_libraries';
 	like($err, qr/already running, with pid $pid.*HINT:.*stop_worker/s, 'a second one is refused with a hint');
 	$plain->safe_psql('postgres', messages(2501, 2510));
 	ok(drained($plain, 'postgres', 2510), 'the started worker drains');
+	$plain->safe_psql('postgres', q{SELECT cdp.create_profile_view('kept', '["last_seen_at"]', materialized => true, refresh => '1 second');
+		SELECT cdp.track('Arrived', user_id => 'somebody new')});
+	ok(wait_until(sub { $plain->safe_psql('postgres', 'SELECT (SELECT count(*) FROM cdp_views.kept) = count(*) FROM cdp.profiles') eq 't' }),
+		'and refreshes a profile view that is due');
+	is($plain->safe_psql('postgres', q{SELECT lag < interval '1 minute', error IS NULL FROM cdp.profile_views}), 't|t', 'and says so');
+	$plain->safe_psql('postgres', q{SELECT cdp.drop_profile_view('kept')});
 	is($plain->safe_psql('postgres', 'SELECT cdp.stop_worker()'), 't', 'stop_worker() stops it');
 	is(workers($plain), 0, 'it is gone when stop_worker() returns');
 	is($plain->safe_psql('postgres', 'SELECT cdp.stop_worker()'), 'f', 'stop_worker() without a worker');

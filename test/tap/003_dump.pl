@@ -44,8 +44,9 @@ sub surroundings
 		SELECT 'table ' || c.oid::regclass || ' ' || coalesce((SELECT string_agg(a::text, ',' ORDER BY a::text COLLATE "C") FROM unnest(c.relacl) AS a), '')
 			|| coalesce((SELECT string_agg(t.attname || '=' || t.attacl::text, ',' ORDER BY t.attnum) FROM pg_attribute AS t
 				WHERE t.attrelid = c.oid AND t.attacl IS NOT NULL), '')
-			|| CASE WHEN c.relkind = 'v' THEN pg_get_viewdef(c.oid) ELSE '' END || coalesce(obj_description(c.oid, 'pg_class'), '')
-		FROM pg_class AS c WHERE c.relnamespace::regnamespace::text LIKE 'cdp%' AND c.relkind IN ('r', 'v', 'S')
+			|| CASE WHEN c.relkind IN ('v', 'm') THEN pg_get_viewdef(c.oid) || pg_get_userbyid(c.relowner)
+				|| (SELECT string_agg(coalesce(col_description(c.oid, t.attnum), ''), ',' ORDER BY t.attnum) FROM pg_attribute AS t WHERE t.attrelid = c.oid AND t.attnum > 0) ELSE '' END || coalesce(obj_description(c.oid, 'pg_class'), '')
+		FROM pg_class AS c WHERE c.relnamespace::regnamespace::text LIKE 'cdp%' AND c.relkind IN ('r', 'v', 'm', 'S')
 		UNION ALL
 		SELECT 'function ' || p.oid::regprocedure || ' ' || coalesce((SELECT string_agg(a::text, ',' ORDER BY a::text COLLATE "C") FROM unnest(p.proacl) AS a), '')
 		FROM pg_proc AS p WHERE p.pronamespace::regnamespace::text LIKE 'cdp%'
@@ -83,9 +84,16 @@ $node->safe_psql('shop', q{
 	SELECT cdp.add_members('vips', 'user_id', ARRAY['anna', 'not yet']);
 	INSERT INTO cdp.list_imports (segment, type, value) VALUES ('vip', 'user_id', 'anna');
 	SELECT cdp.create_segment('rich', query => $$SELECT profile_id, 'k' AS key FROM cdp.profiles WHERE traits ? 't1'$$);});
+# Profile views, of one who is no superuser.
+$node->safe_psql('shop', q{
+	SET ROLE marketer;
+	SELECT cdp.create_profile_view('people', '{"country": "trait country varchar(2)", "n": "trait n integer", "mobile": "identifier mobile", "vip": "segment vips"}');
+	SELECT cdp.create_profile_view('kept', '["trait country", "segment lucky", "identifier email"]', materialized => true, refresh => '1 hour');
+	GRANT SELECT ON cdp_views.kept TO analyst;});
 # Lines that wait: nobody takes them before they are dumped.
 $node->safe_psql('shop', 'SELECT cdp.stop_worker();' . inbox_of_people(2001, 2100) . q{;
 	SELECT cdp.alter_segment('lately', rule => $$max(occurred_at) > now() - interval '2 months'$$)});
+my $people = $node->safe_psql('shop', 'SELECT * FROM cdp_views.people ORDER BY profile_id; SELECT * FROM cdp_views.kept ORDER BY profile_id');
 my ($contents, $surroundings, $members, $state) = (contents('shop'), surroundings('shop'), members('shop'), cdp_state($node, 'shop'));
 like($contents, qr/^cdp\.memberships: [1-9]/m, 'there are memberships');
 like($contents, qr/^cdp\.inbox: 100 rows/m, 'there are lines that wait in the inbox');
@@ -98,6 +106,7 @@ sub restored
 	is(members($database), $members, "$how: the same people are in the same segments");
 	is($node->safe_psql($database, "SELECT key FROM cdp_segments.recent_cart"), 'p1', "$how: a segment's own view works");
 	is(surroundings($database), $surroundings, "$how: the same views, comments and rights");
+	is($node->safe_psql($database, 'SELECT * FROM cdp_views.people ORDER BY profile_id; SET ROLE analyst; SELECT * FROM cdp_views.kept ORDER BY profile_id'), $people, "$how: the same people in profile views");
 	verified($node, $database, "$how: cdp.verify() finds nothing");
 	is($node->safe_psql($database, q{SELECT cdp.ingest('{"type": "track", "event": "Bought", "userId": "anna", "messageId": "once",
 		"timestamp": "2026-01-01T00:00:00Z", "properties": {}}')}), '(0,0,1)', "$how: other content under a messageId that came before is known");
@@ -121,8 +130,10 @@ sub restored
 	is($node->safe_psql($database, 'SET ROLE analyst; SELECT count(*) > 0 FROM cdp_segments.recent_cart'), 't', "$how: who may read reads");
 	$node->safe_psql($database, q{SET ROLE marketer; SELECT cdp.create_segment('after', 'count(*) > 0'); SELECT cdp.drop_segment('recent_cart');
 		RESET ROLE; SELECT cdp.drop_segment('buyers')});
+	$node->safe_psql($database, q{UPDATE cdp_internal.profile_view_refreshes SET tried_at = tried_at - interval '1 hour'});
 	$node->safe_psql($database, 'CALL cdp.run()');
 	wait_until(sub { $node->safe_psql($database, 'SELECT count(*) FROM cdp.inbox') == 0 });
+	is($node->safe_psql($database, q{SELECT r.people = (SELECT count(*) FROM cdp_views.kept), r.error IS NULL, lag < interval '5 minutes' FROM cdp.profile_views AS r WHERE name = 'kept'}), 't|t|t', "$how: what is materialized is refreshed");
 	is($node->safe_psql($database, q{SELECT version, state FROM cdp.segments WHERE name = 'lately'}), '2|active', "$how: the version that waited is in force");
 	is($node->safe_psql($database, "SELECT count(*) FROM cdp.message_keys AS k JOIN cdp.sources AS s USING (source_id),
 		generate_series(2001, 2100) AS n WHERE s.source IN ('web', 'till') AND message_key = encode(substring(sha256(convert_to('m' || n, 'UTF8')) FOR 16), 'hex')::uuid"),
