@@ -81,6 +81,8 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
          CASE WHEN count(*) > 0 THEN 'SELECT * FROM cdp.list_imports; COPY the corrected ones again, and DELETE these.' END
   FROM cdp.list_imports
   UNION ALL
+  SELECT * FROM cdp_internal.account_health()
+  UNION ALL
   SELECT * FROM cdp_internal.feed_health()
 $$;
 COMMENT ON FUNCTION cdp.health() IS

@@ -95,9 +95,8 @@ LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp AS $$
     'identifiers', (SELECT jsonb_agg(jsonb_build_object('type', i.type, 'value', i.value, 'first_seen_at', i.first_seen_at)
                                      ORDER BY i.identifier_id)
                     FROM cdp.identifiers AS i WHERE i.profile_id = p.profile_id),
-    'groups', (SELECT coalesce(jsonb_agg(DISTINCT a.group_id), '[]')
-               FROM cdp.identifiers AS i JOIN cdp.assertions AS a USING (identifier_id)
-               WHERE i.profile_id = p.profile_id AND a.type = 'group'),
+    'groups', (SELECT coalesce(jsonb_agg(m.group_id ORDER BY m.group_id), '[]') FROM cdp.account_members AS m
+               WHERE m.profile_id = p.profile_id),
     'segments', (SELECT coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object('segment', m.segment, 'key', m.key,
                                              'since', m.since, 'until', nullif(m.until, 'infinity')))
                                            ORDER BY m.segment, m.key), '[]')

@@ -62,6 +62,12 @@ std::int64_t maintain_segments() {
   return step.run().bigint(0, 1);
 }
 
+// A batch of accounts, by an account trait or segment that is due; 0: none is.
+std::int64_t maintain_accounts() {
+  static pg::Statement step("SELECT cdp_internal.maintain_accounts(pg_catalog.clock_timestamp())");
+  return step.run().bigint(0, 1);
+}
+
 class Worker {
 public:
   [[noreturn]] void run() {
@@ -122,10 +128,11 @@ bool Worker::turn(bool after_nap) {
     return more;
   const bool mended = also("applying identity rules", mend_identities);
   const bool maintained = also("maintaining segments", maintain_segments);
+  const bool judged = also("judging accounts", maintain_accounts);
   const bool told = also("telling changes of memberships", tell_changes);
   const bool folded = also("folding sets of people", fold_sets);
   const bool closed = also("counting the days of segments", close_days);
-  return maintained || mended || told || folded || closed || more;
+  return maintained || judged || mended || told || folded || closed || more;
 }
 
 // Work beside the inbox, in a transaction of its own. True: there may be more of it.

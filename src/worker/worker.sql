@@ -35,7 +35,10 @@ CREATE VIEW cdp.progress AS
   WHERE (a.query_start IS NULL OR a.query_start = p.started_at) AND (a.state IS NULL OR a.state <> 'idle')
   UNION ALL
   SELECT 'build segment ' || s.name, NULL, b.started_at, b.updated_at, b.done, b.total
-  FROM cdp_internal.segment_builds AS b JOIN cdp.segments AS s USING (segment_id);
+  FROM cdp_internal.segment_builds AS b JOIN cdp.segments AS s USING (segment_id)
+  UNION ALL
+  SELECT 'judge accounts by account ' || d.kind || ' ' || d.name, NULL, d.pass_started_at, d.judged_at, d.done, NULL
+  FROM cdp.account_definitions AS d WHERE d.place IS NOT NULL;
 COMMENT ON VIEW cdp.progress IS 'Long work that is running now, one row each: what, since when, how far';
 COMMENT ON COLUMN cdp.progress.pid IS 'The process; null: the worker, or CALL cdp.run(), does it batch by batch';
 COMMENT ON COLUMN cdp.progress.total IS 'Estimated when the work began';
@@ -181,6 +184,7 @@ DECLARE
   folded pg_catalog.int8;
   closed pg_catalog.int8;
   maintained pg_catalog.int8;
+  judged pg_catalog.int8;
   start pg_catalog.timestamptz := pg_catalog.clock_timestamp();
 BEGIN
   COMMIT;
@@ -191,13 +195,15 @@ BEGIN
     COMMIT;
     maintained := cdp_internal.maintain_segments(start);
     COMMIT;
+    judged := cdp_internal.maintain_accounts(start);
+    COMMIT;
     told := cdp_internal.tell_changes();
     COMMIT;
     folded := cdp_internal.fold_sets();
     COMMIT;
     closed := cdp_internal.close_days();
     COMMIT;
-    EXIT WHEN state.finished AND GREATEST(mended, maintained, told, folded, closed) OPERATOR(pg_catalog.=) 0;
+    EXIT WHEN state.finished AND GREATEST(mended, maintained, judged, told, folded, closed) OPERATOR(pg_catalog.=) 0;
     size := state.size;
     good := state.in_a_row;
     done := state.done;
@@ -206,7 +212,7 @@ BEGIN
 END
 $$;
 COMMENT ON PROCEDURE cdp.run(integer) IS
-  'Does what waits now - lines of the inbox, people whom a change of rules touches, segments that are being built or due, the change feed - a transaction a batch; with or without a worker. max_batches: stop after so many';
+  'Does what waits now - lines of the inbox, people whom a change of rules touches, segments that are being built or due, account traits and segments that are due, the change feed - a transaction a batch; with or without a worker. max_batches: stop after so many';
 
 CREATE FUNCTION cdp_internal.wake_launcher() RETURNS void
 LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'cdp_wake_launcher';
