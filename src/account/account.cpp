@@ -1,8 +1,13 @@
 // What SQL calls to check expressions over accounts; what decides about their definitions is SQL itself.
+#include <algorithm>
+
 #include "core/json_text.hpp"
+#include "core/nearest.hpp"
 #include "pg/account_rule.hpp"
 #include "pg/function.hpp"
 #include "pg/query.hpp"
+#include "pg/rule.hpp"
+#include "pg/spi.hpp"
 
 namespace {
 
@@ -34,6 +39,37 @@ std::string to_json(const pg::AccountExpression &expression) {
   return out.close().str();
 }
 
+// What there is of a kind, by name.
+std::vector<std::string> names_of(Kind kind) {
+  const auto rows =
+      pg::run_once(kind == Kind::account
+                       ? "SELECT name FROM cdp.account_definitions WHERE kind = 'trait' ORDER BY 1"
+                       : "SELECT name FROM cdp.segments WHERE replaces IS NULL AND (kind = 'trait') = $1 "
+                         "ORDER BY 1",
+                   kind == Kind::account ? pg::Params() : pg::Params().boolean(kind == Kind::computed), true);
+  std::vector<std::string> names;
+  for (std::size_t i = 0; i < rows.size(); ++i)
+    names.push_back(rows.text(i, 1));
+  return names;
+}
+
+// An error points at the first name of what is not there.
+void need_asked(const pg::AccountExpression &expression, const std::string &written) {
+  for (const auto &one : expression.asked) {
+    const auto names = names_of(one.kind);
+    if (std::find(names.begin(), names.end(), one.name) != names.end())
+      continue;
+    const auto nearest = core::nearest(one.name, names);
+    const std::string what = one.kind == Kind::segment    ? "segment"
+                             : one.kind == Kind::computed ? "computed trait"
+                                                          : "account trait";
+    throw Error(ERRCODE_UNDEFINED_OBJECT, what + " \"" + one.name + "\" does not exist", {},
+                nearest ? "The nearest is \"" + *nearest + "\"."
+                        : "Create it first: an expression can ask for what is there.")
+        .at(written, pg::character_at(written, one.literals.front()));
+  }
+}
+
 } // namespace
 
 // cdp_internal.compile_account(owner, time_zone, search_path, datestyle, intervalstyle, expression, is_rule)
@@ -44,8 +80,13 @@ CDP_FUNCTION(cdp_compile_account) {
   pg::WithoutContext context;
   std::string result;
   {
-    pg::AsOwner owner(settings, pg::Names::as_written);
-    result = to_json(pg::compile_account(expression, is_rule));
+    pg::Session session;
+    const auto compiled = [&] {
+      pg::AsOwner owner(settings, pg::Names::as_written);
+      return pg::compile_account(expression, is_rule);
+    }();
+    need_asked(compiled, expression);
+    result = to_json(compiled);
   }
   return pg::text_result(result);
 }
