@@ -139,6 +139,8 @@ UPDATE cdp.account_definitions SET tried_at = NULL WHERE name = 'doubled';
 CALL cdp.run();
 SELECT e.group_id, e.sqlstate, e.message FROM cdp.account_errors AS e;
 SELECT group_id, value FROM cdp.account_trait_values WHERE trait = 'doubled' ORDER BY 1;
+SELECT cdp.refresh_all_accounts();
+SELECT cdp.account('globex') -> 'errors' AS errors;
 SELECT cdp.drop_account_trait('doubled');
 SELECT * FROM cdp.account_errors;
 

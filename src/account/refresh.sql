@@ -124,12 +124,33 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION cdp_internal.refresh_account_definition(integer) IS 'Judges all accounts by one definition';
 
+-- What cannot run at all is tried again when it is due.
+CREATE FUNCTION cdp_internal.note_account_error(definition integer, state text, said text) RETURNS void LANGUAGE sql
+  SET search_path = pg_catalog, pg_temp AS $$
+  DELETE FROM cdp.account_errors AS e WHERE e.definition_id = definition AND e.group_id IS NULL;
+  INSERT INTO cdp.account_errors (definition_id, sqlstate, message, failed_at) VALUES (definition, state, said, now());
+  UPDATE cdp.account_definitions AS o SET place = NULL, tried_at = clock_timestamp() WHERE o.definition_id = definition;
+$$;
+COMMENT ON FUNCTION cdp_internal.note_account_error(integer, text, text) IS 'Notes that an account trait or segment could not be refreshed';
+
 CREATE FUNCTION cdp_internal.refresh_all_accounts(caller jsonb) RETURNS void LANGUAGE plpgsql
   SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  d cdp.account_definitions;
 BEGIN
   PERFORM cdp_internal.lock_account_definitions();
-  PERFORM cdp_internal.refresh_account_definition(d.definition_id)
-    FROM (SELECT o.definition_id FROM cdp.account_definitions AS o ORDER BY o.kind DESC, o.definition_id) AS d; -- traits first
+  FOR d IN SELECT * FROM cdp.account_definitions AS o ORDER BY o.kind DESC, o.definition_id LOOP -- traits first
+    BEGIN
+      PERFORM cdp_internal.refresh_account_definition(d.definition_id);
+    EXCEPTION WHEN OTHERS THEN
+      IF left(SQLSTATE, 2) IN ('40', '53', '55', '57', '58') THEN
+        RAISE; -- not the definition's fault
+      END IF;
+      PERFORM cdp_internal.note_account_error(d.definition_id, SQLSTATE, SQLERRM);
+      RAISE WARNING USING MESSAGE = format('account %s "%s" could not be refreshed: %s', d.kind, d.name, SQLERRM),
+        HINT = 'What was kept stays as it was; see cdp.account_errors.';
+    END;
+  END LOOP;
 END $$;
 COMMENT ON FUNCTION cdp_internal.refresh_all_accounts(jsonb) IS 'See cdp.refresh_all_accounts';
 CREATE FUNCTION cdp.refresh_all_accounts() RETURNS void LANGUAGE c
@@ -142,8 +163,6 @@ CREATE FUNCTION cdp_internal.maintain_accounts(before timestamptz) RETURNS bigin
   SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   d cdp.account_definitions;
-  state text;
-  message text;
 BEGIN
   SELECT * INTO d FROM cdp.account_definitions AS o
     WHERE o.place IS NOT NULL OR o.tried_at IS NULL OR o.tried_at + o.refresh <= before
@@ -157,10 +176,7 @@ BEGIN
     IF left(SQLSTATE, 2) IN ('40', '53', '55', '57', '58') THEN
       RAISE; -- not the definition's fault
     END IF;
-    GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, message = MESSAGE_TEXT;
-    DELETE FROM cdp.account_errors AS e WHERE e.definition_id = d.definition_id AND e.group_id IS NULL;
-    INSERT INTO cdp.account_errors (definition_id, sqlstate, message, failed_at) VALUES (d.definition_id, state, message, now());
-    UPDATE cdp.account_definitions AS o SET place = NULL, tried_at = clock_timestamp() WHERE o.definition_id = d.definition_id;
+    PERFORM cdp_internal.note_account_error(d.definition_id, SQLSTATE, SQLERRM);
   END;
   RETURN 1;
 END $$;
