@@ -5,17 +5,19 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   statements text[];
   doors constant text[] := ARRAY[
-    'GRANT EXECUTE ON FUNCTION cdp.ingest, cdp.identify, cdp.track, cdp.page, cdp.screen, cdp."group", cdp.alias TO %1$I',
+    'GRANT EXECUTE ON FUNCTION cdp.ingest, cdp.identify, cdp.track, cdp.page, cdp.screen, cdp."group", cdp.leave_group, cdp.alias TO %1$I',
     'GRANT INSERT (source, import, received_at, message) ON cdp.inbox TO %1$I'];
   reading constant text[] := ARRAY[
     'GRANT SELECT ON cdp.sources, cdp.identifier_types, cdp.identifiers, cdp.links, cdp.evidence, cdp.evidence_members, cdp.withdrawn_messages, cdp.identity_log, cdp.identity_decisions, cdp.identity_changes, cdp.pending_identifier_types, cdp.refusals, cdp.event_records, '
     'cdp.events, cdp.assertions, cdp.profiles, cdp.survivorship_rules, cdp.trait_definitions, cdp.quarantined_traits, cdp.survivorship_errors, cdp.personal_columns, cdp_internal.survivorship_versions, cdp.segments, cdp.segment_templates, cdp.memberships, cdp.segment_errors, cdp.segment_members, cdp.segment_versions, cdp.segment_dependencies, cdp.segment_refreshes, cdp.segment_costs, cdp.list_members, '
     'cdp.membership_history, cdp.event_names, cdp_internal.event_names, cdp.membership_changes, cdp.change_consumers, '
-    'cdp_internal.membership_touches, cdp_internal.feed, cdp_internal.segment_sets, cdp_internal.segment_bitmaps, cdp.segment_days, cdp.segment_overlaps, cdp.computed_traits, cdp.computed_trait_values, cdp.computed_trait_history, cdp.people, cdp.profile_views, cdp_internal.profile_views, cdp_internal.profile_view_columns, cdp_internal.profile_view_refreshes, cdp.user_identifiers, cdp.user_traits, cdp.id_graph_updates, cdp.profile_merges TO %1$I',
+    'cdp_internal.membership_touches, cdp_internal.feed, cdp_internal.segment_sets, cdp_internal.segment_bitmaps, cdp.segment_days, cdp.segment_overlaps, cdp.computed_traits, cdp.computed_trait_values, cdp.computed_trait_history, cdp.people, cdp.accounts, cdp.account_members, cdp.account_definitions, cdp.account_results, cdp.account_errors, cdp.account_dependencies, cdp.account_trait_values, cdp.account_segment_members, cdp.account_history, cdp.profile_views, cdp_internal.profile_views, cdp_internal.profile_view_columns, cdp_internal.profile_view_refreshes, cdp.user_identifiers, cdp.user_traits, cdp.id_graph_updates, cdp.profile_merges TO %1$I',
     'GRANT EXECUTE ON FUNCTION cdp.lookup, cdp.current_profile, cdp.find_profiles, cdp.profile, cdp.golden_traits, cdp.why_trait, cdp.trait_history, cdp.pending_survivorship, cdp_internal.fold_traits, cdp_internal.rules_in_force, cdp_internal.version_at, cdp_internal.check_instant, cdp_internal.identifiers_at, cdp_internal.known_policy, cdp_internal.explain_trait, cdp_internal.history_of_trait, cdp_internal.stored_sources, cdp_internal.folded_part, cdp_internal.profile_now, cdp_internal.profile_at, cdp.members, cdp.export_definitions, cdp_internal.as_lines, '
     'cdp.why_member, cdp.why_computed_trait, cdp.explain_segment, cdp.preview_segment, cdp_internal.judge_at, cdp.render_segment_template, cdp.read_changes, cdp.ack_changes, cdp.drop_consumer, cdp.segment_size, cdp.segment_set, cdp.segment_overlap, cdp_internal.overlap, '
     'cdp.why_same, cdp.identity_health, cdp.check_identifier_type, cdp.health, cdp_internal.refuse_segment, cdp_internal.refuse_computed_trait TO %1$I',
     'GRANT EXECUTE ON FUNCTION cdp.in_segment(text), cdp.in_segment(text, bigint), cdp.trait_since(text), cdp.trait_since(text, bigint) TO %1$I',
+    'GRANT EXECUTE ON FUNCTION cdp.account, cdp_internal.account_traits, cdp_internal.judge_account, cdp_internal.find_account_definition, cdp_internal.refuse_to_guess, cdp.in_account_segment(text), '
+    'cdp.in_account_segment(text, bigint), cdp.account_values(text), cdp.account_values(text, bigint) TO %1$I',
     'GRANT EXECUTE ON FUNCTION cdp.percentile(text), cdp.percentile(text, bigint), cdp.rank(text), cdp.rank(text, bigint) TO %1$I',
     'GRANT EXECUTE ON FUNCTION cdp_internal.known_person, cdp_internal.person_at, cdp_internal.identifiers_of, cdp_internal.one_identifier, '
     'cdp_internal.chain, cdp_internal.name_identifier, cdp_internal.say_rule, cdp_internal.why_one, cdp_internal.why_decided, '
@@ -29,6 +31,7 @@ DECLARE
     'GRANT EXECUTE ON FUNCTION cdp.create_segment, cdp.create_segment_from, cdp.create_segment_template, cdp.drop_segment_template, cdp.create_list, cdp.alter_segment, cdp.rename_segment, cdp.disable_segment, cdp.enable_segment, '
     'cdp.drop_segment, cdp.refresh_segment, cdp.import_definitions, cdp.create_computed_trait, cdp.alter_computed_trait, cdp.rename_computed_trait, cdp.drop_computed_trait, '
     'cdp.create_profile_view, cdp.alter_profile_view, cdp.rename_profile_view, cdp.drop_profile_view, cdp.refresh_profile_view TO %1$I',
+    'GRANT EXECUTE ON FUNCTION cdp.create_account_trait, cdp.alter_account_trait, cdp.rename_account_trait, cdp.drop_account_trait, cdp.create_account_segment, cdp.alter_account_segment, cdp.rename_account_segment, cdp.drop_account_segment TO %1$I',
     'GRANT EXECUTE ON FUNCTION cdp.add_members(text, bigint[], timestamptz, text), cdp.add_members(text, text, timestamptz, text), '
     'cdp.add_members(text, text, text[], timestamptz, text), cdp.remove_members(text, bigint[]), cdp.remove_members(text, text), '
     'cdp.remove_members(text, text, text[]) TO %1$I',
@@ -47,9 +50,9 @@ DECLARE
     'GRANT SELECT ON cdp.normalizer_versions TO %1$I',
     'GRANT EXECUTE ON PROCEDURE cdp.rebuild TO %1$I', 'GRANT SELECT ON cdp.identity_queue TO %1$I',
     'GRANT EXECUTE ON FUNCTION cdp_internal.begin_rebuild, cdp_internal.rebuild_batch TO %1$I',
-    'GRANT EXECUTE ON FUNCTION cdp.verify, cdp.prune_changes, cdp.rebuild_sets, cdp.refresh_statistics, cdp.grant_access, cdp.start_worker, cdp.stop_worker, cdp.attach_table, cdp.detach_table TO %1$I',
+    'GRANT EXECUTE ON FUNCTION cdp.verify, cdp.refresh_all_accounts, cdp.prune_changes, cdp.rebuild_sets, cdp.refresh_statistics, cdp.grant_access, cdp.start_worker, cdp.stop_worker, cdp.attach_table, cdp.detach_table TO %1$I',
     'GRANT EXECUTE ON PROCEDURE cdp.run TO %1$I',
-    'GRANT EXECUTE ON FUNCTION cdp_internal.begin_run, cdp_internal.run_batch, cdp_internal.mend_batch, cdp_internal.fold_batch, cdp_internal.follow_attached, cdp_internal.maintain_segments, cdp_internal.tell_changes, cdp_internal.fold_sets, cdp_internal.close_days, cdp_internal.refresh_profile_views, cdp_internal.end_progress TO %1$I'];
+    'GRANT EXECUTE ON FUNCTION cdp_internal.begin_run, cdp_internal.run_batch, cdp_internal.mend_batch, cdp_internal.fold_batch, cdp_internal.follow_attached, cdp_internal.maintain_segments, cdp_internal.maintain_accounts, cdp_internal.tell_changes, cdp_internal.fold_sets, cdp_internal.close_days, cdp_internal.refresh_profile_views, cdp_internal.end_progress TO %1$I'];
   statement text;
 BEGIN
   IF NOT EXISTS (SELECT FROM pg_roles AS r WHERE r.rolname = grant_access.role) THEN

@@ -180,6 +180,38 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 $$;
 COMMENT ON FUNCTION cdp_internal.verify_kept_segments() IS 'Part of cdp.verify()';
 
+-- Of accounts the facts alone are kept, and what refreshes found: its inputs are gone, so what must be so whatever they were.
+CREATE FUNCTION cdp_internal.verify_accounts()
+  RETURNS TABLE (room text, problem text, subject text, stored text, expected text)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT 'account', 'a result is of no definition', format('definition %s, account %s', r.definition_id, r.group_id), r.value::text, NULL
+  FROM cdp.account_results AS r WHERE NOT EXISTS (SELECT FROM cdp.account_definitions AS d WHERE d.definition_id = r.definition_id)
+  UNION ALL
+  SELECT 'account', 'a result is of no account', format('account %s %s, account %s', d.kind, d.name, r.group_id), r.value::text, NULL
+  FROM cdp.account_results AS r JOIN cdp.account_definitions AS d USING (definition_id)
+  WHERE r.left_at = 'infinity' AND NOT EXISTS (SELECT FROM cdp.assertions AS a WHERE a.type = 'group' AND a.group_id = r.group_id)
+  UNION ALL
+  SELECT 'account', 'a result is not of the last refresh', format('account %s %s, account %s', d.kind, d.name, r.group_id),
+         format('[%s, %s)', r.entered_at, r.left_at), 'judged until ' || d.judged_at
+  FROM cdp.account_results AS r JOIN cdp.account_definitions AS d USING (definition_id)
+  WHERE r.entered_at > d.judged_at OR r.left_at > d.judged_at AND r.left_at < 'infinity'
+  UNION ALL
+  SELECT 'account', 'an account segment has another value than true', format('account segment %s, account %s', d.name, r.group_id), r.value::text, 'true'
+  FROM cdp.account_results AS r JOIN cdp.account_definitions AS d USING (definition_id) WHERE d.kind = 'segment' AND r.value <> 'true'
+  UNION ALL
+  SELECT 'account', 'ranges of one result overlap', format('definition %s, account %s', a.definition_id, a.group_id),
+         format('[%s, %s) and [%s, %s)', a.entered_at, a.left_at, b.entered_at, b.left_at), NULL
+  FROM cdp.account_results AS a JOIN cdp.account_results AS b ON b.definition_id = a.definition_id AND b.group_id = a.group_id
+    AND a.entered_at < b.entered_at AND b.entered_at < a.left_at
+  UNION ALL
+  SELECT 'account', 'a definition asks about what is not there', format('account %s %s', d.kind, d.name),
+         format('segment %s, account trait %s', coalesce(o.segment_id::text, '-'), coalesce(o.on_definition_id::text, '-')), NULL
+  FROM cdp.account_dependencies AS o LEFT JOIN cdp.account_definitions AS d USING (definition_id)
+  WHERE d.definition_id IS NULL OR o.segment_id IS NOT NULL AND NOT EXISTS (SELECT FROM cdp.segments AS s WHERE s.segment_id = o.segment_id)
+     OR o.on_definition_id IS NOT NULL AND NOT EXISTS (SELECT FROM cdp.account_definitions AS t WHERE t.definition_id = o.on_definition_id)
+$$;
+COMMENT ON FUNCTION cdp_internal.verify_accounts() IS 'Part of cdp.verify()';
+
 CREATE FUNCTION cdp.verify()
   RETURNS TABLE (room text, problem text, subject text, stored text, expected text)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -190,6 +222,7 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
   UNION ALL SELECT * FROM cdp_internal.verify_segments()
   UNION ALL SELECT * FROM cdp_internal.verify_kept_segments()
   UNION ALL SELECT * FROM cdp_internal.verify_trait_runs()
+  UNION ALL SELECT * FROM cdp_internal.verify_accounts()
   UNION ALL SELECT * FROM cdp_internal.verify_feed()
   UNION ALL SELECT * FROM cdp_internal.verify_sets()
 $$;

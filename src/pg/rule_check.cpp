@@ -175,9 +175,14 @@ void add_reason(Reasons *reasons, std::string reason) {
     reasons->push_back(std::move(reason));
 }
 
-bool is_rank(Oid function, const std::string &name) {
-  return (name == "percentile" || name == "rank") &&
-         call([&] { return get_namespace_oid("cdp", true) == get_func_namespace(function); });
+// Why a function of ours, or of others, makes a rule one of class interval.
+std::string reason_of(Oid function, const std::string &name) {
+  const bool is_ours = call([&] { return get_namespace_oid("cdp", true) == get_func_namespace(function); });
+  if (is_ours && (name == "percentile" || name == "rank"))
+    return "it ranks everybody by a trait";
+  if (is_ours && (name == "in_account_segment" || name == "account_values"))
+    return "it asks about the person's accounts";
+  return "what " + name + "() returns may depend on other rows";
 }
 
 void check_function(Oid function, int location, const Source &source, Reasons *reasons) {
@@ -199,9 +204,7 @@ void check_function(Oid function, int location, const Source &source, Reasons *r
   if (std::binary_search(kPinned.begin(), kPinned.end(), builtin) && !takes_timetz(function))
     return;
   if (reasons && builtin.empty())
-    return add_reason(reasons, is_rank(function, name)
-                                   ? "it ranks everybody by a trait"
-                                   : "what " + name + "() returns may depend on other rows");
+    return add_reason(reasons, reason_of(function, name));
   refuse(source, location, ERRCODE_FEATURE_NOT_SUPPORTED,
          "a rule cannot use " + name + "(), which is not immutable: it cannot be kept exact",
          builtin == "age" ? "Subtract instead: now() - x."

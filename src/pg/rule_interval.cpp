@@ -28,7 +28,7 @@ namespace rule {
 
 namespace {
 
-// Calls that rank everybody, by where their argument stands.
+// Calls that rank everybody, or ask about the person's accounts, by where their argument stands.
 void find_ranks(Node *node, const Source &source, std::vector<int> &arguments) {
   if (!node)
     return;
@@ -37,13 +37,17 @@ void find_ranks(Node *node, const Source &source, std::vector<int> &arguments) {
     const std::string name = strVal(llast(function->funcname));
     const bool ours =
         list_length(function->funcname) == 2 && strcmp(strVal(linitial(function->funcname)), "cdp") == 0;
-    if (ours && (name == "percentile" || name == "rank") && list_length(function->args) == 1 &&
+    const bool is_account = name == "in_account_segment" || name == "account_values";
+    if (ours && (name == "percentile" || name == "rank" || is_account) && list_length(function->args) == 1 &&
         !function->over && !function->agg_within_group && !function->agg_star) {
       auto *argument = static_cast<Node *>(linitial(function->args));
       const int location = call([&] { return exprLocation(argument); });
       if (!IsA(argument, A_Const))
-        refuse(source, location, ERRCODE_FEATURE_NOT_SUPPORTED, "the trait of a rank must be a constant",
-               "Write its name: cdp.percentile('total_spend').");
+        refuse(source, location, ERRCODE_FEATURE_NOT_SUPPORTED,
+               is_account ? "the name that cdp." + name + " is asked about must be a constant"
+                          : "the trait of a rank must be a constant",
+               is_account ? "Write it as it is: cdp." + name + "('name')."
+                          : "Write its name: cdp.percentile('total_spend').");
       arguments.push_back(location);
     }
   }

@@ -1,5 +1,7 @@
 #include "pg/rule_run.hpp"
 
+#include "pg/function.hpp"
+
 extern "C" {
 #include "access/htup_details.h"
 #include "catalog/namespace.h"
@@ -34,6 +36,19 @@ std::string setting(const char *name) {
 RuleSettings current_settings() {
   return {call([] { return GetUserNameFromId(GetUserId(), false); }), "UTC", setting("search_path"),
           setting("datestyle"), setting("intervalstyle")};
+}
+
+RuleSettings settings_argument(FunctionCallInfo fcinfo, int first) {
+  RuleSettings settings;
+  settings.owner = call([&] { return NameStr(*PG_GETARG_NAME(first)); });
+  settings.time_zone = text_argument(fcinfo, first + 1);
+  settings.search_path = text_argument(fcinfo, first + 2);
+  settings.datestyle = text_argument(fcinfo, first + 3);
+  settings.intervalstyle = text_argument(fcinfo, first + 4);
+  if (!time_zone_exists(settings.time_zone))
+    throw Error(ERRCODE_INVALID_PARAMETER_VALUE, "time zone \"" + settings.time_zone + "\" not recognized",
+                {}, "Use a full name, such as Europe/Amsterdam; see pg_timezone_names.");
+  return settings;
 }
 
 AsOwner::AsOwner(const RuleSettings &settings, Names names) : exceptions_(std::uncaught_exceptions()) {

@@ -14,6 +14,9 @@ struct RuleSettings {
 // The settings of this moment; the owner is the role that calls (not the session's).
 RuleSettings current_settings();
 
+// Arguments of a function from `first` on: owner, time_zone, search_path, datestyle, intervalstyle.
+RuleSettings settings_argument(FunctionCallInfo fcinfo, int first);
+
 // Whose names are looked up first: the rule as it was written needs its own search_path; compiled texts find
 // PostgreSQL's own first, and by keys alone unless they read everybody. Temporary objects come last in all,
 // or a session could slip in its own.

@@ -123,9 +123,8 @@ BEGIN
     'identifiers', (SELECT jsonb_agg(jsonb_build_object('type', i.type, 'value', i.value, 'first_seen_at', i.first_seen_at)
                                      ORDER BY i.identifier_id)
                     FROM cdp.identifiers AS i WHERE i.profile_id = p.profile_id),
-    'groups', (SELECT coalesce(jsonb_agg(DISTINCT a.group_id), '[]')
-               FROM cdp.identifiers AS i JOIN cdp.assertions AS a USING (identifier_id)
-               WHERE i.profile_id = p.profile_id AND a.type = 'group'),
+    'groups', (SELECT coalesce(jsonb_agg(m.group_id ORDER BY m.group_id), '[]') FROM cdp.account_members AS m
+               WHERE m.profile_id = p.profile_id),
     'computed', (SELECT coalesce(jsonb_object_agg(s.name, jsonb_strip_nulls(jsonb_build_object('since', m.entered_at, 'until', nullif(m.left_at, 'infinity')))
                                                           || jsonb_build_object('value', m.key::jsonb)), '{}')
                  FROM cdp.memberships AS m JOIN cdp.segments AS s USING (segment_id)

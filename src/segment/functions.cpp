@@ -19,20 +19,6 @@ namespace {
 
 using namespace cdp;
 
-// Arguments from `first` on: owner, time_zone, search_path, datestyle, intervalstyle.
-pg::RuleSettings settings_argument(FunctionCallInfo fcinfo, int first) {
-  pg::RuleSettings settings;
-  settings.owner = pg::call([&] { return NameStr(*PG_GETARG_NAME(first)); });
-  settings.time_zone = pg::text_argument(fcinfo, first + 1);
-  settings.search_path = pg::text_argument(fcinfo, first + 2);
-  settings.datestyle = pg::text_argument(fcinfo, first + 3);
-  settings.intervalstyle = pg::text_argument(fcinfo, first + 4);
-  if (!pg::time_zone_exists(settings.time_zone))
-    throw Error(ERRCODE_INVALID_PARAMETER_VALUE, "time zone \"" + settings.time_zone + "\" not recognized",
-                {}, "Use a full name, such as Europe/Amsterdam; see pg_timezone_names.");
-  return settings;
-}
-
 void lock_segments() {
   pg::need_read_committed();
   pg::run_once("LOCK TABLE cdp.segments IN EXCLUSIVE MODE"); // ingestion holds ROW SHARE until it commits
@@ -70,7 +56,7 @@ std::string keep_query(const pg::Rule &rule) {
 }
 
 pg::Rule compile_as_owner(FunctionCallInfo fcinfo, const std::string &rule, bool is_computed = false) {
-  const auto settings = settings_argument(fcinfo, 0);
+  const auto settings = pg::settings_argument(fcinfo, 0);
   const auto per =
       is_computed || PG_ARGISNULL(6) ? std::nullopt : std::optional(pg::text_argument(fcinfo, 6));
   pg::AsOwner owner(settings, pg::Names::as_written);
@@ -116,7 +102,7 @@ CDP_FUNCTION(cdp_need_read_committed) {
 // cdp_internal.compile_rule(owner, time_zone, search_path, datestyle, intervalstyle, rule, per): what
 // cdp.segments.compiled keeps.
 CDP_FUNCTION(cdp_compile_rule) {
-  const auto settings = settings_argument(fcinfo, 0);
+  const auto settings = pg::settings_argument(fcinfo, 0);
   const auto rule = pg::text_argument(fcinfo, 5);
   pg::WithoutContext context;
   return pg::text_result(compile_and_keep(settings, rule, [&] { return compile_as_owner(fcinfo, rule); }));
@@ -124,7 +110,7 @@ CDP_FUNCTION(cdp_compile_rule) {
 
 // cdp_internal.compile_computed(owner, time_zone, search_path, datestyle, intervalstyle, expression)
 CDP_FUNCTION(cdp_compile_computed) {
-  const auto settings = settings_argument(fcinfo, 0);
+  const auto settings = pg::settings_argument(fcinfo, 0);
   const auto expression = pg::text_argument(fcinfo, 5);
   pg::WithoutContext context;
   return pg::text_result(
@@ -164,7 +150,7 @@ CDP_FUNCTION(cdp_rename_in_rule) {
 
 // cdp_internal.check_query(owner, time_zone, search_path, datestyle, intervalstyle, query): the query alone.
 CDP_FUNCTION(cdp_check_query) {
-  const auto settings = settings_argument(fcinfo, 0);
+  const auto settings = pg::settings_argument(fcinfo, 0);
   const auto query = pg::text_argument(fcinfo, 5);
   pg::WithoutContext context;
   std::string result;
@@ -177,7 +163,7 @@ CDP_FUNCTION(cdp_check_query) {
 
 // cdp_internal.members_of_query(owner, time_zone, search_path, datestyle, intervalstyle, query)
 CDP_FUNCTION(cdp_members_of_query) {
-  const auto settings = settings_argument(fcinfo, 0);
+  const auto settings = pg::settings_argument(fcinfo, 0);
   const auto query = pg::text_argument(fcinfo, 5);
   pg::call([&] { InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC); });
   pg::Session session;
@@ -282,7 +268,7 @@ CDP_FUNCTION(cdp_explain_segment) {
 
 // A query as a segment's owner would run it, one jsonb a row.
 CDP_FUNCTION(cdp_query_as_owner) {
-  const auto settings = settings_argument(fcinfo, 0);
+  const auto settings = pg::settings_argument(fcinfo, 0);
   const auto query = pg::text_argument(fcinfo, 5);
   pg::call([&] { InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC); });
   auto *result = reinterpret_cast<ReturnSetInfo *>(fcinfo->resultinfo);

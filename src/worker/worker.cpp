@@ -80,6 +80,12 @@ std::int64_t refresh_profile_views() {
   return step.run().bigint(0, 1);
 }
 
+// A batch of accounts, by an account trait or segment that is due; 0: none is.
+std::int64_t maintain_accounts() {
+  static pg::Statement step("SELECT cdp_internal.maintain_accounts(pg_catalog.clock_timestamp())");
+  return step.run().bigint(0, 1);
+}
+
 class Worker {
 public:
   [[noreturn]] void run() {
@@ -142,11 +148,12 @@ bool Worker::turn(bool after_nap) {
   const bool followed = also("following attached tables", follow_attached);
   const bool refolded = also("folding golden traits anew", fold_profiles);
   const bool maintained = also("maintaining segments", maintain_segments);
+  const bool judged = also("judging accounts", maintain_accounts);
   const bool told = also("telling changes of memberships", tell_changes);
   const bool folded = also("folding sets of people", fold_sets);
   const bool closed = also("counting the days of segments", close_days);
   const bool viewed = also("refreshing profile views", refresh_profile_views);
-  return viewed || maintained || mended || followed || refolded || told || folded || closed || more;
+  return viewed || judged || maintained || mended || followed || refolded || told || folded || closed || more;
 }
 
 // Work beside the inbox, in a transaction of its own. True: there may be more of it.

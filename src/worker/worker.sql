@@ -40,7 +40,10 @@ CREATE VIEW cdp.progress AS
   SELECT 'apply survivorship ' || b.version, NULL, b.started_at, b.updated_at, b.done, b.total FROM cdp_internal.survivorship_builds AS b
   UNION ALL
   SELECT CASE a.state WHEN 'loading' THEN 'attach ' ELSE 'detach ' END || a.name, NULL, a.started_at, a.updated_at, a.done, a.total
-  FROM cdp_internal.attachments AS a WHERE a.state IN ('loading', 'detaching');
+  FROM cdp_internal.attachments AS a WHERE a.state IN ('loading', 'detaching')
+  UNION ALL
+  SELECT 'judge accounts by account ' || d.kind || ' ' || d.name, NULL, d.pass_started_at, d.judged_at, d.done, NULL
+  FROM cdp.account_definitions AS d WHERE d.place IS NOT NULL;
 COMMENT ON VIEW cdp.progress IS 'Long work that is running now, one row each: what, since when, how far';
 COMMENT ON COLUMN cdp.progress.pid IS 'The process; null: the worker, or CALL cdp.run(), does it batch by batch';
 COMMENT ON COLUMN cdp.progress.total IS 'Estimated when the work began';
@@ -189,6 +192,7 @@ DECLARE
   closed pg_catalog.int8;
   maintained pg_catalog.int8;
   viewed pg_catalog.int8;
+  judged pg_catalog.int8;
   start pg_catalog.timestamptz := pg_catalog.clock_timestamp();
 BEGIN
   COMMIT;
@@ -203,6 +207,8 @@ BEGIN
     COMMIT;
     maintained := cdp_internal.maintain_segments(start);
     COMMIT;
+    judged := cdp_internal.maintain_accounts(start);
+    COMMIT;
     told := cdp_internal.tell_changes();
     COMMIT;
     folded := cdp_internal.fold_sets();
@@ -211,7 +217,7 @@ BEGIN
     COMMIT;
     viewed := cdp_internal.refresh_profile_views(start);
     COMMIT;
-    EXIT WHEN state.finished AND GREATEST(mended, followed, refolded, maintained, told, folded, closed, viewed) OPERATOR(pg_catalog.=) 0;
+    EXIT WHEN state.finished AND GREATEST(mended, followed, refolded, maintained, judged, told, folded, closed, viewed) OPERATOR(pg_catalog.=) 0;
     size := state.size;
     good := state.in_a_row;
     done := state.done;
@@ -220,7 +226,7 @@ BEGIN
 END
 $$;
 COMMENT ON PROCEDURE cdp.run(integer) IS
-  'Does what waits now - lines of the inbox, people whom a change of rules touches, segments that are being built or due, the change feed, profile views that are due - a transaction a batch; with or without a worker. max_batches: stop after so many';
+  'Does what waits now - lines of the inbox, rows of attached tables, people whom a change of rules touches, values that are too old, segments that are being built or due, account traits and segments that are due, the change feed, profile views that are due - a transaction a batch; with or without a worker. max_batches: stop after so many';
 
 CREATE FUNCTION cdp_internal.wake_launcher() RETURNS void
 LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'cdp_wake_launcher';
