@@ -23,7 +23,7 @@ CREATE VIEW cdp.personal_columns WITH (security_invoker) AS
     ('cdp_internal.attached_changes', 'keys', 'delete', false), ('cdp_internal.attached_rows', 'row_key', 'delete', false),
     ('cdp_internal.attached_rows', 'message_id', 'delete', false), ('cdp_internal.attachments', 'place', 'delete', false), ('cdp_internal.attachments', 'pass_from', 'keep', false),
     ('cdp.account_results', 'group_id', 'derived', true), ('cdp.account_results', 'value', 'derived', true), ('cdp.account_errors', 'group_id', 'derived', false),
-    ('cdp.account_errors', 'message', 'derived', false), ('cdp.account_definitions', 'place', 'derived', false),
+    ('cdp.account_errors', 'message', 'derived', false), ('cdp_internal.profile_view_refreshes', 'misfits', 'derived', false), ('cdp_internal.profile_view_refreshes', 'message', 'derived', false), ('cdp.account_definitions', 'place', 'derived', false),
     -- What follows from it: it goes when that is gone.
     ('cdp.profiles', 'traits', 'derived', true), ('cdp.profiles', 'trait_origins', 'derived', false), ('cdp.survivorship_errors', 'message', 'derived', false),
     ('cdp.survivorship_errors', 'trait', 'derived', false), ('cdp_internal.timelines', 'events', 'derived', false), ('cdp_internal.trait_runs', 'trait', 'derived', false),
@@ -53,7 +53,7 @@ CREATE VIEW cdp.personal_columns WITH (security_invoker) AS
     ('cdp_internal.attachments', '{name,kind,source,time_zone,search_path,mapping,key_columns,key_types,watched,identifiers,body,event,occurred_at,filter,watermark,watermark_type,state,error}'), ('cdp_internal.attached_changes', '{kind}'),
     ('cdp.account_definitions', '{name,kind,expression,time_zone,search_path,datestyle,intervalstyle,compiled}'), ('cdp.account_errors', '{sqlstate}'),
     ('cdp_internal.profile_views', '{name,description}'), ('cdp_internal.profile_view_columns', '{view,name,kind,path,part,type,description}'),
-    ('cdp_internal.profile_view_refreshes', '{view,sqlstate,message}'), ('cdp.segment_days', '{segment}'), ('cdp.worker_status', '{last_error}'), ('cdp_internal.progress', '{task}')
+    ('cdp_internal.profile_view_refreshes', '{view,sqlstate}'), ('cdp.segment_days', '{segment}'), ('cdp.worker_status', '{last_error}'), ('cdp_internal.progress', '{task}')
   ) AS o ("table", columns) CROSS JOIN LATERAL pg_catalog.unnest(o.columns::text[]) AS c ("column");
 COMMENT ON VIEW cdp.personal_columns IS
   'Every column of cdp that can hold text, JSON or bytes. erase: what forgetting a person does with it (delete the row, clear the value, derived: it goes with what it was made from, keep: nothing personal); is_exported: whether a person who asks for their data gets it';
