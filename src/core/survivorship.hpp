@@ -76,7 +76,7 @@ struct Verdict {
   int link = -1;                      // the place in the chain that decided; -1: none
   bool conflict = false;              // values differ, and the rule chooses none of them
   Timestamp until = kInfinity;        // from then on claims are too old
-  std::string error;                  // of an aggregate on the way
+  std::string error = {};             // of an aggregate on the way
 };
 
 /// One policy's rules and all definitions, in one version.
