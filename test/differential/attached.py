@@ -142,11 +142,12 @@ class History:
         if self.random.random() < 0.5:
             values = [number, self.value("e"), self.value("L"), self.random.choice(["delft", "rome", None]),
                       self.random.choice([1, 2.50, None]), self.at()]
-            table, conflict = "customers", "(no) DO UPDATE SET email = excluded.email, at = excluded.at"
+            table, conflict = "customers", ("(no) DO UPDATE SET email = excluded.email, at = excluded.at "
+                               "WHERE (customers.email, customers.at) IS DISTINCT FROM (excluded.email, excluded.at)")
         else:
             values = [f"2026-01-0{self.random.randint(1, 2)}", number, self.random.choice([None, 1, 2, 3, 4]), self.value("e"),
                       self.random.choice([-1, 5, 9.99, 15]), self.at()]
-            table, conflict = "orders", "(no, day) DO UPDATE SET total = excluded.total"
+            table, conflict = "orders", "(no, day) DO UPDATE SET total = excluded.total WHERE orders.total IS DISTINCT FROM excluded.total"
         literals = ", ".join("NULL" if one is None else f"'{one}'" for one in values)
         self.changed(table, f"INSERT INTO shop.{{}} VALUES ({literals}) ON CONFLICT {conflict}")
 
