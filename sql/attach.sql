@@ -221,6 +221,52 @@ SELECT event, count(*) FROM cdp.events GROUP BY event;
 SELECT count(*) AS assertions FROM cdp.assertions;
 SELECT * FROM cdp.verify();
 
+-- One row that fails is one row, however the table is read; what is mended counts.
+CREATE TABLE crm.scores (id integer PRIMARY KEY, who text, score text);
+INSERT INTO crm.scores VALUES (1, 'anna', '1'), (2, 'bert', 'much'), (3, 'cleo', '3');
+ANALYZE crm.scores;
+SELECT cdp.attach_table('crm.scores', 'scores', '{"user_id": "who"}', traits => '{"score": "score::integer"}') > 0 AS attached;
+CALL cdp.run();
+SELECT i.value AS who, p.traits FROM cdp.profiles AS p JOIN cdp.identifiers AS i USING (profile_id) WHERE i.type = 'user_id' ORDER BY 1;
+SELECT code, reason, detail FROM cdp.quarantine WHERE resolved_at IS NULL AND source = 'scores';
+UPDATE crm.scores SET score = '2' WHERE id = 2;
+CALL cdp.run();
+SELECT count(*) FROM cdp.profiles;
+SELECT cdp.detach_table('crm.scores', keep_data => false);
+
+-- A key that is spelled another way is the same row.
+CREATE TABLE crm.amounts (id numeric PRIMARY KEY, who text);
+SELECT cdp.attach_table('crm.amounts', 'amounts', '{"user_id": "who"}') > 0 AS attached;
+INSERT INTO crm.amounts VALUES (1.0, 'anna');
+CALL cdp.run();
+UPDATE crm.amounts SET id = 1.00;
+CALL cdp.run();
+SELECT rows FROM cdp.attached_tables WHERE source = 'amounts';
+DELETE FROM crm.amounts;
+CALL cdp.run();
+SELECT count(*) FROM cdp.profiles;
+
+-- An event without its time is none. A table with several sources is detached from one at a time.
+CREATE TABLE crm.visits2 (id integer PRIMARY KEY, who text, at timestamptz);
+INSERT INTO crm.visits2 VALUES (1, 'anna', NULL), (2, 'anna', '2026-01-02Z');
+SELECT cdp.attach_table('crm.visits2', s, '{"user_id": "who"}', event => 'Visited', occurred_at => 'at') > 0 AS attached FROM unnest('{one,two}'::text[]) AS s;
+CALL cdp.run();
+SELECT source, reason FROM cdp.quarantine WHERE resolved_at IS NULL ORDER BY 1;
+SELECT cdp.attach_table('crm.visits2', 'two', '{"user_id": "who"}', event => 'Visited', occurred_at => 'at');
+SELECT cdp.detach_table('crm.visits2', keep_data => false);
+SELECT cdp.detach_table('crm.visits2', keep_data => false, source => s) FROM unnest('{one,two}'::text[]) AS s;
+
+-- A time to come does not hide what is written until then.
+CREATE TABLE crm.polled (id integer PRIMARY KEY, who text, changed timestamptz);
+INSERT INTO crm.polled VALUES (1, 'bert', '9999-12-31Z');
+SELECT cdp.attach_table('crm.polled', 'polled', '{"user_id": "who"}', watermark => 'changed', every => '1 millisecond') > 0 AS attached;
+CALL cdp.run();
+INSERT INTO crm.polled VALUES (2, 'dora', now());
+SELECT pg_sleep(0.01);
+CALL cdp.run();
+SELECT rows FROM cdp.attached_tables WHERE source = 'polled';
+SELECT * FROM cdp.verify();
+
 SET client_min_messages = warning;
 DROP SCHEMA crm CASCADE;
 DROP EXTENSION cdp CASCADE;

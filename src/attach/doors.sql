@@ -45,7 +45,7 @@ BEGIN
     WHERE o.source = source AND o.state <> 'detaching' AND cdp_internal.attached_relation(o) = relation;
   IF FOUND THEN
     RAISE EXCEPTION USING ERRCODE = 'duplicate_object', MESSAGE = format('%s is attached already as source "%s"', relation, source),
-      HINT = format('SELECT cdp.detach_table(%L, keep_data => false) first; or name another source.', relation::text);
+      HINT = format('SELECT cdp.detach_table(%L, keep_data => false, source => %L) first; or name another source.', relation::text, source);
   END IF;
 
   a.name := relation::text; a.kind := CASE WHEN followed THEN 'followed' ELSE 'polled' END;
@@ -90,7 +90,8 @@ BEGIN
     IF checked.type <> ALL (pair.types) THEN
       RAISE EXCEPTION USING ERRCODE = 'datatype_mismatch', MESSAGE = format('%s must be %s', pair.what, pair.wants),
         DETAIL = format('%s is of type %s.', pair.expression, checked.type),
-        HINT = CASE pair.what WHEN 'occurred_at' THEN 'Cast it, for example to_timestamp(ordered_epoch) or ordered_on::timestamptz.' END;
+        HINT = CASE pair.what WHEN 'occurred_at' THEN 'Cast it, for example to_timestamp(ordered_epoch) or ordered_on::timestamptz.'
+                              ELSE 'Compare it, for example total >= 0.' END;
     END IF;
     CASE pair.what
       WHEN 'occurred_at' THEN a.occurred_at := pair.expression;
@@ -171,6 +172,7 @@ DECLARE
   a     cdp_internal.attachments;
   at    regclass;
   found integer := 0;
+  sources text[];
 BEGIN
   IF relation IS NULL OR keep_data IS NULL THEN
     RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'relation and keep_data must not be null';
@@ -180,6 +182,14 @@ BEGIN
   PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
   -- Whoever reads rows of it is done first.
   PERFORM pg_advisory_xact_lock('cdp_internal.attached_changes'::regclass::integer, 0);
+  SELECT array_agg(o.source ORDER BY o.source) INTO sources FROM cdp_internal.attachments AS o
+    CROSS JOIN LATERAL (SELECT cdp_internal.attached_relation(o) AS relation) AS r
+    WHERE o.state <> 'detaching' AND (r.relation = named OR r.relation IS NULL AND o.name = detach_table.relation);
+  IF source IS NULL AND cardinality(sources) > 1 THEN
+    RAISE EXCEPTION USING ERRCODE = 'ambiguous_parameter', MESSAGE = format('%s is attached as several sources', relation),
+      DETAIL = 'They are ' || array_to_string(sources, ', ') || '.',
+      HINT = format('Say which: SELECT cdp.detach_table(%L, keep_data => %s, source => %L).', relation, keep_data::text, sources[1]);
+  END IF;
   FOR a IN SELECT * FROM cdp_internal.attachments AS o WHERE o.state <> 'detaching' AND (detach_table.source IS NULL OR o.source = detach_table.source)
            ORDER BY o.attachment_id LOOP
     at := cdp_internal.attached_relation(a);
@@ -211,7 +221,7 @@ END $$;
 COMMENT ON FUNCTION cdp_internal.detach_table(jsonb, text, boolean, text) IS 'See cdp.detach_table';
 CREATE FUNCTION cdp.detach_table(relation text, keep_data boolean, source text DEFAULT NULL) RETURNS integer LANGUAGE c AS 'MODULE_PATHNAME', 'cdp_forward';
 COMMENT ON FUNCTION cdp.detach_table(text, boolean, text) IS
-  'Stops following a table or view, of one source or all; what came from it is kept as it is, or withdrawn by the worker, or CALL cdp.run(). Returns how many were detached. Errors: 42704 not attached';
+  'Stops following a table or view; source: which, where it is attached as several. What came from it is kept as it is, or withdrawn by the worker, or CALL cdp.run(). Whoever attaches it again later keeps nothing: kept messages stay beside the new ones. Returns how many were detached. Errors: 42704 not attached, 42P08 attached as several sources';
 
 CREATE VIEW cdp.attached_tables AS
   SELECT a.attachment_id, coalesce(r.relation::text, a.name) AS relation, a.source, a.kind,

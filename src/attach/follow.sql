@@ -22,21 +22,31 @@ CREATE FUNCTION cdp_internal.row_key(key text[]) RETURNS text LANGUAGE sql IMMUT
 $$;
 COMMENT ON FUNCTION cdp_internal.row_key(text[]) IS 'The key of an attached row as one text';
 
--- SQL of rows as their owner reads them, those for which `condition` holds.
-CREATE FUNCTION cdp_internal.rows_in_sql(a cdp_internal.attachments, relation regclass, condition text) RETURNS text
+-- SQL of rows as their owner reads them, those for which `condition` holds. `first`: it is asked before anything else of a row is,
+-- so that no other row can fail; without, the planner may use an order.
+CREATE FUNCTION cdp_internal.rows_in_sql(a cdp_internal.attachments, relation regclass, condition text, first boolean DEFAULT false) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-  SELECT format(E'SELECT ARRAY[%s] AS key, %s AS identifiers, %s AS body, %s AS event, %s AS occurred_at, %s AS watermark FROM %s WHERE (%s) AND (%s\n)',
+  SELECT format(E'SELECT ARRAY[%s] AS key, %s AS identifiers, %s AS body, %s AS event, %s AS occurred_at, %s AS watermark FROM %s WHERE %s(%s\n)',
     (SELECT string_agg(quote_ident(k.name) || '::pg_catalog.text', ', ' ORDER BY k.place) FROM unnest(a.key_columns) WITH ORDINALITY AS k (name, place)),
     a.identifiers, a.body, coalesce(a.event, 'NULL::pg_catalog.text'), coalesce('(' || a.occurred_at || E'\n)::pg_catalog.timestamptz', 'NULL'),
-    coalesce('(' || a.watermark || E'\n)::pg_catalog.text', 'NULL'), relation, condition, coalesce(a.filter, 'true'))
+    coalesce('(' || a.watermark || E'\n)::pg_catalog.text', 'NULL'),
+    CASE WHEN first THEN format('(SELECT * FROM %s WHERE %s OFFSET 0) AS %I', relation, condition, (SELECT c.relname FROM pg_class AS c WHERE c.oid = relation)) ELSE relation::text END,
+    CASE WHEN first THEN '' ELSE format('(%s) AND ', condition) END, coalesce(a.filter, 'true'))
 $$;
-COMMENT ON FUNCTION cdp_internal.rows_in_sql(cdp_internal.attachments, regclass, text) IS 'Part of cdp.run';
+COMMENT ON FUNCTION cdp_internal.rows_in_sql(cdp_internal.attachments, regclass, text, boolean) IS 'Part of cdp.run';
 
 CREATE FUNCTION cdp_internal.rows_as_owner(a cdp_internal.attachments, query text) RETURNS SETOF jsonb
 LANGUAGE sql SET search_path = pg_catalog, pg_temp SET lock_timeout = '5s' AS $$
   SELECT * FROM cdp_internal.query_as_owner(a.owner, a.time_zone, a.search_path, 'ISO, MDY', 'postgres', query)
 $$;
 COMMENT ON FUNCTION cdp_internal.rows_as_owner(cdp_internal.attachments, text) IS 'Part of cdp.run; gives up after five seconds what somebody has locked';
+
+-- Why a row that was read cannot be used; null: it can.
+CREATE FUNCTION cdp_internal.row_problem(a cdp_internal.attachments, said jsonb) RETURNS text LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT CASE WHEN said IS NOT NULL AND a.event IS NOT NULL AND a.occurred_at IS NOT NULL AND said ->> 'occurred_at' IS NULL
+              THEN format('occurred_at, %s, is null', a.occurred_at) END
+$$;
+COMMENT ON FUNCTION cdp_internal.row_problem(cdp_internal.attachments, jsonb) IS 'Part of cdp.run: an event needs the time that it is mapped to';
 
 -- Rows by key, in the order of `keys` (columns one after the other); found false: there is none, or the filter leaves it out.
 CREATE FUNCTION cdp_internal.read_keys(a cdp_internal.attachments, relation regclass, keys text[])
@@ -58,13 +68,18 @@ BEGIN
     INTO wanted FROM generate_series(1, width) AS n;
   BEGIN
     RETURN QUERY
-      SELECT (q ->> 'place')::bigint, cdp_internal.row_key(ARRAY(SELECT jsonb_array_elements_text(q -> 'wanted'))),
-             CASE WHEN q ->> 'identifiers' IS NOT NULL THEN q - 'place' - 'wanted' - 'key' END, NULL::text, NULL::text
+      SELECT (q ->> 'place')::bigint, r.row_key, CASE WHEN p.problem IS NULL THEN r.said END, p.problem, NULL::text
       FROM cdp_internal.rows_as_owner(a, format(
         'SELECT cdp_wanted.place, ARRAY[%s] AS wanted, cdp_found.* FROM (%s) AS cdp_wanted LEFT JOIN LATERAL (%s) AS cdp_found ON true',
         (SELECT string_agg(format('cdp_wanted.c%s::pg_catalog.text', n), ', ' ORDER BY n) FROM generate_series(1, width) AS n), wanted,
         cdp_internal.rows_in_sql(a, relation, (SELECT string_agg(format('%I = cdp_wanted.c%s', a.key_columns[n], n), ' AND ' ORDER BY n)
-                                               FROM generate_series(1, width) AS n)))) AS q;
+                                               FROM generate_series(1, width) AS n), true))) AS q
+      CROSS JOIN LATERAL (SELECT cdp_internal.row_key(ARRAY(SELECT jsonb_array_elements_text(q -> 'wanted'))) AS wanted,
+                                 CASE WHEN q ->> 'identifiers' IS NOT NULL THEN cdp_internal.row_key(ARRAY(SELECT jsonb_array_elements_text(q -> 'key'))) END AS found) AS k
+      -- A key may be spelled another way than it was (1.0 and 1.00): the row goes by its spelling of today, and the other is gone.
+      CROSS JOIN LATERAL (SELECT coalesce(k.found, k.wanted) AS row_key, CASE WHEN k.found IS NOT NULL THEN q - 'place' - 'wanted' - 'key' END AS said
+                          UNION ALL SELECT k.wanted, NULL WHERE k.wanted <> k.found) AS r
+      CROSS JOIN LATERAL (SELECT cdp_internal.row_problem(a, r.said) AS problem) AS p;
     RETURN;
   EXCEPTION WHEN OTHERS THEN
     GET STACKED DIAGNOSTICS problem = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL, state = RETURNED_SQLSTATE;
@@ -108,8 +123,10 @@ BEGIN
   tail := format(' ORDER BY %s LIMIT %s', array_to_string(columns, ', '), most);
   BEGIN
     RETURN QUERY
-      SELECT q.place, ARRAY(SELECT jsonb_array_elements_text(q.value -> 'key')), q.value ->> 'watermark', q.value - 'key' - 'watermark', NULL::text, NULL::text
-      FROM cdp_internal.rows_as_owner(a, cdp_internal.rows_in_sql(a, relation, condition) || tail) WITH ORDINALITY AS q (value, place);
+      SELECT q.place, ARRAY(SELECT jsonb_array_elements_text(q.value -> 'key')), q.value ->> 'watermark',
+             CASE WHEN p.problem IS NULL THEN q.value - 'key' - 'watermark' END, p.problem, NULL::text
+      FROM cdp_internal.rows_as_owner(a, cdp_internal.rows_in_sql(a, relation, condition) || tail) WITH ORDINALITY AS q (value, place)
+      CROSS JOIN LATERAL (SELECT cdp_internal.row_problem(a, q.value) AS problem) AS p;
     RETURN;
   EXCEPTION WHEN OTHERS THEN
     IF left(SQLSTATE, 2) NOT IN ('22', '23', 'P0', '38', '39', '21') THEN
@@ -284,7 +301,7 @@ BEGIN
     SELECT * INTO a FROM cdp_internal.attachments AS o WHERE o.attachment_id = changed.attachment_id;
     relation := cdp_internal.attached_relation(a);
     problem := CASE WHEN relation IS NULL THEN 'the table, or its triggers, are gone'
-                    WHEN changed.is_unknown THEN 'columns were renamed or dropped since it was attached; detach it and attach it again' END;
+                    WHEN changed.is_unknown THEN 'columns were renamed or dropped since it was attached; detach it (keep_data => false) and attach it again' END;
     IF problem IS NULL THEN
       BEGIN
         SELECT array_agg((s.change_id * 1000000 + s.place, a.attachment_id, s.row_key, s.change_id, s.changed_at, s.said, s.problem, s.detail)::cdp_internal.attached_news)
@@ -351,6 +368,16 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION cdp_internal.forget_rows(cdp_internal.attached_news[]) IS 'Part of cdp.run';
 
+CREATE FUNCTION cdp_internal.pass_start(a cdp_internal.attachments, watermark text) RETURNS text LANGUAGE sql STABLE
+  SET search_path = pg_catalog, pg_temp AS $$
+  SELECT CASE a.watermark_type
+    WHEN 'timestamp with time zone' THEN least(watermark::timestamptz, now())::text
+    WHEN 'timestamp without time zone' THEN least(watermark::timestamp, now() AT TIME ZONE a.time_zone)::text
+    WHEN 'date' THEN least(watermark::date, (now() AT TIME ZONE a.time_zone)::date)::text
+    ELSE watermark END
+$$;
+COMMENT ON FUNCTION cdp_internal.pass_start(cdp_internal.attachments, text) IS 'Part of cdp.run: where the next pass over a polled table begins';
+
 -- The next rows of a pass: what is not known yet, or, where rows are polled, says something else.
 CREATE FUNCTION cdp_internal.load_page(a cdp_internal.attachments, most integer) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -377,7 +404,8 @@ BEGIN
       done = CASE WHEN a.state = 'loading' THEN o.done + number ELSE o.done END, updated_at = clock_timestamp(), error = NULL, error_at = NULL,
       state = CASE WHEN number < most THEN 'current' ELSE o.state END,
       place = CASE WHEN number < most THEN NULL ELSE last END,
-      pass_from = CASE WHEN a.kind = 'polled' AND number < most THEN coalesce(last[1], a.place[1], a.pass_from) ELSE o.pass_from END,
+      -- A time to come would hide what is written until then: the next pass begins at the present at the latest.
+      pass_from = CASE WHEN a.kind = 'polled' AND number < most THEN cdp_internal.pass_start(a, coalesce(last[1], a.place[1], a.pass_from)) ELSE o.pass_from END,
       due_at = CASE WHEN a.kind = 'polled' AND number < most THEN clock_timestamp() + a.every ELSE '-infinity' END
     WHERE o.attachment_id = a.attachment_id;
   RETURN CASE WHEN number < most AND news IS NULL AND a.state = 'current' THEN 0 ELSE 1 END;

@@ -142,6 +142,8 @@ BEGIN
     RETURNING t.*
   ), one AS ( -- What begins to differ later is found by touch_due, when its time comes.
     SELECT DISTINCT g.segment_id, g.profile_id, g.key FROM gone AS g WHERE g.from_at <= $2
+      -- Asked again here: a restore brings memberships before it says of what they are.
+      AND NOT EXISTS (SELECT FROM cdp.segments AS h WHERE (h.replaces IS NOT NULL OR h.kind = 'trait') AND h.segment_id = g.segment_id)
   ), told AS MATERIALIZED (
     SELECT row_number() OVER () AS id, o.*, l.segment, coalesce(l.change = 'entered', false) AS was_in,
            coalesce(l.changed_at, '-infinity') AS since

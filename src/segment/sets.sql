@@ -141,7 +141,7 @@ LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp A
 DECLARE
   s record;
 BEGIN
-  FOR s IN SELECT g.segment_id, g.name FROM cdp.segments AS g JOIN cdp_internal.segment_sets USING (segment_id) ORDER BY g.name LOOP
+  FOR s IN SELECT g.segment_id, g.name FROM cdp.segments AS g JOIN cdp_internal.segment_sets USING (segment_id) WHERE g.kind <> 'trait' ORDER BY g.name LOOP
     BEGIN
       RETURN QUERY
         WITH counted AS MATERIALIZED (SELECT p FROM cdp.segment_set(s.name) AS p),

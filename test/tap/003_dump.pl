@@ -83,7 +83,8 @@ $node->safe_psql('shop', q{
 	SELECT cdp.create_list('vips');
 	SELECT cdp.add_members('vips', 'user_id', ARRAY['anna', 'not yet']);
 	INSERT INTO cdp.list_imports (segment, type, value) VALUES ('vip', 'user_id', 'anna');
-	SELECT cdp.create_segment('rich', query => $$SELECT profile_id, 'k' AS key FROM cdp.profiles WHERE traits ? 't1'$$);});
+	SELECT cdp.create_segment('rich', query => $$SELECT profile_id, 'k' AS key FROM cdp.profiles WHERE traits ? 't1'$$);
+	SELECT cdp.create_computed_trait('how_many', 'count(*)');});
 # Profile views, of one who is no superuser.
 $node->safe_psql('shop', q{
 	SET ROLE marketer;
