@@ -108,7 +108,8 @@ bool read_time(Reader &in, Timestamp &micros) {
     if (!in.number(2, second) || (in.accept('.') && !in.fraction(fraction)))
       return false;
   }
-  if (hour > 23 || minute > 59 || second > 60)
+  const bool is_midnight = hour == 24 && minute == 0 && second == 0 && fraction == 0; // of the day after
+  if ((hour > 23 && !is_midnight) || minute > 59 || second > 60)
     return false;
   micros = ((hour * 60 + minute) * 60 + second) * kMicrosPerSecond + fraction;
   return true;

@@ -65,9 +65,13 @@ BEGIN
     )
     SELECT array_agg(n.id ORDER BY n.id) INTO identifiers FROM near AS n WHERE cdp_internal.known_person(n.id, at) = person;
   ELSE
-    person := cdp_internal.person_at(profile_id, at);
-    SELECT array_agg(i.identifier_id ORDER BY i.identifier_id) INTO identifiers FROM cdp.identifiers AS i
-      WHERE i.profile_id = cdp.current_profile($1) AND cdp_internal.person_at(i.identifier_id, at) = person;
+    -- Whenever it came in: what is known of that time, and who is who, is what is known today.
+    SELECT min(i.profile_id), array_agg(i.identifier_id ORDER BY i.identifier_id) INTO person, identifiers
+      FROM cdp.identifiers AS i WHERE i.profile_id = cdp.current_profile($1);
+    IF NOT EXISTS (SELECT FROM cdp.assertions AS a WHERE a.identifier_id = ANY (identifiers) AND a.asserted_at <= identifiers_at.at)
+       AND NOT EXISTS (SELECT FROM cdp.event_records AS r WHERE r.identifier_id = ANY (identifiers) AND r.occurred_at <= identifiers_at.at) THEN
+      person := NULL;
+    END IF;
   END IF;
 END $$;
 COMMENT ON FUNCTION cdp_internal.identifiers_at(bigint, timestamptz, text) IS 'Part of cdp.profile: who the person was at an instant';

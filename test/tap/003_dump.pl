@@ -120,7 +120,7 @@ sub restored
 	cmp_ok($node->safe_psql($database, "SELECT max(event_id) FROM cdp.events WHERE profile_id = cdp.lookup('user_id', 'newcomer')"),
 		'>', $greatest, "$how: and a new decision a later number");
 	is($node->safe_psql($database, q{SELECT cdp.identify(user_id => 'newcomer', traits => '{"country": "NL"}') IS NOT NULL,
-		(SELECT count(*) FROM cdp.segments)}), 't|8', "$how: what is known goes on");
+		(SELECT count(*) FROM cdp.segments)}), 't|9', "$how: what is known goes on");
 	is($node->safe_psql($database, q{SELECT cdp.identify(user_id => 'not yet') IS NOT NULL; SELECT count(*) FROM cdp.members('vips')}), "t\n2", "$how: lists go on");
 	is($node->safe_psql($database, "SELECT string_agg(key, ',' ORDER BY key) FROM cdp.members('recent_cart')"), 'p1,p2', "$how: segments go on, too");
 	is($node->safe_psql($database, "SELECT rule FROM cdp.render_segment_template('at_least', '{\"times\": 3}')"), 'count(*) >= 3', "$how: a template of one's own is there");
