@@ -126,6 +126,16 @@ FROM (VALUES ('c-1', NULL, '{"counter": "c"}'::jsonb), ('c-1', 'cora', NULL), ('
 SELECT type, value, rule FROM cdp.refusals WHERE type = 'counter' OR value = 'c-2';
 SELECT type, value, identifier_id = profile_id AS alone FROM cdp.identifiers WHERE value LIKE 'c-_' OR value IN ('c', 'cora') ORDER BY 1, 2;
 
+-- A link that counts only when others are gone is removed with them: a split is one decision, and is taken back as one.
+SELECT count(cdp.track('Seen', user_id => who, anonymous_id => device, identifiers => also))
+FROM (VALUES ('tess', NULL, '{"phone": "+31612345699"}'::jsonb), ('tess', 'counter-top', NULL),
+             (NULL, 'counter-top', '{"email": "tess@example.com"}'), ('tess', NULL, '{"email": "tess@example.com"}')) AS m (who, device, also);
+SELECT has FROM cdp.split_profile(cdp.lookup('user_id', 'tess'), '{"phone": "+31612345699", "anonymous_id": "counter-top"}', reason => 'the shop''s');
+SELECT d.kind, a.value, b.value AS other, d.decision_seq = min(d.decision_seq) OVER () AS one_call
+FROM cdp.identity_decisions AS d JOIN cdp.identifiers AS a USING (identifier_id) JOIN cdp.identifiers AS b ON b.identifier_id = d.other_identifier_id
+WHERE d.reason = 'the shop''s' ORDER BY d.decision_id;
+SELECT has FROM cdp.revoke_decision((SELECT max(decision_id) FROM cdp.identity_decisions), reason => 'hers after all');
+
 -- The fold of everything goes into a plain table, by who may insert there, and says what is stored.
 CREATE UNLOGGED TABLE folded (identifier_id bigint, profile_id bigint);
 SELECT cdp_internal.fold_people('folded') = (SELECT count(*) FROM cdp.identifiers) AS all_of_them;

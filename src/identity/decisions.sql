@@ -197,13 +197,23 @@ END $$;
 COMMENT ON FUNCTION cdp.remove_identifier(jsonb, text, text) IS
   'Takes an identifier that says nothing about a person out of who is who, for good: it links nobody, and what its messages said belongs to the next identifier on them. As {"type": "value"} or identifier_id. Returns the people that its person falls into. Errors: 42704 unknown type, 22023 unknown identifier, 22004 no reason, 25001 above READ COMMITTED';
 
+-- Decisions, as cdp_internal.write_decisions takes them, beside those of `plan`; "stays": an identifier of who is left behind.
+CREATE FUNCTION cdp_internal.split_decisions(split bigint, leaving bigint[], plan jsonb) RETURNS jsonb
+LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+  SELECT plan || jsonb_build_object(
+    'make', coalesce(plan -> 'make', '[]') || coalesce(jsonb_agg(jsonb_build_array(p.kind, p.identifier_id, p.other_identifier_id)) FILTER (WHERE p.kind <> 'revoke'), '[]'),
+    'revoke', coalesce(plan -> 'revoke', '[]') || coalesce(jsonb_agg(p.identifier_id) FILTER (WHERE p.kind = 'revoke'), '[]'),
+    'stays', max(p.other_identifier_id) FILTER (WHERE p.kind = 'forbid_link'))
+  FROM cdp_internal.plan_split(split, leaving) AS p
+$$;
+COMMENT ON FUNCTION cdp_internal.split_decisions(bigint, bigint[], jsonb) IS 'Part of cdp.split_profile: what is to be decided to take these identifiers out of a person';
+
 CREATE FUNCTION cdp.split_profile(profile_id bigint, identifiers jsonb, reason text, decided_by text DEFAULT session_user)
   RETURNS TABLE (person bigint, has jsonb)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
   split bigint;
-  stays bigint;
   leaving constant bigint[] := cdp_internal.identifiers_of($2);
   before bigint[];
   stranger text;
@@ -224,16 +234,19 @@ BEGIN
   IF stranger IS NOT NULL THEN
     RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = stranger;
   END IF;
-  -- Planned without locks, which must be taken all at once: a link that came in between is found in a second round.
+  -- Planned without locks, which must be taken all at once, by the links that count now. One that came in between, or that
+  -- counts once these are gone, shows when they are: then all are taken out anew together, as one call is one decision.
+  plan := cdp_internal.split_decisions(split, leaving, jsonb_build_object('reason', $3, 'by', coalesce($4, session_user)));
   LOOP
-    SELECT jsonb_build_object('reason', $3, 'by', coalesce($4, session_user),
-             'make', coalesce(jsonb_agg(jsonb_build_array(p.kind, p.identifier_id, p.other_identifier_id)) FILTER (WHERE p.kind <> 'revoke'), '[]'),
-             'revoke', coalesce(jsonb_agg(p.identifier_id) FILTER (WHERE p.kind = 'revoke'), '[]')),
-           max(p.other_identifier_id) FILTER (WHERE p.kind = 'forbid_link')
-      INTO plan, stays FROM cdp_internal.plan_split(split, leaving) AS p;
-    PERFORM cdp_internal.decide_anew(before, $3, false, plan::text);
-    SELECT i.profile_id INTO split FROM cdp.identifiers AS i WHERE i.identifier_id = stays;
-    EXIT WHEN NOT EXISTS (SELECT FROM cdp.identifiers AS i WHERE i.identifier_id = ANY (leaving) AND i.profile_id = split);
+    BEGIN
+      PERFORM cdp_internal.decide_anew(before, $3, false, plan::text);
+      SELECT i.profile_id INTO split FROM cdp.identifiers AS i WHERE i.identifier_id = (plan ->> 'stays')::bigint;
+      EXIT WHEN NOT EXISTS (SELECT FROM cdp.identifiers AS i WHERE i.identifier_id = ANY (leaving) AND i.profile_id = split);
+      plan := cdp_internal.split_decisions(split, leaving, plan);
+      RAISE SQLSTATE 'CDP01' USING MESSAGE = 'more links are to be removed';
+    EXCEPTION WHEN SQLSTATE 'CDP01' THEN
+      NULL;
+    END;
   END LOOP;
   RETURN QUERY SELECT * FROM cdp_internal.people_now(before);
 END $$;
