@@ -101,7 +101,7 @@ class History:
         for _ in range(self.random.randint(0, 3)):
             self.insert()
         self.execute(ATTACH)
-        self.loading = sorted(set(self.pending), key=lambda one: (one[0], one[1][::-1] if one[0] == "orders" else one[1]))
+        self.loading = True
         self.pending = []
 
     def step(self):
@@ -117,7 +117,6 @@ class History:
             self.execute(f"TRUNCATE shop.{table}")
             self.said = [one for one in self.said if one[:2] != ("row", table)]
             self.pending = [one for one in self.pending if one[0] != table]
-            self.loading = [one for one in self.loading if one[0] != table]
         elif roll < 0.93:
             self.message()
         else:
@@ -194,15 +193,26 @@ class History:
         self.decisions.append((pair, statement))
 
     def follow(self):
-        self.execute(f"SET cdp.batch_size = {self.random.choice([1, 2, 3, 1000])}")
+        most = self.random.choice([1, 2, 3, 1000])
+        self.execute(f"SET cdp.batch_size = {most}")
         self.execute("CALL cdp.run()")
         # What changed while it was being loaded is said where it changed.
         changed = list(dict.fromkeys(reversed(self.pending)))[::-1]
-        order = changed + [one for one in self.loading if one not in changed]
+        order = changed + [one for one in self.loaded(most) if one not in changed]
         rows = {("row", *one) for one in order}
         self.said = [one for one in self.said if one not in rows] + [("row", *one) for one in order]
-        self.pending, self.loading = [], []
+        self.pending, self.loading = [], False
         self.compare()
+
+    def loaded(self, most):
+        """Rows in the order in which they are loaded: by primary key, and a page of each table in turn."""
+        if not self.loading:
+            return []
+        tables = [("customers", self.execute("SELECT no::text FROM shop.customers ORDER BY customers.no")),
+                  ("orders", self.execute("SELECT no::text, day::text FROM shop.orders WHERE total >= 0 ORDER BY orders.no, orders.day"))]
+        pages = [(start, place, table, rows[start:start + most]) for place, (table, rows) in enumerate(tables)
+                 for start in range(0, len(rows), most)]
+        return [(table, tuple(row)) for _, _, table, page in sorted(pages) for row in page]
 
     def documents(self):
         rows = {}
