@@ -1,6 +1,6 @@
 # Sourced by scripts/bench attach_data: the tables of a grocer and of a gift shop, attached as they are, loaded with progress, and
 # what every customer spent, net of returns, held against plain SQL, to the cent. The gift shop's file is in $ONLINE_RETAIL.
-ONLINE_RETAIL=${ONLINE_RETAIL:-/work/shared/data/online_retail/online_retail.csv.gz}
+ONLINE_RETAIL=${ONLINE_RETAIL:-$ROOT/../shared/data/online_retail/online_retail.csv.gz}
 GROCER=$ROOT/test/data/complete_journey
 
 load() { # DATABASE TABLE FILE
