@@ -31,15 +31,7 @@ def prepare(cursor, events):
 
 
 def median(cursor, sql, arguments):
-    """The best of ten rounds: what else the machine does is not what is measured."""
-    rounds = []
-    while len(rounds) < 10 and (not rounds or min(rounds) >= BAR):
-        answer, found = one_round(cursor, sql, arguments)
-        rounds.append(found)
-    return answer, min(rounds)
-
-
-def one_round(cursor, sql, arguments):
+    """One round, whatever it says: rounds that are repeated until one is quick measure luck."""
     times = []
     for _ in range(105):
         start = time.perf_counter()
