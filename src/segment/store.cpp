@@ -76,20 +76,23 @@ Stored read_stored(const std::vector<Found> &found, const std::map<std::int64_t,
   return stored;
 }
 
-// By the person: thousands may have entered a segment at one instant, so its index must not be taken.
+// By the person: thousands may have entered a segment at one instant. Said by rows, so that no index that
+// begins with the segment can be taken, whatever the statistics say.
+#define THE_ROW                                                                                              \
+  "WHERE m.profile_id = u.profile_id AND m.key IS NOT DISTINCT FROM u.key "                                  \
+  "AND (m.profile_id, m.segment_id, m.entered_at) >= (u.profile_id, u.segment_id, u.entered_at) "            \
+  "AND (m.profile_id, m.segment_id, m.entered_at) <= (u.profile_id, u.segment_id, u.entered_at)"
+
 void write(const Columns &removed, const Columns &updated, const Columns &inserted) {
   static pg::Statement remove(
       "DELETE FROM cdp.memberships AS m USING unnest($1::int4[], $2::int8[], $3::text[], $4::timestamptz[], "
-      "$5::timestamptz[], $6::text[]) AS u (segment_id, profile_id, key, entered_at, left_at, decision_seq) "
-      "WHERE m.profile_id = u.profile_id AND m.segment_id = u.segment_id AND m.entered_at = u.entered_at "
-      "AND m.key IS NOT DISTINCT FROM u.key",
+      "$5::timestamptz[], $6::text[]) AS u (segment_id, profile_id, key, entered_at, left_at, "
+      "decision_seq) " THE_ROW,
       pg::few_keys);
   static pg::Statement update(
       "UPDATE cdp.memberships AS m SET left_at = u.left_at, decision_seq = u.decision_seq::int8 FROM "
       "unnest($1::int4[], $2::int8[], $3::text[], $4::timestamptz[], $5::timestamptz[], $6::text[]) "
-      "AS u (segment_id, profile_id, key, entered_at, left_at, decision_seq) "
-      "WHERE m.profile_id = u.profile_id AND m.segment_id = u.segment_id AND m.entered_at = u.entered_at "
-      "AND m.key IS NOT DISTINCT FROM u.key",
+      "AS u (segment_id, profile_id, key, entered_at, left_at, decision_seq) " THE_ROW,
       pg::few_keys);
   static pg::Statement insert(
       "INSERT INTO cdp.memberships (segment_id, profile_id, key, entered_at, left_at, decision_seq) "
