@@ -68,6 +68,11 @@ public:
   // between. Then reads what the rules need to know about the people.
   void settle(const std::vector<Candidate> &candidates, const LockProfiles &lock);
 
+  // The identifiers of each open candidate, as type and normal value.
+  std::vector<std::vector<collect::Name>> names(const std::vector<Candidate> &candidates) const;
+  // Of sources that may not link only the strongest identifier of a message counts; the others are refused.
+  void keep_strongest(const std::vector<Candidate> &candidates);
+
   const Carried &of(std::size_t candidate) const { return carried_[candidate]; }
   // All identifiers of a message by priority, where its owner is not the only one; else empty.
   std::vector<std::int64_t> carried_ids(std::size_t candidate, std::int64_t owner) const;

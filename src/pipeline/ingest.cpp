@@ -221,12 +221,18 @@ Outcome ingest(const std::vector<collect::Incoming> &lines) {
 
   // Everybody takes locks in this order: segments, sources, types, message keys, identifiers, profiles.
   Outcome outcome;
-  auto &candidates = outcome.candidates = collect::read(lines);
+  collect::Sources sources(lines);
+  auto &candidates = outcome.candidates = collect::read(lines, sources);
   outcome.profile_ids.resize(candidates.size());
-  collect::find_sources(candidates, lines);
+  collect::find_sources(candidates, lines, sources);
   identity::Identities identities;
   identities.read(candidates);
+  if (sources.any_suppressed())
+    collect::suppress(candidates, identities.names(candidates));
+  collect::check_sources(candidates, lines);
+  identities.keep_strongest(candidates);
   collect::claim_keys(candidates);
+  collect::note_counts(candidates, lines);
   if (outcome.count(Fate::accepted) == 0)
     return outcome;
   profile::People people;
