@@ -39,12 +39,12 @@ BEGIN
     RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'an identifier and a reason are needed',
       HINT = 'SELECT cdp.suppress(''email'', ''anna@example.com'', ''asked for it by telephone'');';
   END IF;
+  -- Messages that are on their way come first, and none after this.
+  LOCK TABLE cdp.segments IN EXCLUSIVE MODE;
   PERFORM cdp_internal.make_privacy_secret(), cdp_internal.make_identifier_types();
   normal := (SELECT cdp_internal.normalize(t.normalizer, suppress.value, coalesce(suppress.region, t.default_region), true)
              FROM cdp.identifier_types AS t WHERE t.type = suppress.type);
   normal := coalesce(normal, cdp_internal.normalize('text', value, NULL, true)); -- as a type that is new will have it
-  -- Messages that are on their way come first, and none after this.
-  LOCK TABLE cdp.segments IN EXCLUSIVE MODE;
   INSERT INTO cdp_internal.suppressions (type, hash, reason, suppressed_by)
     VALUES (type, cdp_internal.suppression_hash(type, normal), reason, coalesce(suppressed_by, session_user))
     ON CONFLICT DO NOTHING RETURNING suppression_id INTO id;

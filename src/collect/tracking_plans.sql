@@ -155,12 +155,10 @@ BEGIN
                ELSE jsonb_typeof(m.value) END) AS types
       FROM said AS s CROSS JOIN LATERAL jsonb_each(s.object) AS m GROUP BY 1, 2, 3
     )
-    SELECT e.type, e.event, jsonb_build_object('type', 'object') ||
-           coalesce(jsonb_build_object('properties', jsonb_object_agg(m.key, jsonb_build_object('type', CASE
-               WHEN cardinality(n.types) = 1 THEN to_jsonb(n.types[1]) ELSE to_jsonb(n.types) END)
-             ) FILTER (WHERE m.key IS NOT NULL)), '{}') ||
-           coalesce('{}' || jsonb_build_object('required', nullif(coalesce(jsonb_agg(m.key ORDER BY m.key)
-             FILTER (WHERE m.messages = e.messages), '[]'), '[]')), '{}')
+    SELECT e.type, e.event, jsonb_strip_nulls(jsonb_build_object('type', 'object',
+      'properties', jsonb_object_agg(m.key, jsonb_build_object('type',
+          CASE WHEN cardinality(n.types) = 1 THEN to_jsonb(n.types[1]) ELSE to_jsonb(n.types) END)) FILTER (WHERE m.key IS NOT NULL),
+      'required', jsonb_agg(m.key ORDER BY m.key) FILTER (WHERE m.messages = e.messages)))
     FROM everything AS e
     LEFT JOIN members AS m ON m.type = e.type AND m.event IS NOT DISTINCT FROM e.event
     LEFT JOIN LATERAL (SELECT CASE WHEN 'number' = ANY (m.types) THEN array_remove(m.types, 'integer') ELSE m.types END AS types) AS n ON true
