@@ -172,9 +172,11 @@ def peer_says(schema, value):
     def plain(one):
         if isinstance(one, dict):
             return {key: plain(below) for key, below in one.items() if not (key == "format" and isinstance(below, str))}
+        if isinstance(one, Decimal): # which is none of its types
+            return int(one) if one == one.to_integral_value() else float(one)
         return [plain(below) for below in one] if isinstance(one, list) else one
     # Its patterns are Python's, whose $ allows a line end; none of our texts has one.
-    return jsonschema.Draft202012Validator(plain(schema)).is_valid(value)
+    return jsonschema.Draft202012Validator(plain(schema)).is_valid(plain(value))
 
 
 def examine(database, maker, chance, counts):
