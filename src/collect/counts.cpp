@@ -34,19 +34,14 @@ void store_outcomes(const std::vector<Candidate> &candidates, const std::vector<
   std::map<std::tuple<std::string, std::string_view, std::int64_t>, std::int64_t> counts;
   for (const auto &one : candidates)
     ++counts[{source_name(one, lines), outcome(one.fate), one.suppression_id}];
-  std::vector<std::string> sources, outcomes;
-  std::vector<std::int64_t> suppressions, numbers;
-  for (const auto &[key, number] : counts) {
-    sources.push_back(std::get<0>(key));
-    outcomes.emplace_back(std::get<1>(key));
-    suppressions.push_back(std::get<2>(key));
-    numbers.push_back(number);
-  }
+  // Rows are few, and a statement of one is planned once.
   static pg::Statement insert(
       "INSERT INTO cdp_internal.source_counts (source, what, suppression_id, messages) "
-      "SELECT unnest($1), unnest($2), nullif(unnest($3), 0), unnest($4)");
-  if (!sources.empty())
-    insert.run(pg::Params().texts(sources).texts(outcomes).bigints(suppressions).bigints(numbers));
+      "VALUES ($1, $2, nullif($3, 0), $4)");
+  for (const auto &[key, number] : counts) {
+    const auto &[source, what, suppression_id] = key;
+    insert.run(pg::Params().text(source).text(what).bigint(suppression_id).bigint(number));
+  }
 }
 
 struct Violated {

@@ -98,14 +98,20 @@ Sources::Sources(const std::vector<Incoming> &lines) {
 }
 
 void Sources::look_up(const std::vector<std::string> &names) {
-  static pg::Statement select(
+  // A call is most often of one source: its plan is made once, those of arrays are made anew each time.
+  static pg::Statement one("SELECT $1, coalesce(s.source_id, 0), s.settings, "
+                           "EXISTS (SELECT FROM cdp_internal.suppressions WHERE lifted_at IS NULL) "
+                           "FROM (VALUES (1)) AS it (place) LEFT JOIN cdp.sources AS s ON s.source = $1",
+                           pg::few_keys);
+  static pg::Statement many(
       "SELECT w.source, coalesce(s.source_id, 0), s.settings, "
-      "(SELECT EXISTS (SELECT FROM cdp_internal.suppressions WHERE lifted_at IS NULL)) "
+      "EXISTS (SELECT FROM cdp_internal.suppressions WHERE lifted_at IS NULL) "
       "FROM pg_catalog.unnest($1) AS w (source) LEFT JOIN cdp.sources AS s ON s.source = w.source",
       pg::few_keys);
   std::vector<std::pair<std::string, std::pair<std::int32_t, std::optional<std::string>>>> found;
   {
-    auto rows = select.run(pg::Params().texts(names));
+    auto rows =
+        names.size() == 1 ? one.run(pg::Params().text(names[0])) : many.run(pg::Params().texts(names));
     for (std::size_t i = 0; i < rows.size(); ++i)
       found.push_back({rows.text(i, 1), {rows.integer(i, 2), rows.optional_text(i, 3)}});
     any_suppressed_ = rows.size() > 0 && rows.boolean(0, 4);

@@ -59,7 +59,7 @@ COMMENT ON VIEW cdp.write_keys IS 'Which sources have write keys, since when; a 
 -- What became of messages: rows that writers only add, and that are folded into the other table when they are many.
 CREATE TABLE cdp_internal.source_counts (
   source         text NOT NULL,
-  what           text NOT NULL CHECK (what IN ('accepted', 'duplicate', 'quarantined', 'suppressed', 'violation')),
+  what           text NOT NULL, -- accepted, duplicate, quarantined, suppressed or violation
   suppression_id bigint,
   type           text,
   event          text,
@@ -71,7 +71,7 @@ CREATE TABLE cdp_internal.source_counts (
   first_at       timestamptz NOT NULL DEFAULT pg_catalog.now(),
   last_at        timestamptz NOT NULL DEFAULT pg_catalog.now()
 );
-CREATE TABLE cdp_internal.source_totals (LIKE cdp_internal.source_counts INCLUDING CONSTRAINTS, day date NOT NULL);
+CREATE TABLE cdp_internal.source_totals (LIKE cdp_internal.source_counts, day date NOT NULL);
 CREATE UNIQUE INDEX source_totals_key ON cdp_internal.source_totals
   (source, day, what, suppression_id, type, event, property, violation) NULLS NOT DISTINCT;
 COMMENT ON TABLE cdp_internal.source_counts IS
