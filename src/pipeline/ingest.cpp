@@ -164,20 +164,32 @@ std::int64_t Outcome::count(Fate fate) const {
                        [&](const Candidate &one) { return one.fate == fate; });
 }
 
+// Everybody takes locks in this order: segments, sources, types, message keys, identifiers, profiles.
+std::vector<Candidate> take_in(const std::vector<collect::Incoming> &lines,
+                               identity::Identities &identities) {
+  collect::Sources sources(lines);
+  auto candidates = collect::read(lines, sources);
+  collect::find_sources(candidates, lines, sources);
+  identities.read(candidates);
+  if (sources.any_suppressed())
+    collect::suppress(candidates, identities.names(candidates));
+  collect::check_sources(candidates, lines);
+  identities.keep_strongest(candidates);
+  collect::claim_keys(candidates);
+  collect::note_counts(candidates, lines);
+  return candidates;
+}
+
 Outcome ingest(const std::vector<collect::Incoming> &lines) {
   pg::need_read_committed();
   const pg_uuid_t secret = make_ready();
   segment::Evaluation evaluation;
 
-  // Everybody takes locks in this order: segments, sources, types, message keys, identifiers, profiles.
   Outcome outcome;
-  auto &candidates = outcome.candidates = collect::read(lines);
+  identity::Identities identities;
+  auto &candidates = outcome.candidates = take_in(lines, identities);
   outcome.profile_ids.resize(candidates.size());
   outcome.decisions.resize(candidates.size());
-  collect::find_sources(candidates, lines);
-  identity::Identities identities;
-  identities.read(candidates);
-  collect::claim_keys(candidates);
   if (outcome.count(Fate::accepted) == 0)
     return outcome;
   profile::People people;

@@ -95,10 +95,12 @@ LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
   WITH line AS (
     DELETE FROM cdp.inbox AS i WHERE i.inbox_id = quarantine_inbox_line.inbox_id RETURNING i.*
   ), moved AS (
-    INSERT INTO cdp.quarantine (source, import, received_at, message, code, reason, detail)
-    SELECT l.source, l.import, l.received_at, l.message, quarantine_inbox_line.code, quarantine_inbox_line.reason,
-           quarantine_inbox_line.detail
-    FROM line AS l RETURNING 1
+    INSERT INTO cdp.quarantine (source, import, received_at, message, code, reason, detail, hashed)
+    SELECT l.source, l.import, l.received_at, cdp_internal.treated_line(l.source, l.message), quarantine_inbox_line.code,
+           quarantine_inbox_line.reason,
+           CASE WHEN s.drops || s.hashes <> '{}' THEN NULL ELSE quarantine_inbox_line.detail END, -- it may show what is not to be kept
+           CASE WHEN s.drops || s.hashes <> '{}' THEN s.hashes END
+    FROM line AS l LEFT JOIN cdp.sources AS s ON s.source = l.source RETURNING 1
   )
   SELECT EXISTS (SELECT FROM moved)
 $$;
@@ -190,6 +192,7 @@ DECLARE
   told   pg_catalog.int8;
   folded pg_catalog.int8;
   closed pg_catalog.int8;
+  counted pg_catalog.int8;
   maintained pg_catalog.int8;
   viewed pg_catalog.int8;
   judged pg_catalog.int8;
@@ -217,7 +220,9 @@ BEGIN
     COMMIT;
     viewed := cdp_internal.refresh_profile_views(start);
     COMMIT;
-    EXIT WHEN state.finished AND GREATEST(mended, followed, refolded, maintained, judged, told, folded, closed, viewed) OPERATOR(pg_catalog.=) 0;
+    counted := cdp_internal.fold_source_counts();
+    COMMIT;
+    EXIT WHEN state.finished AND GREATEST(mended, followed, refolded, maintained, judged, told, folded, closed, viewed, counted) OPERATOR(pg_catalog.=) 0;
     size := state.size;
     good := state.in_a_row;
     done := state.done;
