@@ -46,7 +46,7 @@ DECLARE
     'GRANT EXECUTE ON FUNCTION cdp.suppress, cdp.lift_suppression TO %1$I'];
   -- Not the tables of segments: who can write those decides what runs as whom.
   running constant text[] := ARRAY[
-    'GRANT SELECT ON cdp.message_keys, cdp.attached_tables, cdp.worker_status, cdp.progress, cdp.write_keys TO %1$I',
+    'GRANT SELECT ON cdp.imports, cdp_internal.imports, cdp_internal.import_messages, cdp_internal.import_counts, cdp.message_keys, cdp.attached_tables, cdp.worker_status, cdp.progress, cdp.write_keys TO %1$I',
     'GRANT SELECT (write_key_id, source_id, created_by, created_at) ON cdp_internal.write_keys TO %1$I',
     'GRANT EXECUTE ON FUNCTION cdp.create_source, cdp.alter_source, cdp.enable_source, cdp.disable_source, cdp.create_write_key, cdp.drop_write_key, '
     'cdp.create_tracking_plan, cdp.alter_tracking_plan, cdp.drop_tracking_plan, cdp.enable_tracking_plan, cdp.disable_tracking_plan, '
@@ -57,9 +57,9 @@ DECLARE
     'GRANT SELECT ON cdp.normalizer_versions TO %1$I',
     'GRANT EXECUTE ON PROCEDURE cdp.rebuild TO %1$I', 'GRANT SELECT ON cdp.identity_queue TO %1$I',
     'GRANT EXECUTE ON FUNCTION cdp_internal.begin_rebuild, cdp_internal.rebuild_batch TO %1$I',
-    'GRANT EXECUTE ON FUNCTION cdp.verify, cdp.refresh_all_accounts, cdp.prune_changes, cdp.rebuild_sets, cdp.refresh_statistics, cdp.grant_access, cdp.start_worker, cdp.stop_worker, cdp.attach_table, cdp.detach_table TO %1$I',
+    'GRANT EXECUTE ON FUNCTION cdp.verify, cdp.refresh_all_accounts, cdp.prune_changes, cdp.rebuild_sets, cdp.refresh_statistics, cdp.grant_access, cdp.start_worker, cdp.stop_worker, cdp.attach_table, cdp.detach_table, cdp.begin_import, cdp.end_import, cdp.undo_import TO %1$I',
     'GRANT EXECUTE ON PROCEDURE cdp.run TO %1$I',
-    'GRANT EXECUTE ON FUNCTION cdp_internal.begin_run, cdp_internal.run_batch, cdp_internal.mend_batch, cdp_internal.fold_batch, cdp_internal.follow_attached, cdp_internal.maintain_segments, cdp_internal.maintain_accounts, cdp_internal.tell_changes, cdp_internal.fold_sets, cdp_internal.close_days, cdp_internal.fold_source_counts, cdp_internal.refresh_profile_views, cdp_internal.end_progress TO %1$I'];
+    'GRANT EXECUTE ON FUNCTION cdp_internal.begin_run, cdp_internal.run_batch, cdp_internal.mend_batch, cdp_internal.fold_batch, cdp_internal.follow_attached, cdp_internal.maintain_segments, cdp_internal.maintain_accounts, cdp_internal.tell_changes, cdp_internal.fold_sets, cdp_internal.close_days, cdp_internal.fold_source_counts, cdp_internal.undo_imports, cdp_internal.refresh_profile_views, cdp_internal.end_progress TO %1$I'];
   statement text;
 BEGIN
   IF NOT EXISTS (SELECT FROM pg_roles AS r WHERE r.rolname = grant_access.role) THEN

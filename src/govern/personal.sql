@@ -45,6 +45,7 @@ CREATE VIEW cdp.personal_columns WITH (security_invoker) AS
   SELECT o."table", c."column", 'keep', false
   FROM (VALUES
     ('cdp.sources', '{source,party,kind,brand,owner,region,time_zone,drops,hashes}'), ('cdp.quarantine', '{code,resolution,hashed}'),
+    ('cdp_internal.imports', '{source,name,state,begun_by,undone_by}'),
     ('cdp_internal.write_keys', '{key_hash,created_by}'), ('cdp.tracking_plans', '{plan,mode}'), ('cdp_internal.suppressions', '{type,hash,suppressed_by,lifted_by}'),
     ('cdp_internal.source_counts', '{source,what,type,violation}'), ('cdp_internal.source_totals', '{source,what,type,violation}'), ('cdp_internal.event_names', '{event}'),
     ('cdp.identifier_types', '{type,normalizer,default_region,sharing,blocked_values,blocked_patterns}'),

@@ -65,7 +65,7 @@ collect::Incoming quarantined_line(const pg::Rows &rows, std::size_t i) {
 
 } // namespace
 
-// cdp.ingest(messages jsonb, source text, received_at timestamptz, write_key text)
+// cdp.ingest(messages jsonb, source text, received_at timestamptz, write_key text, import text)
 CDP_FUNCTION(cdp_ingest) {
   if (PG_ARGISNULL(0))
     throw Error(ERRCODE_NULL_VALUE_NOT_ALLOWED, "messages must not be null");
@@ -74,7 +74,8 @@ CDP_FUNCTION(cdp_ingest) {
     pg::Session session;
     source = collect::source_of_key(pg::text_argument(fcinfo, 3), source);
   }
-  const collect::Incoming line{source.empty() && PG_ARGISNULL(1) ? "default" : source, std::nullopt,
+  const collect::Incoming line{source.empty() && PG_ARGISNULL(1) ? "default" : source,
+                               PG_ARGISNULL(4) ? std::nullopt : std::optional(pg::text_argument(fcinfo, 4)),
                                PG_ARGISNULL(2) ? GetCurrentTransactionStartTimestamp()
                                                : PG_GETARG_TIMESTAMPTZ(2),
                                jsonb_argument(fcinfo, 0)};

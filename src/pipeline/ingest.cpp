@@ -5,6 +5,7 @@
 #include "collect/event_names.hpp"
 #include "identity/identities.hpp"
 #include "pipeline/facts.hpp"
+#include "pipeline/imports.hpp"
 #include "pipeline/ready.hpp"
 #include "profile/people.hpp"
 #include "segment/evaluation.hpp"
@@ -174,6 +175,7 @@ std::vector<Candidate> take_in(const std::vector<collect::Incoming> &lines,
   if (sources.any_suppressed())
     collect::suppress(candidates, identities.names(candidates));
   collect::check_sources(candidates, lines);
+  check_imports(candidates, lines);
   identities.keep_strongest(candidates);
   collect::claim_keys(candidates);
   collect::note_counts(candidates, lines);
@@ -190,8 +192,10 @@ Outcome ingest(const std::vector<collect::Incoming> &lines) {
   auto &candidates = outcome.candidates = take_in(lines, identities);
   outcome.profile_ids.resize(candidates.size());
   outcome.decisions.resize(candidates.size());
-  if (outcome.count(Fate::accepted) == 0)
+  if (outcome.count(Fate::accepted) == 0) {
+    note_imports(candidates, lines, outcome.decisions);
     return outcome;
+  }
   profile::People people;
   identities.settle(candidates, [&](const std::vector<std::int64_t> &ids) { return people.lock(ids); });
 
@@ -211,6 +215,7 @@ Outcome ingest(const std::vector<collect::Incoming> &lines) {
   }
 
   outcome.decisions = decisions;
+  note_imports(candidates, lines, decisions);
   identities.store(candidates, decisions);
   store_events(candidates, decisions, owners, carried);
   collect::note_event_names(candidates);
