@@ -38,9 +38,9 @@ DECLARE
     'GRANT SELECT, DELETE, INSERT (segment, type, value, expires_at, reason) ON cdp.list_imports TO %1$I', 'GRANT SELECT ON cdp.progress TO %1$I'];
   mending constant text[] := ARRAY[
     'GRANT SELECT, UPDATE (message, resolved_at, resolution) ON cdp.quarantine TO %1$I',
-    'GRANT EXECUTE ON FUNCTION cdp.retry_quarantined, cdp.allow_link, cdp.forbid_link, cdp.remove_link, cdp.remove_identifier, '
+    'GRANT SELECT ON cdp.quarantine_reasons TO %1$I', 'GRANT EXECUTE ON FUNCTION cdp.fix_quarantined, cdp_internal.as_jsonb, cdp.retry_quarantined, cdp.allow_link, cdp.forbid_link, cdp.remove_link, cdp.remove_identifier, '
     'cdp.split_profile, cdp.revoke_decision TO %1$I'];
-  seeing_all constant text[] := ARRAY['GRANT SELECT ON cdp.quarantine, cdp.inbox, cdp.suppressed TO %1$I',
+  seeing_all constant text[] := ARRAY['GRANT SELECT ON cdp.quarantine, cdp.quarantine_reasons, cdp.inbox, cdp.suppressed TO %1$I',
     'GRANT SELECT (suppression_id, type, reason, suppressed_by, suppressed_at, lifted_by, lifted_at, lift_reason) ON cdp_internal.suppressions TO %1$I',
     'GRANT SELECT ON cdp_internal.source_counts, cdp_internal.source_totals, cdp_internal.all_source_counts TO %1$I',
     'GRANT EXECUTE ON FUNCTION cdp.suppress, cdp.lift_suppression TO %1$I'];

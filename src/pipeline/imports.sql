@@ -120,7 +120,7 @@ BEGIN
   it := cdp_internal.known_import(import_id);
   IF it.state IN ('undoing', 'undone') THEN
     RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = format('import "%s" was undone already', it.name),
-      DETAIL = format('It is %s since %s.', it.state, it.undo_began_at);
+      DETAIL = format('It is %s.', it.state);
   END IF;
   total := (SELECT count(*) FROM cdp_internal.import_messages AS m WHERE m.import_id = it.import_id);
   UPDATE cdp_internal.imports AS i
