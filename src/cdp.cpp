@@ -1,4 +1,5 @@
 // Loading the library: settings, and the launcher when the server preloads us. Nothing else.
+#include "collect/sources.hpp"
 #include "worker/worker.hpp"
 
 #include "pg/background.hpp"
@@ -24,6 +25,10 @@ void define_settings() {
                           "CREATE EXTENSION is noticed at once, whatever this says.",
                           &settings.launcher_naptime_s, settings.launcher_naptime_s, 1, 3600, PGC_SIGHUP,
                           GUC_UNIT_S, nullptr, nullptr, nullptr);
+  DefineCustomBoolVariable("cdp.register_sources",
+                           "Whether a source that is new is registered by its first message.",
+                           "When off, messages of sources that nobody created go to quarantine.",
+                           &cdp::collect::register_sources, true, PGC_SUSET, 0, nullptr, nullptr, nullptr);
   MarkGUCPrefixReserved("cdp");
 }
 

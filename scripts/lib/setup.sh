@@ -25,7 +25,7 @@ install_packages() {
 }
 
 BUILD_PACKAGES="build-essential pkg-config postgresql-$PGVERSION postgresql-server-dev-$PGVERSION libicu-dev libphonenumber-dev libsimdjson-dev libroaring-dev"
-TEST_PACKAGES="$BUILD_PACKAGES postgresql-$PGVERSION-wal2json libgtest-dev libipc-run-perl python3 python3-psycopg2 clang-14 clang-format-14 libclang-rt-14-dev"
+TEST_PACKAGES="$BUILD_PACKAGES postgresql-$PGVERSION-wal2json libgtest-dev libipc-run-perl python3 python3-psycopg2 python3-jsonschema clang-14 clang-format-14 libclang-rt-14-dev"
 
 TOOLS_PACKAGES="default-jdk-headless libpostgresql-jdbc-java odbc-postgresql unixodbc python3-pyodbc"
 

@@ -1,5 +1,6 @@
 // A message on its way in: read, checked and hashed, but not decided yet.
 #pragma once
+#include "collect/sources.hpp"
 #include "core/message.hpp"
 
 #include "pg/jsonb.hpp"
@@ -15,6 +16,10 @@ struct Incoming {
   std::optional<std::string> import;
   Timestamp received_at; // receipt time, fixed at the door
   std::string text;
+  // Of a quarantined message that is tried again and was treated when it came first: which paths were hashed
+  // then, and the hash of what came. It is not hashed twice.
+  std::optional<std::vector<std::string>> hashed = std::nullopt;
+  std::optional<pg_uuid_t> came_as = std::nullopt;
 };
 
 // Why a message was put aside.
@@ -22,7 +27,8 @@ struct Refusal {
   std::string code, reason, detail, message_id;
 };
 
-enum class Fate { open, accepted, duplicate, quarantined };
+// suppressed: about somebody whose messages are kept out.
+enum class Fate { open, accepted, duplicate, quarantined, suppressed };
 
 // One message. The jsonb values live in the memory context of the batch.
 struct Candidate {
@@ -37,6 +43,12 @@ struct Candidate {
   void *traits = nullptr, *properties = nullptr, *context = nullptr, *extra = nullptr;
   pg_uuid_t key{}, content_hash{};
   bool has_own_id = false; // its messageId came with it
+  std::shared_ptr<const SourceRules> rules;
+  std::string treated_as;     // of a source with a treatment: its hashed paths as a JSON array
+  bool knows_content = false; // content_hash is that of what came
+  std::optional<pg_uuid_t> plain_key, plain_hash; // as they were before its source's hashes were keyed
+  core::Violations violations;                    // of its source's tracking plan
+  std::int64_t suppression_id = 0;                // why it is suppressed
 
   void quarantine(Refusal why) {
     fate = Fate::quarantined;
@@ -51,10 +63,22 @@ inline bool is_event(core::MessageType type) {
 }
 
 // Reads lines into candidates; those that cannot be read are quarantined with the reason, never thrown.
-std::vector<Candidate> read(const std::vector<Incoming> &lines);
+std::vector<Candidate> read(const std::vector<Incoming> &lines, const Sources &sources);
 
 // Finds or registers the source of every open candidate.
-void find_sources(std::vector<Candidate> &candidates, const std::vector<Incoming> &lines);
+void find_sources(std::vector<Candidate> &candidates, const std::vector<Incoming> &lines, Sources &sources);
+
+// An identifier as type and normal value.
+using Name = std::pair<std::string, std::string>;
+
+// Keeps out what is about somebody who is suppressed; names[i] are the identifiers of candidate i.
+void suppress(std::vector<Candidate> &candidates, const std::vector<std::vector<Name>> &names);
+
+// Holds open candidates against their source: whether it is known, enabled, and what its tracking plan says.
+void check_sources(std::vector<Candidate> &candidates, const std::vector<Incoming> &lines);
+
+// Counts what became of the candidates, by source.
+void note_counts(const std::vector<Candidate> &candidates, const std::vector<Incoming> &lines);
 
 // Claims the message keys of all open candidates, in key order so that two callers cannot deadlock: an open
 // one becomes accepted, or duplicate, or quarantined when the same messageId came with other content.

@@ -80,51 +80,52 @@ std::string with_defaults(const Candidate &candidate) {
 
 } // namespace
 
-namespace {
-
-void look_up_sources(const std::vector<std::string> &names, std::map<std::string, std::int32_t> &ids) {
-  static pg::Statement select("SELECT source, source_id FROM cdp.sources WHERE source = ANY ($1)");
-  auto rows = select.run(pg::Params().texts(names));
-  for (std::size_t i = 0; i < rows.size(); ++i)
-    ids[rows.text(i, 1)] = rows.integer(i, 2);
+void find_sources(std::vector<Candidate> &candidates, const std::vector<Incoming> &lines, Sources &sources) {
+  std::vector<std::string> unknown; // in order of appearance
+  std::set<std::string> seen;
+  for (const auto &candidate : candidates)
+    if (const auto &name = lines[candidate.incoming].source;
+        candidate.fate == Fate::open && sources.of(name).id == 0 && seen.insert(name).second)
+      unknown.push_back(name);
+  if (register_sources)
+    sources.add(unknown);
+  for (auto &candidate : candidates)
+    if (candidate.fate == Fate::open)
+      candidate.source_id = sources.of(lines[candidate.incoming].source).id;
 }
 
-// Ids in order of appearance, rows in order of name: two callers wait for each other in one direction only.
-void register_sources(const std::vector<std::string> &names) {
-  static pg::Statement insert(
-      "INSERT INTO cdp.sources (source_id, source) SELECT n.id, n.source FROM ("
-      "  SELECT pg_catalog.nextval('cdp.sources_source_id_seq')::pg_catalog.int4 AS id, s.source"
-      "  FROM pg_catalog.unnest($1) AS s (source) OFFSET 0) AS n "
-      "ORDER BY n.source COLLATE \"C\" ON CONFLICT DO NOTHING");
-  insert.run(pg::Params().texts(names));
+namespace {
+
+// Messages that came before their source's hashes were keyed.
+void find_plain(std::vector<Candidate> &candidates) {
+  std::vector<std::int32_t> sources;
+  std::vector<pg_uuid_t> keys, hashes;
+  std::vector<std::size_t> asked;
+  for (std::size_t i = 0; i < candidates.size(); ++i) {
+    const auto &one = candidates[i];
+    if (one.fate != Fate::open || !one.plain_key)
+      continue;
+    asked.push_back(i);
+    sources.push_back(one.source_id);
+    keys.push_back(*one.plain_key);
+    hashes.push_back(*one.plain_hash);
+  }
+  if (asked.empty())
+    return;
+  static pg::Statement select("SELECT w.place FROM unnest($1, $2, $3) WITH ORDINALITY AS w (source_id, "
+                              "message_key, content_hash, place) "
+                              "JOIN cdp.message_keys AS k USING (source_id, message_key) "
+                              "WHERE k.content_hash = w.content_hash",
+                              pg::few_keys);
+  auto rows = select.run(pg::Params().integers(sources).uuids(keys).uuids(hashes));
+  for (std::size_t i = 0; i < rows.size(); ++i)
+    candidates[asked[static_cast<std::size_t>(rows.bigint(i, 1)) - 1]].fate = Fate::duplicate;
 }
 
 } // namespace
 
-void find_sources(std::vector<Candidate> &candidates, const std::vector<Incoming> &lines) {
-  std::map<std::string, std::int32_t> ids;
-  std::vector<std::string> names; // in order of appearance
-  for (const auto &candidate : candidates) {
-    if (candidate.fate != Fate::open)
-      continue;
-    const auto &name = lines[candidate.incoming].source;
-    if (ids.emplace(name, 0).second)
-      names.push_back(name);
-  }
-  if (names.empty())
-    return;
-  look_up_sources(names, ids);
-  std::erase_if(names, [&](const std::string &name) { return ids[name] != 0; });
-  if (!names.empty()) {
-    register_sources(names);
-    look_up_sources(names, ids);
-  }
-  for (auto &candidate : candidates)
-    if (candidate.fate == Fate::open)
-      candidate.source_id = ids.at(lines[candidate.incoming].source);
-}
-
 void claim_keys(std::vector<Candidate> &candidates) {
+  find_plain(candidates);
   HashByKey wanted; // of repeats inside the batch the first one counts
   for (const auto &candidate : candidates)
     if (candidate.fate == Fate::open)
@@ -153,7 +154,7 @@ void claim_keys(std::vector<Candidate> &candidates) {
 
 void write_quarantine(const std::vector<Candidate> &candidates, const std::vector<Incoming> &lines) {
   std::vector<std::string> sources, texts, codes, reasons;
-  std::vector<std::optional<std::string>> imports, message_ids, details;
+  std::vector<std::optional<std::string>> imports, message_ids, details, hashed, came_as;
   std::vector<Timestamp> received;
   auto optional = [](const std::string &text) { return text.empty() ? std::nullopt : std::optional(text); };
   for (const auto &candidate : candidates) {
@@ -168,15 +169,24 @@ void write_quarantine(const std::vector<Candidate> &candidates, const std::vecto
     codes.push_back(candidate.refusal.code);
     reasons.push_back(candidate.refusal.reason);
     details.push_back(optional(candidate.refusal.detail));
+    hashed.push_back(optional(candidate.treated_as));
+    came_as.push_back(candidate.knows_content && !candidate.treated_as.empty()
+                          ? std::optional(pg::uuid_text(candidate.content_hash))
+                          : std::nullopt);
   }
   if (texts.empty())
     return;
   static pg::Statement insert(
-      "INSERT INTO cdp.quarantine (source, import, received_at, message, message_id, code, reason, detail) "
-      "SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8)");
+      "INSERT INTO cdp.quarantine (source, import, received_at, message, message_id, code, reason, detail, "
+      "hashed, came_as) SELECT n.source, n.import, n.received_at, n.message, n.message_id, n.code, n.reason, "
+      "n.detail, CASE WHEN n.hashed IS NOT NULL THEN ARRAY(SELECT "
+      "pg_catalog.json_array_elements_text(n.hashed::pg_catalog.json)) END, "
+      "n.came_as::pg_catalog.uuid FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) "
+      "AS n (source, import, received_at, message, message_id, code, reason, detail, hashed, came_as)");
   pg::Params params;
   params.texts(sources).optional_texts(imports).timestamps(received).texts(texts);
   params.optional_texts(message_ids).texts(codes).texts(reasons).optional_texts(details);
+  params.optional_texts(hashed).optional_texts(came_as);
   insert.run(params);
 }
 

@@ -5,9 +5,33 @@ CREATE TABLE cdp.sources (
   source     text NOT NULL UNIQUE CHECK (source <> '' AND pg_catalog.length(source) <= 255),
   party      text NOT NULL DEFAULT 'first' CHECK (party IN ('first', 'second', 'third')),
   created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
-  trust      integer NOT NULL DEFAULT 0
+  trust      integer NOT NULL DEFAULT 0,
+  kind       text,
+  brand      text,
+  owner      text,
+  region     text CHECK (region ~ '^[A-Z]{2}$'),
+  time_zone  text,
+  is_enabled boolean NOT NULL DEFAULT true,
+  may_link   boolean NOT NULL DEFAULT true,
+  drops      text[] NOT NULL DEFAULT '{}',
+  hashes     text[] NOT NULL DEFAULT '{}',
+  is_keyed   boolean NOT NULL DEFAULT false,
+  settings   uuid
 );
 COMMENT ON TABLE cdp.sources IS 'Where messages come from; a name that is new is registered at its first message';
+COMMENT ON COLUMN cdp.sources.kind IS 'What it is, for people: website, app, shop, crm, till, …';
+COMMENT ON COLUMN cdp.sources.owner IS 'Whom to ask about it';
+COMMENT ON COLUMN cdp.sources.region IS
+  'ISO 3166 region of national phone numbers in its messages, when a message names none';
+COMMENT ON COLUMN cdp.sources.time_zone IS 'Of timestamps that are written without one; null: UTC';
+COMMENT ON COLUMN cdp.sources.is_enabled IS 'When not, its messages go to quarantine as source_disabled';
+COMMENT ON COLUMN cdp.sources.may_link IS
+  'When not, only the strongest identifier of a message counts, the others are rows of cdp.refusals: it never joins people';
+COMMENT ON COLUMN cdp.sources.drops IS 'Paths that are taken out of its messages before anything is stored';
+COMMENT ON COLUMN cdp.sources.hashes IS 'Paths whose values are replaced by keyed hashes before anything is stored';
+COMMENT ON COLUMN cdp.sources.is_keyed IS
+  'The hashes by which repeats of its messages are known are keyed: something was dropped or hashed once';
+COMMENT ON COLUMN cdp.sources.settings IS 'Another value whenever something changed, null: all is as at first';
 COMMENT ON COLUMN cdp.sources.party IS 'Whose data it is: first (our own), second (a partner''s), third (bought)';
 
 CREATE TABLE cdp.inbox (
@@ -50,12 +74,17 @@ CREATE TABLE cdp.quarantine (
   detail         text,
   quarantined_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
   resolved_at    timestamptz,
-  resolution     text CHECK (resolution IN ('accepted', 'duplicate', 'discarded')),
+  resolution     text CHECK (resolution IN ('accepted', 'duplicate', 'discarded', 'suppressed')),
+  hashed         text[],
+  came_as        uuid,
   CHECK ((resolved_at IS NULL) = (resolution IS NULL))
 );
 CREATE INDEX quarantine_open ON cdp.quarantine (code, quarantine_id) WHERE resolved_at IS NULL;
 COMMENT ON TABLE cdp.quarantine IS
   'Messages that could not be processed, with the reason; correct the message column, then cdp.retry_quarantined()';
+COMMENT ON COLUMN cdp.quarantine.hashed IS
+  'Of a source with rules of privacy: the message is as these left it, and these paths of it are hashed already';
+COMMENT ON COLUMN cdp.quarantine.came_as IS 'Then: the keyed hash of the message as it came, until it is corrected';
 COMMENT ON COLUMN cdp.quarantine.code IS 'A stable name of the reason, such as invalid_timestamp or conflicting_content';
 
 -- What a person did. The owner is an identifier, not a profile: a merge or a split moves no event.

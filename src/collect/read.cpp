@@ -1,4 +1,11 @@
+#include "core/json.hpp"
+#include "core/json_text.hpp"
+
+#include <algorithm>
+#include <tuple>
+
 #include "collect/candidate.hpp"
+#include "pg/time_zone.hpp"
 
 namespace cdp::collect {
 
@@ -13,7 +20,47 @@ void take_apart(Candidate &candidate) {
     return;
   }
   candidate.message = std::move(std::get<core::Message>(parsed));
-  candidate.occurred_at = core::occurred_at(candidate.message, candidate.received_at);
+  if (candidate.message.region.empty())
+    candidate.message.region = candidate.rules->region;
+}
+
+// What a source's treatment leaves of a message, and what else is kept of it when it cannot be taken.
+void take_treated(Candidate &candidate, const core::Treatment &treatment) {
+  const auto text = core::json::trim_space(candidate.text);
+  const bool sound = text.size() <= core::kMaxJsonBytes && !core::json::validate(text, core::kMaxJsonDepth) &&
+                     core::json::kind_of(text) == core::json::Kind::object;
+  if (sound) {
+    candidate.text = treatment.message(text);
+    candidate.defaults.context = treatment.context(candidate.defaults.context);
+    return take_apart(candidate);
+  }
+  take_apart(candidate);
+  candidate.refusal.detail.clear(); // it may show what is not to be kept
+  candidate.text = withheld(candidate.text.size());
+}
+
+// Times that were written without a zone are those of the source's clocks.
+void settle_times(Candidate &candidate) {
+  auto &message = candidate.message;
+  if (const auto &zone = candidate.rules->time_zone; !zone.empty()) {
+    static const Timestamp last = core::midnight_utc(10'000, 1, 1);
+    for (const auto &[is_local, field, time] :
+         {std::tuple(message.timestamp_is_local, "timestamp", &message.timestamp),
+          std::tuple(message.original_timestamp_is_local, "originalTimestamp", &message.original_timestamp),
+          std::tuple(message.sent_at_is_local, "sentAt", &message.sent_at),
+          std::tuple(message.received_at_is_local, "receivedAt", &message.received_at)}) {
+      if (!is_local || !*time)
+        continue;
+      *time = pg::at_time_zone(**time, zone);
+      if (**time < kEarliest || **time >= last)
+        return candidate.quarantine({"invalid_timestamp",
+                                     std::string("`") + field +
+                                         "` lies, in the time zone of its source, outside "
+                                         "the years 1900 to 9999",
+                                     core::format_iso8601(**time), message.message_id});
+    }
+  }
+  candidate.occurred_at = core::occurred_at(message, candidate.received_at);
 }
 
 // The JSON parts become jsonb; throws what PostgreSQL's own parser has to say.
@@ -41,9 +88,12 @@ void make_jsonb_of_all(std::vector<Candidate> &candidates) {
 }
 
 // What a message says, without how it travelled: sentAt and receivedAt differ from try to try.
-pg_uuid_t content_hash(const Candidate &candidate) {
+// Keyed where parts of it are not to be stored: nobody else can tell by trying what they were.
+pg_uuid_t content_hash(const Candidate &candidate, std::string_view secret) {
   const auto &message = candidate.message;
   pg::ContentHash hash;
+  if (!secret.empty())
+    hash.add(secret);
   hash.add(core::to_string(message.type)).add(message.event).add(message.group_id);
   hash.add(static_cast<std::int64_t>(message.identifiers.size()));
   for (const auto &identifier : message.identifiers)
@@ -55,27 +105,56 @@ pg_uuid_t content_hash(const Candidate &candidate) {
   return hash.finish();
 }
 
-std::string hex(const pg_uuid_t &value) {
-  static constexpr char digits[] = "0123456789abcdef";
-  std::string out;
-  for (unsigned char byte : value.data) {
-    out += digits[byte >> 4];
-    out += digits[byte & 15];
-  }
-  return out;
+std::string content_id(const pg_uuid_t &hash) {
+  return "content-" + pg::uuid_text(hash);
 }
 
 // A message without an id is itself when it says when it happened, and otherwise a new one every time.
 void give_id(Candidate &candidate) {
   auto &id = candidate.message.message_id;
   candidate.has_own_id = !id.empty();
+  if (candidate.plain_hash && (candidate.has_own_id || candidate.message.has_timestamp()))
+    candidate.plain_key = pg::hash_text(id.empty() ? content_id(*candidate.plain_hash) : id);
   if (id.empty()) {
     pg_uuid_t value = candidate.content_hash;
     if (!candidate.message.has_timestamp() && !pg_strong_random(value.data, UUID_LEN))
       throw Error(ERRCODE_INTERNAL_ERROR, "could not draw a random messageId");
-    id = (candidate.message.has_timestamp() ? "content-" : "random-") + hex(value);
+    id = candidate.message.has_timestamp() ? content_id(value) : "random-" + pg::uuid_text(value);
   }
   candidate.key = pg::hash_text(id);
+}
+
+// A message of a source that does not store all of it, as it came: only its hash is taken.
+struct Original {
+  std::size_t of;
+  Candidate form;
+};
+
+// What is known of a message is what came, not what is left of it: so a repeat is one, whatever the rules
+// were.
+void hash_keyed(std::vector<Candidate> &candidates, std::vector<Original> &originals,
+                const std::vector<Incoming> &lines) {
+  if (originals.empty())
+    return;
+  const auto secret = privacy_secret();
+  std::vector<Candidate> forms;
+  for (auto &original : originals)
+    forms.push_back(std::move(original.form));
+  make_jsonb_of_all(forms);
+  for (std::size_t i = 0; i < forms.size(); ++i) {
+    auto &candidate = candidates[originals[i].of];
+    if (candidate.fate != Fate::open)
+      continue;
+    candidate.knows_content = true;
+    if (const auto &came_as = lines[candidate.incoming].came_as) {
+      candidate.content_hash = *came_as;
+    } else if (forms[i].fate == Fate::open) {
+      candidate.content_hash = content_hash(forms[i], secret);
+      candidate.plain_hash = content_hash(forms[i], "");
+    } else {
+      candidate.content_hash = content_hash(candidate, secret);
+    }
+  }
 }
 
 // A line without the byte order mark that some editors put in front of a file; blank lines are nothing.
@@ -85,55 +164,112 @@ std::string_view content(std::string_view line) {
   return line.find_first_not_of(" \t\r\n") == std::string_view::npos ? std::string_view() : line;
 }
 
-} // namespace
+std::string paths_text(std::vector<std::string> paths, const std::vector<std::string> &others) {
+  for (const auto &path : others)
+    if (std::find(paths.begin(), paths.end(), path) == paths.end())
+      paths.push_back(path);
+  return core::json::Text().add(paths).str();
+}
 
-std::vector<Candidate> read(const std::vector<Incoming> &lines) {
+// Reads one line after the other.
+class LineReader {
+public:
+  explicit LineReader(const std::vector<Incoming> &lines) : lines_(lines) {}
+
   std::vector<Candidate> candidates;
-  const Timestamp now = GetCurrentTimestamp();
-  for (std::size_t i = 0; i < lines.size(); ++i) {
-    auto add = [&](std::string json, const core::BatchDefaults &defaults) -> Candidate & {
-      auto &candidate = candidates.emplace_back();
-      candidate.incoming = i;
-      candidate.text = std::move(json);
-      candidate.defaults = defaults;
-      candidate.received_at = lines[i].received_at;
-      return candidate;
-    };
-    const auto text = content(lines[i].text);
+  std::vector<Original> originals;
+
+  void read(std::size_t i, const std::shared_ptr<const SourceRules> &rules) {
+    const auto &line = lines_[i];
+    const auto text = content(line.text);
     if (text.empty())
-      continue;
-    if (lines[i].received_at > now || lines[i].received_at < kEarliest) {
-      add(std::string(text), {})
-          .quarantine({"invalid_received_at", "the receipt time lies in the future, or before 1900",
-                       core::format_iso8601(lines[i].received_at), ""});
-      continue;
-    }
-    if (lines[i].source.empty() || lines[i].source.size() > 255) {
-      add(std::string(text), {})
-          .quarantine({"invalid_source", "a source has a name of 1 to 255 bytes",
-                       lines[i].source.substr(0, 100), ""});
-      continue;
-    }
+      return;
+    begin(i, rules);
+    if (line.received_at > now_ || line.received_at < kEarliest)
+      return refuse(text, {"invalid_received_at", "the receipt time lies in the future, or before 1900",
+                           core::format_iso8601(line.received_at), ""});
+    if (line.source.empty() || line.source.size() > 255)
+      return refuse(
+          text, {"invalid_source", "a source has a name of 1 to 255 bytes", line.source.substr(0, 100), ""});
     auto split = core::split_batch(text);
-    if (auto *rejection = std::get_if<core::Rejection>(&split)) {
-      add(std::string(text), {})
-          .quarantine({rejection->code, rejection->reason, rejection->detail, rejection->message_id});
-      continue;
-    }
+    if (auto *rejection = std::get_if<core::Rejection>(&split))
+      return refuse(text, {rejection->code, rejection->reason, treatment_ ? "" : rejection->detail,
+                           treatment_ ? "" : rejection->message_id});
     auto &batch = std::get<core::Batch>(split);
     for (auto &message : batch.messages) {
       pg::check_for_interrupts();
-      take_apart(add(std::move(message), batch.defaults));
+      take(add(std::move(message), batch.defaults));
     }
   }
+
+private:
+  // What a retried message has of its treatment already is not done again.
+  void begin(std::size_t i, const std::shared_ptr<const SourceRules> &rules) {
+    line_ = i;
+    rules_ = rules;
+    const auto &hashed = lines_[i].hashed;
+    treatment_ = rules->treatment;
+    if (treatment_ && hashed)
+      treatment_ = std::make_shared<core::Treatment>(treatment_->without(*hashed));
+    treated_as_.clear();
+    if (treatment_ || hashed)
+      treated_as_ = paths_text(hashed.value_or(std::vector<std::string>()),
+                               treatment_ ? treatment_->hashed() : std::vector<std::string>());
+  }
+
+  Candidate &add(std::string json, const core::BatchDefaults &defaults) {
+    auto &candidate = candidates.emplace_back();
+    candidate.incoming = line_;
+    candidate.text = std::move(json);
+    candidate.defaults = defaults;
+    candidate.received_at = lines_[line_].received_at;
+    candidate.rules = rules_;
+    candidate.treated_as = treated_as_;
+    return candidate;
+  }
+
+  void refuse(std::string_view text, Refusal why) {
+    add(treatment_ ? treated_line(*treatment_, std::string(text)) : std::string(text), {})
+        .quarantine(std::move(why));
+  }
+
+  void take(Candidate &candidate) {
+    if (rules_->is_keyed || lines_[line_].came_as) {
+      originals.push_back({candidates.size() - 1, candidate});
+      take_apart(originals.back().form);
+    }
+    if (treatment_)
+      take_treated(candidate, *treatment_);
+    else
+      take_apart(candidate);
+  }
+
+  const std::vector<Incoming> &lines_;
+  const Timestamp now_ = GetCurrentTimestamp();
+  std::size_t line_ = 0;
+  std::shared_ptr<const SourceRules> rules_;
+  std::shared_ptr<const core::Treatment> treatment_;
+  std::string treated_as_;
+};
+
+} // namespace
+
+std::vector<Candidate> read(const std::vector<Incoming> &lines, const Sources &sources) {
+  LineReader reader(lines);
+  for (std::size_t i = 0; i < lines.size(); ++i)
+    reader.read(i, sources.of(lines[i].source).rules);
+  auto &candidates = reader.candidates;
   make_jsonb_of_all(candidates);
+  hash_keyed(candidates, reader.originals, lines);
   for (auto &candidate : candidates) {
     if (candidate.fate != Fate::open)
       continue;
-    candidate.content_hash = content_hash(candidate);
+    if (!candidate.knows_content)
+      candidate.content_hash = content_hash(candidate, "");
     give_id(candidate);
+    settle_times(candidate);
   }
-  return candidates;
+  return std::move(candidates);
 }
 
 } // namespace cdp::collect

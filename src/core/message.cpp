@@ -255,20 +255,28 @@ private:
     return true;
   }
 
-  bool read_time(std::string_view field, std::string_view value, std::optional<Timestamp> &slot) {
+  bool read_time(std::string_view field, std::string_view value, std::optional<Timestamp> &slot,
+                 bool &is_local) {
     if (value.empty())
       return true;
-    slot = detail::read_instant(value);
+    bool has_zone = false;
+    slot = detail::read_instant(value, &has_zone);
+    is_local = !has_zone;
     return slot.has_value() || fail(detail::bad_timestamp(field, value));
   }
 
   bool read_times() {
-    if (fields_.sent_at.empty() && !defaults_.sent_at.empty())
-      message_.sent_at = parse_iso8601(defaults_.sent_at);
-    return read_time("timestamp", fields_.timestamp, message_.timestamp) &&
-           read_time("originalTimestamp", fields_.original_timestamp, message_.original_timestamp) &&
-           read_time("sentAt", fields_.sent_at, message_.sent_at) &&
-           read_time("receivedAt", fields_.received_at, message_.received_at);
+    auto &to = message_;
+    if (fields_.sent_at.empty() && !defaults_.sent_at.empty()) {
+      bool has_zone = false;
+      to.sent_at = parse_iso8601(defaults_.sent_at, &has_zone);
+      to.sent_at_is_local = !has_zone;
+    }
+    return read_time("timestamp", fields_.timestamp, to.timestamp, to.timestamp_is_local) &&
+           read_time("originalTimestamp", fields_.original_timestamp, to.original_timestamp,
+                     to.original_timestamp_is_local) &&
+           read_time("sentAt", fields_.sent_at, to.sent_at, to.sent_at_is_local) &&
+           read_time("receivedAt", fields_.received_at, to.received_at, to.received_at_is_local);
   }
 
   bool add_identifier(std::string_view type, std::string_view raw) {
@@ -425,13 +433,13 @@ std::string_view to_string(MessageType type) {
   return kTypeNames[static_cast<std::size_t>(type)];
 }
 
-std::optional<Timestamp> detail::read_instant(std::string_view value) {
+std::optional<Timestamp> detail::read_instant(std::string_view value, bool *has_zone) {
   static const Timestamp first = midnight_utc(1900, 1, 1);
   if (kind_of(value) != Kind::string)
     return std::nullopt;
   const auto at = value.find('\\') == std::string_view::npos
-                      ? parse_iso8601(value.substr(1, value.size() - 2))
-                      : parse_iso8601(json::unescape(value));
+                      ? parse_iso8601(value.substr(1, value.size() - 2), has_zone)
+                      : parse_iso8601(json::unescape(value), has_zone);
   return at && *at >= first ? at : std::nullopt;
 }
 

@@ -44,7 +44,9 @@ struct Message {
   std::optional<Timestamp> original_timestamp;
   std::optional<Timestamp> sent_at;
   std::optional<Timestamp> received_at;
-  std::string region; // ISO 3166 alpha-2 for phone numbers, upper case, or ""
+  bool timestamp_is_local = false, original_timestamp_is_local = false, sent_at_is_local = false,
+       received_at_is_local = false; // written without a zone, and read as UTC
+  std::string region;                // ISO 3166 alpha-2 for phone numbers, upper case, or ""
 
   bool has_timestamp() const { return timestamp.has_value() || original_timestamp.has_value(); }
 };

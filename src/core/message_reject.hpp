@@ -48,6 +48,6 @@ inline Rejection bad_timestamp(std::string_view field, std::string_view value) {
 }
 
 /// A timestamp field's value as written; nothing when it is not a string with an instant of 1900..9999.
-std::optional<Timestamp> read_instant(std::string_view value);
+std::optional<Timestamp> read_instant(std::string_view value, bool *has_zone = nullptr);
 
 } // namespace cdp::core::detail

@@ -116,8 +116,9 @@ bool read_time(Reader &in, Timestamp &micros) {
 }
 
 /// `Z`, an offset or nothing, as microseconds east of UTC; below 16 hours, like PostgreSQL.
-bool read_offset(Reader &in, Timestamp &micros) {
+bool read_offset(Reader &in, Timestamp &micros, bool &has_zone) {
   micros = 0;
+  has_zone = !in.done();
   if (in.done() || in.accept('Z'))
     return true;
   const bool west = in.accept('-');
@@ -146,7 +147,10 @@ Timestamp midnight_utc(std::int64_t year, unsigned month, unsigned day) {
   return days_from_civil(year, month, day) * kMicrosPerDay;
 }
 
-std::optional<Timestamp> parse_iso8601(std::string_view text) {
+std::optional<Timestamp> parse_iso8601(std::string_view text, bool *has_zone) {
+  bool ignored = false;
+  bool &zone = has_zone ? *has_zone : ignored;
+  zone = false;
   Reader in(text);
   unsigned year = 0;
   unsigned month = 0;
@@ -163,7 +167,7 @@ std::optional<Timestamp> parse_iso8601(std::string_view text) {
   Timestamp offset = 0;
   if (!in.accept('T') && !in.accept(' '))
     return std::nullopt;
-  if (!read_time(in, time_of_day) || !read_offset(in, offset) || !in.done())
+  if (!read_time(in, time_of_day) || !read_offset(in, offset, zone) || !in.done())
     return std::nullopt;
   at += time_of_day - offset;
   if (at < kFirst || at >= kPastLast) // an offset or a leap second may leave the range

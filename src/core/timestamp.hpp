@@ -23,8 +23,8 @@ Timestamp midnight_utc(std::int64_t year, unsigned month, unsigned day);
 /// `YYYY-MM-DD`, or that plus `T` or one space, `HH:MM[:SS[.fraction]]` and `Z`, `±HH`, `±HHMM`, `±HH:MM` or
 /// nothing (UTC). Fractions have 1..9 digits and are cut (not rounded) to microseconds, so a parsed instant
 /// is never later than the written one. Second 60 is the next minute. Years 1..9999 in UTC; all else is
-/// refused.
-std::optional<Timestamp> parse_iso8601(std::string_view text);
+/// refused. `has_zone` says whether a zone was written.
+std::optional<Timestamp> parse_iso8601(std::string_view text, bool *has_zone = nullptr);
 
 /// `2025-04-02T05:37:22.472000Z`; `infinity` and `-infinity` for the two sentinels.
 std::string format_iso8601(Timestamp at);

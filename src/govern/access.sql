@@ -8,13 +8,13 @@ DECLARE
     'GRANT EXECUTE ON FUNCTION cdp.ingest, cdp.identify, cdp.track, cdp.page, cdp.screen, cdp."group", cdp.leave_group, cdp.alias TO %1$I',
     'GRANT INSERT (source, import, received_at, message) ON cdp.inbox TO %1$I'];
   reading constant text[] := ARRAY[
-    'GRANT SELECT ON cdp.sources, cdp.identifier_types, cdp.identifiers, cdp.links, cdp.evidence, cdp.evidence_members, cdp.withdrawn_messages, cdp.identity_log, cdp.identity_decisions, cdp.identity_changes, cdp.pending_identifier_types, cdp.refusals, cdp.event_records, '
+    'GRANT SELECT ON cdp.sources, cdp.source_days, cdp.source_activity, cdp.tracking_plans, cdp.tracking_violations, cdp_internal.source_counts, cdp_internal.source_totals, cdp_internal.all_source_counts, cdp.identifier_types, cdp.identifiers, cdp.links, cdp.evidence, cdp.evidence_members, cdp.withdrawn_messages, cdp.identity_log, cdp.identity_decisions, cdp.identity_changes, cdp.pending_identifier_types, cdp.refusals, cdp.event_records, '
     'cdp.events, cdp.assertions, cdp.profiles, cdp.survivorship_rules, cdp.trait_definitions, cdp.quarantined_traits, cdp.survivorship_errors, cdp.personal_columns, cdp_internal.survivorship_versions, cdp.segments, cdp.segment_templates, cdp.memberships, cdp.segment_errors, cdp.segment_members, cdp.segment_versions, cdp.segment_dependencies, cdp.segment_refreshes, cdp.segment_costs, cdp.list_members, '
     'cdp.membership_history, cdp.event_names, cdp_internal.event_names, cdp.membership_changes, cdp.change_consumers, '
     'cdp_internal.membership_touches, cdp_internal.feed, cdp_internal.segment_sets, cdp_internal.segment_bitmaps, cdp.segment_days, cdp.segment_overlaps, cdp.computed_traits, cdp.computed_trait_values, cdp.computed_trait_history, cdp.people, cdp.accounts, cdp.account_members, cdp.account_definitions, cdp.account_results, cdp.account_errors, cdp.account_dependencies, cdp.account_trait_values, cdp.account_segment_members, cdp.account_history, cdp.profile_views, cdp_internal.profile_views, cdp_internal.profile_view_columns, cdp_internal.profile_view_refreshes, cdp.user_identifiers, cdp.user_traits, cdp.id_graph_updates, cdp.profile_merges TO %1$I',
     'GRANT EXECUTE ON FUNCTION cdp.lookup, cdp.current_profile, cdp.find_profiles, cdp.profile, cdp.golden_traits, cdp.why_trait, cdp.trait_history, cdp.pending_survivorship, cdp_internal.fold_traits, cdp_internal.rules_in_force, cdp_internal.version_at, cdp_internal.check_instant, cdp_internal.identifiers_at, cdp_internal.known_policy, cdp_internal.explain_trait, cdp_internal.history_of_trait, cdp_internal.stored_sources, cdp_internal.folded_part, cdp_internal.profile_now, cdp_internal.profile_at, cdp.members, cdp.export_definitions, cdp_internal.as_lines, '
     'cdp.why_member, cdp.why_computed_trait, cdp.explain_segment, cdp.preview_segment, cdp_internal.judge_at, cdp.render_segment_template, cdp.read_changes, cdp.ack_changes, cdp.drop_consumer, cdp.segment_size, cdp.segment_set, cdp.segment_overlap, cdp_internal.overlap, '
-    'cdp.why_same, cdp.identity_health, cdp.check_identifier_type, cdp.health, cdp_internal.refuse_segment, cdp_internal.refuse_computed_trait TO %1$I',
+    'cdp.discover_tracking_plan, cdp.why_same, cdp.identity_health, cdp.check_identifier_type, cdp.health, cdp_internal.refuse_segment, cdp_internal.refuse_computed_trait TO %1$I',
     'GRANT EXECUTE ON FUNCTION cdp.in_segment(text), cdp.in_segment(text, bigint), cdp.trait_since(text), cdp.trait_since(text, bigint) TO %1$I',
     'GRANT EXECUTE ON FUNCTION cdp.account, cdp_internal.account_traits, cdp_internal.judge_account, cdp_internal.find_account_definition, cdp_internal.refuse_to_guess, cdp.in_account_segment(text), '
     'cdp.in_account_segment(text, bigint), cdp.account_values(text), cdp.account_values(text, bigint) TO %1$I',
@@ -38,21 +38,28 @@ DECLARE
     'GRANT SELECT, DELETE, INSERT (segment, type, value, expires_at, reason) ON cdp.list_imports TO %1$I', 'GRANT SELECT ON cdp.progress TO %1$I'];
   mending constant text[] := ARRAY[
     'GRANT SELECT, UPDATE (message, resolved_at, resolution) ON cdp.quarantine TO %1$I',
-    'GRANT EXECUTE ON FUNCTION cdp.retry_quarantined, cdp.allow_link, cdp.forbid_link, cdp.remove_link, cdp.remove_identifier, '
+    'GRANT SELECT ON cdp.quarantine_reasons TO %1$I', 'GRANT EXECUTE ON FUNCTION cdp.fix_quarantined, cdp_internal.as_jsonb, cdp.retry_quarantined, cdp.allow_link, cdp.forbid_link, cdp.remove_link, cdp.remove_identifier, '
     'cdp.split_profile, cdp.revoke_decision TO %1$I'];
-  seeing_all constant text[] := ARRAY['GRANT SELECT ON cdp.quarantine, cdp.inbox TO %1$I'];
+  seeing_all constant text[] := ARRAY['GRANT SELECT ON cdp.quarantine, cdp.quarantine_reasons, cdp.inbox, cdp.suppressed TO %1$I',
+    'GRANT SELECT (suppression_id, type, reason, suppressed_by, suppressed_at, lifted_by, lifted_at, lift_reason) ON cdp_internal.suppressions TO %1$I',
+    'GRANT SELECT ON cdp_internal.source_counts, cdp_internal.source_totals, cdp_internal.all_source_counts TO %1$I',
+    'GRANT EXECUTE ON FUNCTION cdp.suppress, cdp.lift_suppression TO %1$I'];
   -- Not the tables of segments: who can write those decides what runs as whom.
   running constant text[] := ARRAY[
-    'GRANT SELECT ON cdp.message_keys, cdp.attached_tables, cdp.worker_status, cdp.progress TO %1$I',
+    'GRANT SELECT ON cdp.imports, cdp_internal.imports, cdp_internal.import_messages, cdp_internal.import_counts, cdp.message_keys, cdp.attached_tables, cdp.worker_status, cdp.progress, cdp.write_keys TO %1$I',
+    'GRANT SELECT (write_key_id, source_id, created_by, created_at) ON cdp_internal.write_keys TO %1$I',
+    'GRANT EXECUTE ON FUNCTION cdp.create_source, cdp.alter_source, cdp.enable_source, cdp.disable_source, cdp.create_write_key, cdp.drop_write_key, '
+    'cdp.create_tracking_plan, cdp.alter_tracking_plan, cdp.drop_tracking_plan, cdp.enable_tracking_plan, cdp.disable_tracking_plan, '
+    'cdp.clear_tracking_violations, cdp_internal.make_privacy_secret TO %1$I',
     'GRANT INSERT, UPDATE, DELETE ON cdp.sources, cdp.inbox, cdp.quarantine TO %1$I',
     'GRANT EXECUTE ON FUNCTION cdp.create_identifier_type, cdp.alter_identifier_type, cdp.drop_identifier_type, '
     'cdp.refresh_segments, cdp.apply_identity_rules, cdp.identity_diff, cdp.set_survivorship, cdp.drop_survivorship, cdp.set_source_trust, cdp.define_trait, cdp.drop_trait_definition, cdp.apply_survivorship, cdp.profile_diff, cdp.check_normalizers, cdp.accept_normalizers TO %1$I',
     'GRANT SELECT ON cdp.normalizer_versions TO %1$I',
     'GRANT EXECUTE ON PROCEDURE cdp.rebuild TO %1$I', 'GRANT SELECT ON cdp.identity_queue TO %1$I',
     'GRANT EXECUTE ON FUNCTION cdp_internal.begin_rebuild, cdp_internal.rebuild_batch TO %1$I',
-    'GRANT EXECUTE ON FUNCTION cdp.verify, cdp.refresh_all_accounts, cdp.prune_changes, cdp.rebuild_sets, cdp.refresh_statistics, cdp.grant_access, cdp.start_worker, cdp.stop_worker, cdp.attach_table, cdp.detach_table TO %1$I',
+    'GRANT EXECUTE ON FUNCTION cdp.verify, cdp.refresh_all_accounts, cdp.prune_changes, cdp.rebuild_sets, cdp.refresh_statistics, cdp.grant_access, cdp.start_worker, cdp.stop_worker, cdp.attach_table, cdp.detach_table, cdp.begin_import, cdp.end_import, cdp.undo_import TO %1$I',
     'GRANT EXECUTE ON PROCEDURE cdp.run TO %1$I',
-    'GRANT EXECUTE ON FUNCTION cdp_internal.begin_run, cdp_internal.run_batch, cdp_internal.mend_batch, cdp_internal.fold_batch, cdp_internal.follow_attached, cdp_internal.maintain_segments, cdp_internal.maintain_accounts, cdp_internal.tell_changes, cdp_internal.fold_sets, cdp_internal.close_days, cdp_internal.refresh_profile_views, cdp_internal.end_progress TO %1$I'];
+    'GRANT EXECUTE ON FUNCTION cdp_internal.begin_run, cdp_internal.run_batch, cdp_internal.mend_batch, cdp_internal.fold_batch, cdp_internal.follow_attached, cdp_internal.maintain_segments, cdp_internal.maintain_accounts, cdp_internal.tell_changes, cdp_internal.fold_sets, cdp_internal.close_days, cdp_internal.fold_source_counts, cdp_internal.undo_imports, cdp_internal.refresh_profile_views, cdp_internal.end_progress TO %1$I'];
   statement text;
 BEGIN
   IF NOT EXISTS (SELECT FROM pg_roles AS r WHERE r.rolname = grant_access.role) THEN

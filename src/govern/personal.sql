@@ -24,6 +24,12 @@ CREATE VIEW cdp.personal_columns WITH (security_invoker) AS
     ('cdp_internal.attached_rows', 'message_id', 'delete', false), ('cdp_internal.attachments', 'place', 'delete', false), ('cdp_internal.attachments', 'pass_from', 'keep', false),
     ('cdp.account_results', 'group_id', 'derived', true), ('cdp.account_results', 'value', 'derived', true), ('cdp.account_errors', 'group_id', 'derived', false),
     ('cdp.account_errors', 'message', 'derived', false), ('cdp_internal.profile_view_refreshes', 'misfits', 'derived', false), ('cdp_internal.profile_view_refreshes', 'message', 'derived', false), ('cdp.account_definitions', 'place', 'derived', false),
+    -- Counts by source name the newest message that broke a tracking plan, and what it said.
+    ('cdp_internal.source_counts', 'message_id', 'clear', false), ('cdp_internal.source_counts', 'found', 'clear', false),
+    ('cdp_internal.source_counts', 'event', 'clear', false), ('cdp_internal.source_counts', 'property', 'clear', false),
+    ('cdp_internal.source_totals', 'message_id', 'clear', false), ('cdp_internal.source_totals', 'found', 'clear', false),
+    ('cdp_internal.source_totals', 'event', 'clear', false), ('cdp_internal.source_totals', 'property', 'clear', false),
+    ('cdp_internal.suppressions', 'reason', 'clear', false), ('cdp_internal.suppressions', 'lift_reason', 'clear', false),
     -- What follows from it: it goes when that is gone.
     ('cdp.profiles', 'traits', 'derived', true), ('cdp.profiles', 'trait_origins', 'derived', false), ('cdp.survivorship_errors', 'message', 'derived', false),
     ('cdp.survivorship_errors', 'trait', 'derived', false), ('cdp_internal.timelines', 'events', 'derived', false), ('cdp_internal.trait_runs', 'trait', 'derived', false),
@@ -38,7 +44,10 @@ CREATE VIEW cdp.personal_columns WITH (security_invoker) AS
   -- How cdp is set up, and what it says of itself: about nobody.
   SELECT o."table", c."column", 'keep', false
   FROM (VALUES
-    ('cdp.sources', '{source,party}'), ('cdp.quarantine', '{code,resolution}'), ('cdp_internal.event_names', '{event}'),
+    ('cdp.sources', '{source,party,kind,brand,owner,region,time_zone,drops,hashes}'), ('cdp.quarantine', '{code,resolution,hashed}'),
+    ('cdp_internal.imports', '{source,name,state,begun_by,undone_by}'),
+    ('cdp_internal.write_keys', '{key_hash,created_by}'), ('cdp.tracking_plans', '{plan,mode}'), ('cdp_internal.suppressions', '{type,hash,suppressed_by,lifted_by}'),
+    ('cdp_internal.source_counts', '{source,what,type,violation}'), ('cdp_internal.source_totals', '{source,what,type,violation}'), ('cdp_internal.event_names', '{event}'),
     ('cdp.identifier_types', '{type,normalizer,default_region,sharing,blocked_values,blocked_patterns}'),
     ('cdp.pending_identifier_types', '{type,normalizer,default_region,sharing,blocked_values,blocked_patterns}'),
     ('cdp.evidence', '{rule}'), ('cdp.identity_decisions', '{kind}'), ('cdp.identity_changes', '{change}'), ('cdp.refusals', '{rule}'),

@@ -99,6 +99,17 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
   LEFT JOIN LATERAL (SELECT r.reason, r.conflicts FROM cdp.refusals AS r
                      WHERE r.decision_seq = s.decision_seq AND r.rule = s.rule AND r.identifier_id = ANY (s.refused)
                      ORDER BY r.refusal_id LIMIT 1) AS r ON true
+  UNION ALL -- messages of sources that may not link: what they say belongs to one, the identifier left out is the other's
+  SELECT cdp_internal.name_identifier(CASE WHEN i.profile_id = one_person THEN i.identifier_id ELSE own.identifier_id END),
+         cdp_internal.name_identifier(CASE WHEN i.profile_id = one_person THEN own.identifier_id ELSE i.identifier_id END),
+         'message', r.rule, r.reason, o.source, r.message_id, r.refused_at, r.decision_seq
+  FROM cdp.identifiers AS i
+  JOIN cdp.refusals AS r ON r.rule = 'source' AND r.type = i.type AND r.value = i.value
+  JOIN cdp.sources AS o ON o.source_id = r.source_id
+  CROSS JOIN LATERAL (SELECT e.identifier_id FROM cdp.event_records AS e WHERE e.event_id = r.decision_seq
+                      UNION ALL SELECT a.identifier_id FROM cdp.assertions AS a WHERE a.decision_seq = r.decision_seq) AS said
+  JOIN cdp.identifiers AS own ON own.identifier_id = said.identifier_id
+  WHERE i.profile_id IN (one_person, other_person) AND own.profile_id IN (one_person, other_person) AND own.profile_id <> i.profile_id
 $$;
 COMMENT ON FUNCTION cdp_internal.why_refused(bigint, bigint) IS 'Part of cdp.why_same: messages that named two people';
 

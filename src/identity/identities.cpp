@@ -61,6 +61,30 @@ void Identities::read(std::vector<Candidate> &candidates) {
   }
 }
 
+std::vector<std::vector<collect::Name>> Identities::names(const std::vector<Candidate> &candidates) const {
+  std::vector<std::vector<collect::Name>> names(candidates.size());
+  for (std::size_t i = 0; i < candidates.size(); ++i)
+    if (candidates[i].fate == collect::Fate::open)
+      for (auto index : carried_[i].identifiers)
+        names[i].emplace_back(identifiers_[index].type, identifiers_[index].value);
+  return names;
+}
+
+void Identities::keep_strongest(const std::vector<Candidate> &candidates) {
+  for (std::size_t i = 0; i < candidates.size(); ++i) {
+    auto &carried = carried_[i];
+    if (candidates[i].fate != collect::Fate::open || candidates[i].rules->may_link ||
+        carried.identifiers.size() < 2)
+      continue;
+    const auto strongest = carried.identifiers.front();
+    for (auto index : carried.identifiers)
+      if (const auto &one = identifiers_[index]; index != strongest)
+        carried.refused.push_back({one.type, one.value, "source", "its source may not link identifiers"});
+    carried.identifiers = {strongest};
+    std::erase_if(carried.spelt, [&](const auto &spelt) { return spelt.second != strongest; });
+  }
+}
+
 const core::NormalizeResult &Identities::normalize(const core::RawIdentifier &raw,
                                                    const Candidate &candidate) {
   const auto &type = types_.at(raw.type);

@@ -79,6 +79,10 @@ public:
   void add_first_sights(pg::Params &params) const;
   // Whether a message's first identifier says who somebody is.
   bool is_personal(std::size_t candidate) const;
+  // The identifiers of each open candidate, as type and normal value.
+  std::vector<std::vector<collect::Name>> names(const std::vector<Candidate> &candidates) const;
+  // Of sources that may not link only the strongest identifier of a message counts; the others are refused.
+  void keep_strongest(const std::vector<Candidate> &candidates);
 
   const Carried &of(std::size_t candidate) const { return carried_[candidate]; }
   // All identifiers of a message by priority, where its owner is not the only one; else empty.

@@ -171,9 +171,10 @@ CREATE TABLE cdp.refusals (
   refused_at    timestamptz NOT NULL
 );
 CREATE INDEX refusals_decision ON cdp.refusals (decision_seq);
+CREATE INDEX refusals_source ON cdp.refusals (type, value) WHERE rule = 'source';
 COMMENT ON TABLE cdp.refusals IS 'Identifiers that were left out of an accepted message, each with the rule and the reason';
 COMMENT ON COLUMN cdp.refusals.rule IS
-  'invalid and blocked (the value), or unique, limit, sharing, forbidden_link, removed_link, removed_identifier (the link)';
+  'invalid and blocked (the value), or unique, limit, sharing, forbidden_link, removed_link, removed_identifier, source (the link)';
 COMMENT ON COLUMN cdp.refusals.conflicts IS 'Identifiers that stood in the way';
 
 CREATE VIEW cdp.links WITH (security_invoker) AS

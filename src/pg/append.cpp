@@ -4,7 +4,9 @@ extern "C" {
 #include "access/heapam.h"
 #include "access/table.h"
 #include "access/tableam.h"
+#include "catalog/namespace.h"
 #include "tcop/utility.h"
+#include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/rls.h"
 }
@@ -13,20 +15,38 @@ namespace cdp::pg {
 
 namespace {
 
-// Why rows cannot simply be put into it; nullptr when they can.
+// Why rows cannot simply be put into it, whatever their columns are; nullptr when they can.
 const char *why_not(Relation table, int columns) {
   const TupleDesc row = RelationGetDescr(table);
   if (table->rd_rel->relkind != RELKIND_RELATION)
     return "It is not an ordinary table.";
   if (row->natts != columns)
     return "It has another number of columns.";
-  for (int i = 0; i < row->natts; ++i)
-    if (TupleDescAttr(row, i)->atttypid != INT8OID || TupleDescAttr(row, i)->attisdropped)
-      return "A column is not a bigint.";
   if (table->rd_rel->relhasindex || table->trigdesc || table->rd_rules || table->rd_rel->relispartition ||
       (row->constr && (row->constr->num_check > 0 || row->constr->has_generated_stored)))
     return "It has an index, a trigger, a rule or a constraint.";
   return nullptr;
+}
+
+const char *why_no_bigints(Relation table, int columns) {
+  if (const char *reason = why_not(table, columns))
+    return reason;
+  const TupleDesc row = RelationGetDescr(table);
+  for (int i = 0; i < row->natts; ++i)
+    if (TupleDescAttr(row, i)->atttypid != INT8OID || TupleDescAttr(row, i)->attisdropped)
+      return "A column is not a bigint.";
+  return nullptr;
+}
+
+bool fits(Relation table, const Params &values) {
+  const TupleDesc row = RelationGetDescr(table);
+  for (int i = 0; i < row->natts; ++i) {
+    const auto column = TupleDescAttr(row, i);
+    const bool is_null = values.nulls()[i] == 'n';
+    if (column->attisdropped || (is_null ? column->attnotnull : column->atttypid != values.types()[i]))
+      return false;
+  }
+  return true;
 }
 
 } // namespace
@@ -44,7 +64,7 @@ void TableAppend::open(Oid table, int columns) {
     if (may != ACLCHECK_OK)
       aclcheck_error(may, OBJECT_TABLE, RelationGetRelationName(table_));
     return check_enable_rls(table, InvalidOid, false) == RLS_ENABLED ? "It has row-level security."
-                                                                     : why_not(table_, columns);
+                                                                     : why_no_bigints(table_, columns);
   });
   if (reason)
     throw Error(ERRCODE_WRONG_OBJECT_TYPE,
@@ -91,6 +111,29 @@ void TableAppend::finish() {
       ExecDropSingleTupleTableSlot(slots_[i]);
     table_finish_bulk_insert(table_, TABLE_INSERT_SKIP_FSM);
     table_close(table_, NoLock);
+  });
+}
+
+bool append_row(const char *schema, const char *table, const Params &row) {
+  return call([&] {
+    const Oid id = get_relname_relid(table, get_namespace_oid(schema, false));
+    if (!OidIsValid(id) || pg_class_aclcheck(id, GetUserId(), ACL_INSERT) != ACLCHECK_OK ||
+        check_enable_rls(id, InvalidOid, true) == RLS_ENABLED)
+      return false;
+    PreventCommandIfReadOnly("INSERT");
+    Relation opened = table_open(id, RowExclusiveLock);
+    const bool can = !why_not(opened, static_cast<int>(row.values().size())) && fits(opened, row);
+    if (can) {
+      bool nulls[MaxHeapAttributeNumber];
+      for (std::size_t i = 0; i < row.nulls().size(); ++i)
+        nulls[i] = row.nulls()[i] == 'n';
+      auto *values = const_cast<Datum *>(row.values().data());
+      HeapTuple tuple = heap_form_tuple(RelationGetDescr(opened), values, nulls);
+      simple_heap_insert(opened, tuple);
+      heap_freetuple(tuple);
+    }
+    table_close(opened, NoLock);
+    return can;
   });
 }
 

@@ -6,7 +6,7 @@
 #include <cstring>
 #include <span>
 
-#include "pg/guard.hpp"
+#include "pg/spi.hpp"
 
 namespace cdp::pg {
 
@@ -41,5 +41,9 @@ private:
   std::size_t stride_ = 0;
   int rows_ = 0;
 };
+
+// One row, a parameter a column, at the end of a plain table, for what every small batch writes: a statement
+// would cost more than its row. False, and nothing is done, where INSERT would have to do more than that.
+bool append_row(const char *schema, const char *table, const Params &row);
 
 } // namespace cdp::pg

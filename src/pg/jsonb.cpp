@@ -68,6 +68,16 @@ pg_uuid_t ContentHash::finish() {
   return result;
 }
 
+std::string uuid_text(const pg_uuid_t &value) {
+  static constexpr char digits[] = "0123456789abcdef";
+  std::string out;
+  for (unsigned char byte : value.data) {
+    out += digits[byte >> 4];
+    out += digits[byte & 15];
+  }
+  return out;
+}
+
 pg_uuid_t hash_text(std::string_view text) {
   ContentHash hash;
   hash.add_bytes(text.data(), text.size());

@@ -33,6 +33,9 @@ private:
 // First 128 bits of the SHA-256 of the text itself, as sha256(convert_to(text, 'UTF8')) gives in SQL.
 pg_uuid_t hash_text(std::string_view text);
 
+// As 32 hexadecimal digits, which is a spelling of a uuid, too.
+std::string uuid_text(const pg_uuid_t &value);
+
 inline bool operator==(const pg_uuid_t &a, const pg_uuid_t &b) {
   return memcmp(a.data, b.data, UUID_LEN) == 0;
 }

@@ -1,6 +1,7 @@
 // The doors: one message, a batch, the inbox, and quarantine's second try.
 #include <algorithm>
 
+#include "core/json_text.hpp"
 #include "identity/identities.hpp"
 #include "pipeline/ingest.hpp"
 
@@ -49,13 +50,32 @@ void follow_attached(const pipeline::Outcome &outcome) {
     update.run(pg::Params().texts(ids).bigints(decisions));
 }
 
+// A quarantined message, with what it has of its treatment already.
+collect::Incoming quarantined_line(const pg::Rows &rows, std::size_t i) {
+  collect::Incoming line{rows.text(i, 2), rows.optional_text(i, 3), rows.timestamp(i, 4), rows.text(i, 5)};
+  if (const auto hashed = rows.optional_text(i, 6)) {
+    line.hashed.emplace();
+    for (const auto &path : core::json::elements(*hashed))
+      line.hashed->push_back(core::json::unescape(path));
+  }
+  if (!rows.is_null(i, 7))
+    line.came_as = rows.uuid(i, 7);
+  return line;
+}
+
 } // namespace
 
-// cdp.ingest(messages jsonb, source text, received_at timestamptz)
+// cdp.ingest(messages jsonb, source text, received_at timestamptz, write_key text, import text)
 CDP_FUNCTION(cdp_ingest) {
   if (PG_ARGISNULL(0))
     throw Error(ERRCODE_NULL_VALUE_NOT_ALLOWED, "messages must not be null");
-  const collect::Incoming line{PG_ARGISNULL(1) ? "default" : pg::text_argument(fcinfo, 1), std::nullopt,
+  auto source = pg::text_argument(fcinfo, 1);
+  if (!PG_ARGISNULL(3)) {
+    pg::Session session;
+    source = collect::source_of_key(pg::text_argument(fcinfo, 3), source);
+  }
+  const collect::Incoming line{source.empty() && PG_ARGISNULL(1) ? "default" : source,
+                               PG_ARGISNULL(4) ? std::nullopt : std::optional(pg::text_argument(fcinfo, 4)),
                                PG_ARGISNULL(2) ? GetCurrentTransactionStartTimestamp()
                                                : PG_GETARG_TIMESTAMPTZ(2),
                                jsonb_argument(fcinfo, 0)};
@@ -77,6 +97,8 @@ CDP_FUNCTION(cdp_accept) {
   if (outcome.candidates.size() != 1)
     throw Error(ERRCODE_INTERNAL_ERROR, "one message was expected");
   const auto &one = outcome.candidates.front();
+  if (one.fate == Fate::suppressed)
+    PG_RETURN_NULL();
   if (one.fate == Fate::quarantined)
     throw Error(
         ERRCODE_INVALID_PARAMETER_VALUE, "message refused: " + one.refusal.reason, one.refusal.detail,
@@ -119,7 +141,8 @@ CDP_FUNCTION(cdp_drain_inbox) {
 CDP_FUNCTION(cdp_retry_quarantined) {
   pg::Session session;
   static pg::Statement select(
-      "SELECT quarantine_id, source, import, received_at, message FROM cdp.quarantine "
+      "SELECT quarantine_id, source, import, received_at, message, pg_catalog.to_json(hashed)::text, came_as "
+      "FROM cdp.quarantine "
       "WHERE quarantine_id = ANY ($1) AND resolved_at IS NULL "
       "ORDER BY quarantine_id FOR UPDATE");
   pg::Params wanted;
@@ -127,7 +150,7 @@ CDP_FUNCTION(cdp_retry_quarantined) {
   auto rows = select.run(wanted);
   std::vector<collect::Incoming> lines;
   for (std::size_t i = 0; i < rows.size(); ++i)
-    lines.push_back({rows.text(i, 2), rows.optional_text(i, 3), rows.timestamp(i, 4), rows.text(i, 5)});
+    lines.push_back(quarantined_line(rows, i));
   auto outcome = pipeline::ingest(lines);
 
   follow_attached(outcome);
@@ -138,7 +161,7 @@ CDP_FUNCTION(cdp_retry_quarantined) {
   std::vector<std::string> fates, codes, reasons, details;
   for (std::size_t i = 0; i < rows.size(); ++i) {
     ids.push_back(rows.bigint(i, 1));
-    fates.emplace_back("duplicate");
+    fates.emplace_back("suppressed");
     for (auto *texts : {&codes, &reasons, &details})
       texts->emplace_back();
   }
@@ -149,17 +172,27 @@ CDP_FUNCTION(cdp_retry_quarantined) {
       codes[i] = one.refusal.code;
       reasons[i] = one.refusal.reason;
       details[i] = one.refusal.detail;
-    } else if (one.fate == Fate::accepted && fates[i] == "duplicate") {
+    } else if (one.fate == Fate::accepted && fates[i] != "quarantined") {
       fates[i] = "accepted";
+    } else if (one.fate == Fate::duplicate && fates[i] == "suppressed") {
+      fates[i] = "duplicate";
     }
   }
+  std::vector<bool> has_any(rows.size());
+  for (const auto &one : outcome.candidates)
+    has_any[one.incoming] = true;
+  for (std::size_t i = 0; i < rows.size(); ++i)
+    if (!has_any[i]) // an empty line
+      fates[i] = "duplicate";
   static pg::Statement update(
       "UPDATE cdp.quarantine AS q SET "
       "resolved_at = CASE WHEN n.fate <> 'quarantined' THEN pg_catalog.now() END, "
       "resolution = CASE WHEN n.fate <> 'quarantined' THEN n.fate END, "
+      "message = CASE WHEN n.fate = 'suppressed' THEN '' ELSE q.message END, "
+      "message_id = CASE WHEN n.fate <> 'suppressed' THEN q.message_id END, "
       "code = CASE WHEN n.fate = 'quarantined' THEN n.code ELSE q.code END, "
       "reason = CASE WHEN n.fate = 'quarantined' THEN n.reason ELSE q.reason END, "
-      "detail = CASE WHEN n.fate = 'quarantined' THEN n.detail ELSE q.detail END "
+      "detail = CASE n.fate WHEN 'quarantined' THEN n.detail WHEN 'suppressed' THEN NULL ELSE q.detail END "
       "FROM unnest($1, $2, $3, $4, $5) AS n (id, fate, code, reason, detail) WHERE q.quarantine_id = n.id",
       pg::few_keys);
   pg::Params params;

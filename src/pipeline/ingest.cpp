@@ -5,6 +5,7 @@
 #include "collect/event_names.hpp"
 #include "identity/identities.hpp"
 #include "pipeline/facts.hpp"
+#include "pipeline/imports.hpp"
 #include "pipeline/ready.hpp"
 #include "profile/people.hpp"
 #include "segment/evaluation.hpp"
@@ -164,22 +165,37 @@ std::int64_t Outcome::count(Fate fate) const {
                        [&](const Candidate &one) { return one.fate == fate; });
 }
 
+// Everybody takes locks in this order: segments, sources, types, message keys, identifiers, profiles.
+std::vector<Candidate> take_in(const std::vector<collect::Incoming> &lines,
+                               identity::Identities &identities) {
+  collect::Sources sources(lines);
+  auto candidates = collect::read(lines, sources);
+  collect::find_sources(candidates, lines, sources);
+  identities.read(candidates);
+  if (sources.any_suppressed())
+    collect::suppress(candidates, identities.names(candidates));
+  collect::check_sources(candidates, lines);
+  check_imports(candidates, lines);
+  identities.keep_strongest(candidates);
+  collect::claim_keys(candidates);
+  collect::note_counts(candidates, lines);
+  return candidates;
+}
+
 Outcome ingest(const std::vector<collect::Incoming> &lines) {
   pg::need_read_committed();
   const pg_uuid_t secret = make_ready();
   segment::Evaluation evaluation;
 
-  // Everybody takes locks in this order: segments, sources, types, message keys, identifiers, profiles.
   Outcome outcome;
-  auto &candidates = outcome.candidates = collect::read(lines);
+  identity::Identities identities;
+  auto &candidates = outcome.candidates = take_in(lines, identities);
   outcome.profile_ids.resize(candidates.size());
   outcome.decisions.resize(candidates.size());
-  collect::find_sources(candidates, lines);
-  identity::Identities identities;
-  identities.read(candidates);
-  collect::claim_keys(candidates);
-  if (outcome.count(Fate::accepted) == 0)
+  if (outcome.count(Fate::accepted) == 0) {
+    note_imports(candidates, lines, outcome.decisions);
     return outcome;
+  }
   profile::People people;
   identities.settle(candidates, [&](const std::vector<std::int64_t> &ids) { return people.lock(ids); });
 
@@ -199,6 +215,7 @@ Outcome ingest(const std::vector<collect::Incoming> &lines) {
   }
 
   outcome.decisions = decisions;
+  note_imports(candidates, lines, decisions);
   identities.store(candidates, decisions);
   store_events(candidates, decisions, owners, carried);
   collect::note_event_names(candidates);

@@ -17,11 +17,11 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION cdp_internal.make_ready() IS 'Makes what must be there before the first message';
 
-CREATE FUNCTION cdp.ingest(messages jsonb, source text DEFAULT 'default', received_at timestamptz DEFAULT now(),
-    OUT accepted bigint, OUT duplicate bigint, OUT quarantined bigint)
+CREATE FUNCTION cdp.ingest(messages jsonb, source text DEFAULT NULL, received_at timestamptz DEFAULT now(),
+    write_key text DEFAULT NULL, import text DEFAULT NULL, OUT accepted bigint, OUT duplicate bigint, OUT quarantined bigint)
   LANGUAGE c SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'cdp_ingest';
-COMMENT ON FUNCTION cdp.ingest(jsonb, text, timestamptz) IS
-  'Takes one Segment-spec message or {"batch": […]}; says how many were accepted, were duplicates, went to cdp.quarantine. Events, merges, profiles and segments change in this transaction. Errors: 25001 above READ COMMITTED. Source: https://segment.com/docs/connections/spec/';
+COMMENT ON FUNCTION cdp.ingest(jsonb, text, timestamptz, text, text) IS
+  'Takes one Segment-spec message or {"batch": […]}; says how many were accepted, were duplicates, went to cdp.quarantine. Events, merges, profiles and segments change in this transaction. source: default ''default'', or that of the write_key. import: see cdp.begin_import. Errors: 25001 above READ COMMITTED, 28000 a write_key that is not valid. Source: https://segment.com/docs/connections/spec/';
 
 CREATE FUNCTION cdp_internal.accept(message jsonb, source text) RETURNS bigint
   LANGUAGE c STRICT SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'cdp_accept';
@@ -130,7 +130,7 @@ BEGIN
     ['cdp.alias(text,text,jsonb,jsonb,timestamptz,text,text)', 'Says that a previous user_id and a user_id are one person']]
   LOOP
     EXECUTE format('COMMENT ON FUNCTION %s IS %L', what[1], what[2] ||
-      '; returns the profile_id. identifiers: {"type": "value"} of any further types. timestamp: when it happened, default now. message_id: a repeated one changes nothing; default a fresh one. Errors: 22023 when the message is refused, 25001 above READ COMMITTED.');
+      '; returns the profile_id, null when the person is suppressed. identifiers: {"type": "value"} of any further types. timestamp: when it happened, default now. message_id: a repeated one changes nothing; default a fresh one. Errors: 22023 when the message is refused, 25001 above READ COMMITTED.');
   END LOOP;
 END $$;
 

@@ -47,10 +47,7 @@ class Exchanger {
 public:
   Exchanger(const Ids &withdrawn, const std::vector<collect::Incoming> &lines, const std::string &reason)
       : withdrawn_(withdrawn), reason_(reason), secret_(make_ready()) {
-    candidates() = collect::read(lines);
-    collect::find_sources(candidates(), lines);
-    identities_.read(candidates());
-    collect::claim_keys(candidates());
+    candidates() = take_in(lines, identities_);
     identities_.name(candidates());
     result_.outcome.profile_ids.resize(candidates().size());
     result_.outcome.decisions.resize(candidates().size());
@@ -331,7 +328,10 @@ std::vector<cdp::collect::Incoming> lines_arguments(FunctionCallInfo fcinfo) {
 
 const char *name_of(cdp::collect::Fate fate) {
   using cdp::collect::Fate;
-  return fate == Fate::accepted ? "accepted" : fate == Fate::duplicate ? "duplicate" : "quarantined";
+  return fate == Fate::accepted     ? "accepted"
+         : fate == Fate::duplicate  ? "duplicate"
+         : fate == Fate::suppressed ? "suppressed"
+                                    : "quarantined";
 }
 
 void put_outcome(ReturnSetInfo *result, const cdp::pipeline::Outcome &outcome) {

@@ -68,6 +68,18 @@ std::int64_t close_days() {
   return batch.run().bigint(0, 1);
 }
 
+// Counts of batches folded into those of days; 0: they are few.
+std::int64_t fold_counts() {
+  static pg::Statement batch("SELECT cdp_internal.fold_source_counts()");
+  return batch.run().bigint(0, 1);
+}
+
+// Messages of imports that are being undone, withdrawn; 0: there are none.
+std::int64_t undo_imports() {
+  static pg::Statement batch("SELECT cdp_internal.undo_imports()");
+  return batch.run().bigint(0, 1);
+}
+
 // A batch of a build, or a refresh that is due; 0: neither.
 std::int64_t maintain_segments() {
   static pg::Statement step("SELECT cdp_internal.maintain_segments(pg_catalog.clock_timestamp())");
@@ -146,6 +158,7 @@ bool Worker::turn(bool after_nap) {
     return more;
   const bool mended = also("applying identity rules", mend_identities);
   const bool followed = also("following attached tables", follow_attached);
+  const bool undone = also("undoing imports", undo_imports);
   const bool refolded = also("folding golden traits anew", fold_profiles);
   const bool maintained = also("maintaining segments", maintain_segments);
   const bool judged = also("judging accounts", maintain_accounts);
@@ -153,7 +166,9 @@ bool Worker::turn(bool after_nap) {
   const bool folded = also("folding sets of people", fold_sets);
   const bool closed = also("counting the days of segments", close_days);
   const bool viewed = also("refreshing profile views", refresh_profile_views);
-  return viewed || judged || maintained || mended || followed || refolded || told || folded || closed || more;
+  const bool counted = also("folding counts of sources", fold_counts);
+  return viewed || judged || maintained || mended || followed || undone || refolded || told || folded ||
+         closed || counted || more;
 }
 
 // Work beside the inbox, in a transaction of its own. True: there may be more of it.

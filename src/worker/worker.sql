@@ -42,6 +42,10 @@ CREATE VIEW cdp.progress AS
   SELECT CASE a.state WHEN 'loading' THEN 'attach ' ELSE 'detach ' END || a.name, NULL, a.started_at, a.updated_at, a.done, a.total
   FROM cdp_internal.attachments AS a WHERE a.state IN ('loading', 'detaching')
   UNION ALL
+  SELECT 'undo import ' || i.name, NULL, i.undo_began_at, NULL, i.undo_total - (SELECT pg_catalog.count(*) FROM cdp_internal.import_messages AS m
+           WHERE m.import_id = i.import_id AND NOT m.is_undone), i.undo_total
+  FROM cdp_internal.imports AS i WHERE i.state = 'undoing'
+  UNION ALL
   SELECT 'judge accounts by account ' || d.kind || ' ' || d.name, NULL, d.pass_started_at, d.judged_at, d.done, NULL
   FROM cdp.account_definitions AS d WHERE d.place IS NOT NULL;
 COMMENT ON VIEW cdp.progress IS 'Long work that is running now, one row each: what, since when, how far';
@@ -95,10 +99,12 @@ LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
   WITH line AS (
     DELETE FROM cdp.inbox AS i WHERE i.inbox_id = quarantine_inbox_line.inbox_id RETURNING i.*
   ), moved AS (
-    INSERT INTO cdp.quarantine (source, import, received_at, message, code, reason, detail)
-    SELECT l.source, l.import, l.received_at, l.message, quarantine_inbox_line.code, quarantine_inbox_line.reason,
-           quarantine_inbox_line.detail
-    FROM line AS l RETURNING 1
+    INSERT INTO cdp.quarantine (source, import, received_at, message, code, reason, detail, hashed)
+    SELECT l.source, l.import, l.received_at, cdp_internal.treated_line(l.source, l.message), quarantine_inbox_line.code,
+           quarantine_inbox_line.reason,
+           CASE WHEN s.drops || s.hashes <> '{}' THEN NULL ELSE quarantine_inbox_line.detail END, -- it may show what is not to be kept
+           CASE WHEN s.drops || s.hashes <> '{}' THEN s.hashes END
+    FROM line AS l LEFT JOIN cdp.sources AS s ON s.source = l.source RETURNING 1
   )
   SELECT EXISTS (SELECT FROM moved)
 $$;
@@ -190,6 +196,8 @@ DECLARE
   told   pg_catalog.int8;
   folded pg_catalog.int8;
   closed pg_catalog.int8;
+  counted pg_catalog.int8;
+  undone pg_catalog.int8;
   maintained pg_catalog.int8;
   viewed pg_catalog.int8;
   judged pg_catalog.int8;
@@ -202,6 +210,8 @@ BEGIN
     mended := cdp_internal.mend_batch();
     COMMIT;
     followed := cdp_internal.follow_attached(start);
+    COMMIT;
+    undone := cdp_internal.undo_imports();
     COMMIT;
     refolded := cdp_internal.fold_batch();
     COMMIT;
@@ -217,7 +227,9 @@ BEGIN
     COMMIT;
     viewed := cdp_internal.refresh_profile_views(start);
     COMMIT;
-    EXIT WHEN state.finished AND GREATEST(mended, followed, refolded, maintained, judged, told, folded, closed, viewed) OPERATOR(pg_catalog.=) 0;
+    counted := cdp_internal.fold_source_counts();
+    COMMIT;
+    EXIT WHEN state.finished AND GREATEST(mended, followed, undone, refolded, maintained, judged, told, folded, closed, viewed, counted) OPERATOR(pg_catalog.=) 0;
     size := state.size;
     good := state.in_a_row;
     done := state.done;
@@ -226,7 +238,7 @@ BEGIN
 END
 $$;
 COMMENT ON PROCEDURE cdp.run(integer) IS
-  'Does what waits now - lines of the inbox, rows of attached tables, people whom a change of rules touches, values that are too old, segments that are being built or due, account traits and segments that are due, the change feed, profile views that are due - a transaction a batch; with or without a worker. max_batches: stop after so many';
+  'Does what waits now - lines of the inbox, rows of attached tables, imports that are being undone, people whom a change of rules touches, values that are too old, segments that are being built or due, account traits and segments that are due, the change feed, profile views that are due - a transaction a batch; with or without a worker. max_batches: stop after so many';
 
 CREATE FUNCTION cdp_internal.wake_launcher() RETURNS void
 LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'cdp_wake_launcher';

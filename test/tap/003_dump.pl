@@ -91,6 +91,14 @@ $node->safe_psql('shop', q{
 	SELECT cdp.create_profile_view('people', '{"country": "trait country varchar(2)", "n": "trait n integer", "mobile": "identifier mobile", "vip": "segment vips"}');
 	SELECT cdp.create_profile_view('kept', '["trait country", "segment lucky", "identifier email"]', materialized => true, refresh => '1 hour');
 	GRANT SELECT ON cdp_views.kept TO analyst;});
+# A source with rules of privacy, a plan and a key; somebody whose messages are kept out.
+$node->safe_psql('shop', q{
+	SELECT cdp.create_source('till', kind => 'till', region => 'NL', time_zone => 'Europe/Amsterdam') WHERE NOT EXISTS (SELECT FROM cdp.sources WHERE source = 'till');
+	SELECT cdp.create_source('private', hashes => '{properties.card}', drops => '{context.ip}', write_key => 'a key for the tests');
+	SELECT cdp.create_tracking_plan('private', '{"events": {"Paid": {"required": ["card"]}}}');
+	SELECT cdp.ingest('{"type": "track", "messageId": "p1", "userId": "anna", "event": "Paid", "properties": {"card": "4111"}, "context": {"ip": "10.0.0.1"}}', 'private');
+	SELECT cdp.ingest('{"type": "track", "messageId": "p2", "userId": "anna", "event": "Payed"}', 'private');
+	SELECT cdp.suppress('user_id', 'kept out', 'asked')});
 # Lines that wait: nobody takes them before they are dumped.
 $node->safe_psql('shop', 'SELECT cdp.stop_worker();' . inbox_of_people(2001, 2100) . q{;
 	SELECT cdp.alter_segment('lately', rule => $$max(occurred_at) > now() - interval '2 months'$$)});
@@ -121,6 +129,14 @@ sub restored
 		'>', $greatest, "$how: and a new decision a later number");
 	is($node->safe_psql($database, q{SELECT cdp.identify(user_id => 'newcomer', traits => '{"country": "NL"}') IS NOT NULL,
 		(SELECT count(*) FROM cdp.segments)}), 't|9', "$how: what is known goes on");
+	is($node->safe_psql($database, q{
+		SELECT cdp.ingest('{"type": "track", "messageId": "p1", "userId": "anna", "event": "Paid", "properties": {"card": "4111"}, "context": {"ip": "10.0.0.1"}}', write_key => 'a key for the tests');
+		SELECT cdp.ingest('{"type": "track", "messageId": "p3", "userId": "anna", "event": "Paid", "properties": {"card": "4111"}, "context": {"ip": "10.0.0.1"}}', 'private');
+		SELECT count(*), count(DISTINCT properties ->> 'card'), max(length(properties ->> 'card')) FROM cdp.events WHERE event = 'Paid';
+		SELECT accepted, duplicates FROM cdp.source_activity WHERE source = 'private';
+		SELECT event, violation FROM cdp.tracking_violations WHERE source = 'private';
+		SELECT cdp.track('Seen', user_id => 'kept out') IS NULL}), "(0,1,0)\n(1,0,0)\n2|1|64\n3|1\nPayed|unplanned\nt",
+		"$how: sources, their keys, plans, hashes and counts, and who is kept out, are as they were");
 	is($node->safe_psql($database, q{SELECT cdp.identify(user_id => 'not yet') IS NOT NULL; SELECT count(*) FROM cdp.members('vips')}), "t\n2", "$how: lists go on");
 	is($node->safe_psql($database, "SELECT string_agg(key, ',' ORDER BY key) FROM cdp.members('recent_cart')"), 'p1,p2', "$how: segments go on, too");
 	is($node->safe_psql($database, "SELECT rule FROM cdp.render_segment_template('at_least', '{\"times\": 3}')"), 'count(*) >= 3', "$how: a template of one's own is there");

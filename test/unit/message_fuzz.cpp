@@ -3,6 +3,8 @@
 #include "json.hpp"
 #include "message.hpp"
 #include "text.hpp"
+#include "tracking_plan.hpp"
+#include "treatment.hpp"
 
 #include <cstdint>
 #include <cstdio>
@@ -31,6 +33,20 @@ void check_storable(const std::string &text) {
   require(is_valid_utf8(text) && text.find('\0') == std::string::npos, "texts can be stored", text);
 }
 
+/// A plan says something about every message, or nothing.
+void check_planned(const Message &message) {
+  static const auto plan = std::get<TrackingPlan>(TrackingPlan::compile(
+      R"({"events": {"*": {"required": ["a"], "properties": {"a": {"type": "integer", "minimum": 1, "enum": [1, {}]}, "b": {"pattern": "^a+$"}},
+          "additionalProperties": {"items": {"format": "date-time", "maximum": 2.5}}}}, "traits": {"additionalProperties": false}})"));
+  Violations violations;
+  plan.check(message, violations);
+  require(violations.all().size() <= Violations::kMost + 1, "bounded", "");
+  for (const auto &[what, found] : violations.all()) {
+    check_storable(what.first);
+    check_storable(found);
+  }
+}
+
 void check_message(const Message &message) {
   for (const std::string *slice : {&message.traits, &message.properties, &message.context, &message.extra})
     check_slice(*slice);
@@ -45,6 +61,7 @@ void check_message(const Message &message) {
     check_storable(*text);
   format_iso8601(occurred_at(message, 0));
   format_iso8601(occurred_at(message, kInfinity));
+  check_planned(message);
 }
 
 void check_rejection(const Rejection &why) {
@@ -59,6 +76,25 @@ void check_parsed(const Parsed &parsed) {
     check_rejection(*why);
   else
     check_message(std::get<Message>(parsed));
+}
+
+/// Treated, a message is sound JSON still, nothing that is dropped is left of it, and treating it again finds
+/// nothing to do.
+void check_treated(std::string_view text) {
+  static const Treatment drops({"properties", "traits.a", "context.*.b", "userId"}, {},
+                               [](std::string_view) { return std::string(); });
+  static const Treatment hashes({}, {"properties", "traits.*", "context", "anonymousId"},
+                                [](std::string_view value) { return std::to_string(value.size()); });
+  const auto value = json::trim_space(text);
+  if (json::validate(value, kMaxJsonDepth) || json::kind_of(value) != json::Kind::object)
+    return;
+  const auto left = drops.message(value);
+  check_slice(left);
+  for (json::Cursor cursor(left); cursor.next();)
+    require(!json::key_is(cursor.raw_key(), "properties") && !json::key_is(cursor.raw_key(), "userId"),
+            "what is dropped is gone", left);
+  require(drops.message(left) == left, "treated twice it is the same", left);
+  check_slice(hashes.message(value));
 }
 
 /// What simdjson accepts we may refuse only for what PostgreSQL cannot hold, and what it refuses we accept
@@ -80,6 +116,7 @@ void compare_with_simdjson(std::string_view text) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t *data, std::size_t size) {
   const std::string_view text(reinterpret_cast<const char *>(data), size);
   compare_with_simdjson(text);
+  check_treated(text);
   check_parsed(parse_message(text));
   const auto split = split_batch(text);
   if (const auto *why = std::get_if<Rejection>(&split)) {
