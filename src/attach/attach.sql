@@ -22,15 +22,27 @@ CREATE TABLE cdp_internal.attachments (
   watermark_type text,
   overlap       interval,
   every         interval,
-  state         text NOT NULL DEFAULT 'loading' CHECK (state IN ('loading', 'current', 'detaching')),
+  recompare     interval,
+  state         text NOT NULL DEFAULT 'loading' CHECK (state IN ('loading', 'current', 'detaching', 'kept')),
   place         text[],
   pass_from     text,
   done          bigint NOT NULL DEFAULT 0,
   total         bigint,
   started_at    timestamptz NOT NULL DEFAULT pg_catalog.now(),
   updated_at    timestamptz NOT NULL DEFAULT pg_catalog.now(),
+  poll_at       timestamptz NOT NULL DEFAULT '-infinity',
+  comparing     text CHECK (comparing IN ('rows', 'keys')),
+  compare_place text[],
+  compare_done  bigint NOT NULL DEFAULT 0,
+  compare_total bigint,
+  compare_began timestamptz,
+  compared_at   timestamptz NOT NULL DEFAULT pg_catalog.now(),
+  is_broken     boolean NOT NULL DEFAULT false,
+  has_missed    boolean NOT NULL DEFAULT false,
+  failures      integer NOT NULL DEFAULT 0,
   due_at        timestamptz NOT NULL DEFAULT '-infinity',
   error         text,
+  hint          text,
   error_at      timestamptz
 );
 COMMENT ON TABLE cdp_internal.attachments IS 'Attached tables and views; read cdp.attached_tables';
@@ -38,7 +50,14 @@ COMMENT ON COLUMN cdp_internal.attachments.identifiers IS 'This and body, event,
 COMMENT ON COLUMN cdp_internal.attachments.watched IS 'Columns whose change is one of the message';
 COMMENT ON COLUMN cdp_internal.attachments.place IS 'Where a pass through all rows is: the key of the last one, after its watermark if it is polled';
 COMMENT ON COLUMN cdp_internal.attachments.pass_from IS 'Of a polled one: the watermark that this pass began with';
-COMMENT ON COLUMN cdp_internal.attachments.due_at IS 'Not to be touched before this: it failed, or was polled, lately';
+COMMENT ON COLUMN cdp_internal.attachments.state IS 'kept: detached, what it said stays; which message each row is stays known, for when it is attached again';
+COMMENT ON COLUMN cdp_internal.attachments.poll_at IS 'When the next pass of a polled one begins';
+COMMENT ON COLUMN cdp_internal.attachments.comparing IS 'All rows are compared with what is known of them: first the rows that are there, then those of which something is known';
+COMMENT ON COLUMN cdp_internal.attachments.compare_place IS 'How far that is: the last key of this phase';
+COMMENT ON COLUMN cdp_internal.attachments.recompare IS 'How often all rows are compared by themselves';
+COMMENT ON COLUMN cdp_internal.attachments.is_broken IS 'As it is it cannot be followed, see cdp_internal.attachment_problem; it goes on when that is mended';
+COMMENT ON COLUMN cdp_internal.attachments.has_missed IS 'Changes may have passed unseen: all rows are compared as soon as it can be followed';
+COMMENT ON COLUMN cdp_internal.attachments.due_at IS 'Not to be tried again before this: it failed lately';
 
 -- What the triggers write, in the transaction that changed the rows.
 CREATE TABLE cdp_internal.attached_changes (
@@ -59,14 +78,17 @@ CREATE TABLE cdp_internal.attached_rows (
   attachment_id integer NOT NULL,
   row_key       text NOT NULL,
   version       bigint NOT NULL,
-  decision_seq  bigint,
+  decisions     bigint[] NOT NULL,
   message_id    text,
+  refused       uuid,
   content       uuid,
   PRIMARY KEY (attachment_id, row_key)
 ) WITH (fillfactor = 85);
-CREATE INDEX attached_rows_quarantined ON cdp_internal.attached_rows (message_id) WHERE decision_seq IS NULL;
-COMMENT ON TABLE cdp_internal.attached_rows IS 'Rows of attached tables that were read, and the message each of them is today';
-COMMENT ON COLUMN cdp_internal.attached_rows.decision_seq IS 'Null: it is in quarantine, as message_id';
+CREATE INDEX attached_rows_quarantined ON cdp_internal.attached_rows (message_id) WHERE message_id IS NOT NULL;
+COMMENT ON TABLE cdp_internal.attached_rows IS 'Rows of attached tables that were read, and the messages each of them is today';
+COMMENT ON COLUMN cdp_internal.attached_rows.decisions IS 'Of its messages: an event is one; traits that were first said at several times are several';
+COMMENT ON COLUMN cdp_internal.attached_rows.message_id IS 'It is in quarantine, as this message';
+COMMENT ON COLUMN cdp_internal.attached_rows.refused IS 'A hash of that message, as cdp made it';
 COMMENT ON COLUMN cdp_internal.attached_rows.content IS 'A hash of what it said';
 
 SELECT pg_catalog.pg_extension_config_dump('cdp_internal.attachments', '');
@@ -94,6 +116,54 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
      WHERE t.tgname = format('cdp_attached_%s_insert', a.attachment_id) AND t.tgfoid = 'cdp_internal.attached_changed()'::regprocedure LIMIT 1) END
 $$;
 COMMENT ON FUNCTION cdp_internal.attached_relation(cdp_internal.attachments) IS 'Null: it is gone, or its triggers are';
+
+-- Why it cannot be followed as things are, whatever its rows say; null: it can. `missed`: changes may pass unseen meanwhile.
+CREATE FUNCTION cdp_internal.attachment_problem(a cdp_internal.attachments, relation regclass, OUT problem text, OUT hint text, OUT missed boolean)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  gone text;
+  attach_again constant text := format('cdp.alter_attached_table(%L, %L, …)', a.name, a.source);
+BEGIN
+  missed := false;
+  IF a.state NOT IN ('loading', 'current') THEN
+    RETURN;
+  END IF;
+  IF relation IS NULL AND (a.kind = 'polled' OR to_regclass(a.name) IS NULL) THEN
+    problem := format('%s is gone: it was dropped%s', a.name, CASE WHEN a.kind = 'polled' THEN ', or renamed' END); missed := true;
+    hint := format('Bring it back; or give it up: SELECT cdp.detach_table(%L, keep_data => false, source => %L).', a.name, a.source);
+    RETURN;
+  ELSIF relation IS NULL THEN
+    problem := format('the triggers on %s are gone: they were dropped, or the table was made anew', a.name); missed := true;
+    hint := format('SELECT cdp.recompare_table(%L, %L) makes them again, and reads all rows.', a.name, a.source);
+    RETURN;
+  END IF;
+  SELECT k.name INTO gone FROM unnest(a.key_columns || a.watched) AS k (name)
+    WHERE NOT EXISTS (SELECT FROM pg_attribute AS t WHERE t.attrelid = relation AND t.attname = k.name AND t.attnum > 0 AND NOT t.attisdropped) LIMIT 1;
+  IF gone IS NOT NULL THEN
+    problem := format('column "%s" of %s is gone: it was renamed, or dropped', gone, relation);
+    hint := format('Name a column so again; or map another: SELECT %s.', attach_again);
+  ELSIF NOT EXISTS (SELECT FROM pg_roles AS r WHERE r.rolname = a.owner) THEN
+    problem := format('role %s, who attached %s, is gone', quote_ident(a.owner), relation);
+    hint := format('CREATE ROLE it again; or let somebody else attach it: SELECT %s.', attach_again);
+  ELSIF NOT has_table_privilege(a.owner, relation, 'SELECT') THEN
+    problem := format('role %s, who attached %s, may not read it any more', quote_ident(a.owner), relation);
+    hint := format('GRANT SELECT ON %s TO %s.', relation, quote_ident(a.owner));
+  ELSIF a.kind = 'polled' THEN
+    NULL;
+  ELSIF EXISTS (SELECT FROM pg_class AS c WHERE c.oid = relation AND c.relispartition)
+        OR EXISTS (SELECT FROM pg_inherits AS i WHERE i.inhrelid = relation OR i.inhparent = relation) THEN
+    problem := format('%s has become part of another table, or got parts: its triggers do not see all changes', relation); missed := true;
+    hint := 'ALTER TABLE … NO INHERIT, or DETACH PARTITION; or detach it, and attach the whole with a watermark column.';
+  ELSIF (SELECT c.relpersistence FROM pg_class AS c WHERE c.oid = relation) = 'u' THEN
+    problem := format('%s is unlogged now: a crash empties it, and no trigger sees that', relation); missed := true;
+    hint := format('ALTER TABLE %s SET LOGGED.', relation);
+  ELSIF (SELECT count(*) FROM pg_trigger AS t WHERE t.tgrelid = relation AND t.tgfoid = 'cdp_internal.attached_changed()'::regprocedure
+           AND t.tgname LIKE format('cdp\_attached\_%s\_%%', a.attachment_id) AND t.tgenabled IN ('O', 'A')) < 4 THEN
+    problem := format('triggers of cdp on %s are disabled, or gone: changes pass unseen', relation); missed := true;
+    hint := format('ALTER TABLE %s ENABLE TRIGGER USER: all rows are then compared by themselves. Were they dropped, SELECT cdp.recompare_table(%L, %L).', relation, relation::text, a.source);
+  END IF;
+END $$;
+COMMENT ON FUNCTION cdp_internal.attachment_problem(cdp_internal.attachments, regclass) IS 'What is wrong with an attached table itself, and how to mend it';
 
 -- A mapping {"name": "column or expression"}, {"name": ["a", "b"]} or ["column", …]: a row a pair, in which a column's name
 -- stands for the column whatever its spelling.

@@ -1,8 +1,9 @@
--- doors: cdp.attach_table, cdp.detach_table, and what is attached.
+-- doors: cdp.attach_table, cdp.alter_attached_table, cdp.detach_table, and what is attached.
 
-CREATE FUNCTION cdp_internal.attach_table(caller jsonb, relation regclass, source text, identifiers jsonb, traits jsonb, event text,
-    event_from text, properties jsonb, occurred_at text, key text[], filter text, watermark text, overlap interval, every interval)
-RETURNS integer LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+-- What was asked for, checked, as a row of cdp_internal.attachments that is not there yet.
+CREATE FUNCTION cdp_internal.plan_attachment(caller jsonb, relation regclass, source text, identifiers jsonb, traits jsonb, event text,
+    event_from text, properties jsonb, occurred_at text, key text[], filter text, watermark text, overlap interval, every interval, recompare interval)
+RETURNS cdp_internal.attachments LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
   followed constant boolean := watermark IS NULL;
@@ -35,19 +36,12 @@ BEGIN
   IF event = '' THEN
     RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'an event needs a name';
   END IF;
-  IF every <= interval '0' OR overlap < interval '0' THEN
-    RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'every must be longer than nothing, and overlap not negative',
-      DETAIL = format('Given were every %s and overlap %s.', every, overlap);
+  IF every <= interval '0' OR overlap < interval '0' OR recompare <= interval '0' THEN
+    RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'every and recompare must be longer than nothing, and overlap not negative',
+      DETAIL = format('Given were every %s, overlap %s, recompare %s.', every, overlap, coalesce(recompare::text, 'null'));
   END IF;
   PERFORM cdp_internal.check_attachable(role, relation, followed);
   PERFORM cdp_internal.make_ready();
-  SELECT o.attachment_id::text INTO what FROM cdp_internal.attachments AS o
-    WHERE o.source = source AND o.state <> 'detaching' AND cdp_internal.attached_relation(o) = relation;
-  IF FOUND THEN
-    RAISE EXCEPTION USING ERRCODE = 'duplicate_object', MESSAGE = format('%s is attached already as source "%s"', relation, source),
-      HINT = format('SELECT cdp.detach_table(%L, keep_data => false, source => %L) first; or name another source.', relation::text, source);
-  END IF;
-
   a.name := relation::text; a.kind := CASE WHEN followed THEN 'followed' ELSE 'polled' END;
   a.source := source; a.owner := role; a.time_zone := current_setting('TimeZone'); a.search_path := caller ->> 'search_path';
   IF EXISTS (SELECT FROM cdp_internal.query_as_owner(a.owner, a.time_zone, a.search_path, 'ISO, MDY', 'postgres',
@@ -64,8 +58,9 @@ BEGIN
               LEFT JOIN cdp.identifier_types AS t ON t.type = p.name LOOP
     IF pair.known IS NULL THEN
       RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('identifier type "%s" does not exist', pair.name),
-        HINT = format('The nearest is "%s". SELECT cdp.create_identifier_type(%L) makes it.',
-          (cdp_internal.nearest_names(pair.name, ARRAY(SELECT t.type FROM cdp.identifier_types AS t)))[1], pair.name);
+        HINT = CASE WHEN EXISTS (SELECT FROM cdp.identifier_types AS t WHERE t.type = identifiers ->> pair.name)
+          THEN format('It is the other way round, {"type": "column"}: {"%s": "%s"}.', identifiers ->> pair.name, pair.name) ELSE format('The nearest is "%s". SELECT cdp.create_identifier_type(%L) makes it.',
+          (cdp_internal.nearest_names(pair.name, ARRAY(SELECT t.type FROM cdp.identifier_types AS t)))[1], pair.name) END;
     END IF;
     SELECT * INTO checked FROM cdp_internal.check_row_expression(a.owner, a.time_zone, a.search_path, 'ISO, MDY', 'postgres', relation, pair.expression);
     names := names || pair.name; said := said || pair.expression; watched := watched || checked.columns;
@@ -125,42 +120,133 @@ BEGIN
     'properties', properties, 'occurred_at', occurred_at, 'filter', filter, 'watermark', watermark));
   SELECT CASE WHEN c.reltuples > 0 THEN c.reltuples::bigint END INTO a.total FROM pg_class AS c WHERE c.oid = relation;
 
-  INSERT INTO cdp_internal.attachments (name, kind, source, owner, time_zone, search_path, mapping, key_columns, key_types, watched, identifiers, body, event,
-      occurred_at, filter, watermark, watermark_type, overlap, every, total)
-    VALUES (a.name, a.kind, a.source, a.owner, a.time_zone, a.search_path, a.mapping, a.key_columns, a.key_types, a.watched, a.identifiers, a.body, a.event,
-      a.occurred_at, a.filter, a.watermark, a.watermark_type, a.overlap, a.every, a.total)
-    RETURNING * INTO a;
-  -- As a whole, once: what does not go together is found now.
-  PERFORM cdp_internal.query_as_owner(a.owner, a.time_zone, a.search_path, 'ISO, MDY', 'postgres', cdp_internal.rows_in_sql(a, relation, 'false'));
-  IF followed THEN
-    PERFORM cdp_internal.make_attached_triggers(a, relation);
+  a.recompare := recompare;
+  RETURN a;
+END $$;
+COMMENT ON FUNCTION cdp_internal.plan_attachment(jsonb, regclass, text, jsonb, jsonb, text, text, jsonb, text, text[], text, text, interval, interval, interval) IS 'Part of cdp.attach_table and cdp.alter_attached_table';
+
+CREATE FUNCTION cdp_internal.attach_table(caller jsonb, relation regclass, source text, identifiers jsonb, traits jsonb, event text,
+    event_from text, properties jsonb, occurred_at text, key text[], filter text, watermark text, overlap interval, every interval, recompare interval)
+RETURNS integer LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+  a    cdp_internal.attachments;
+  kept cdp_internal.attachments;
+BEGIN
+  IF EXISTS (SELECT FROM cdp_internal.attachments AS o WHERE o.source = source AND o.state IN ('loading', 'current') AND cdp_internal.attached_relation(o) = relation) THEN
+    RAISE EXCEPTION USING ERRCODE = 'duplicate_object', MESSAGE = format('%s is attached already as source "%s"', relation, source),
+      HINT = format('SELECT cdp.alter_attached_table(%L, %L, …) attaches it in another way; or name another source.', relation::text, source);
   END IF;
+  a := cdp_internal.plan_attachment(caller, relation, source, identifiers, traits, event, event_from, properties, occurred_at, key, filter, watermark, overlap, every, recompare);
+  -- What was kept when it was detached is what its rows said before, and each row goes on from there.
+  SELECT * INTO kept FROM cdp_internal.attachments AS o WHERE o.state = 'kept' AND o.source = a.source AND o.name = a.name;
+  IF FOUND THEN
+    RETURN cdp_internal.replace_attachment(kept, a, relation);
+  END IF;
+  INSERT INTO cdp_internal.attachments (name, kind, source, owner, time_zone, search_path, mapping, key_columns, key_types, watched, identifiers, body, event,
+      occurred_at, filter, watermark, watermark_type, overlap, every, total, recompare)
+    VALUES (a.name, a.kind, a.source, a.owner, a.time_zone, a.search_path, a.mapping, a.key_columns, a.key_types, a.watched, a.identifiers, a.body, a.event,
+      a.occurred_at, a.filter, a.watermark, a.watermark_type, a.overlap, a.every, a.total, a.recompare)
+    RETURNING * INTO a;
+  PERFORM cdp_internal.begin_following(a, relation);
   RETURN a.attachment_id;
 END $$;
-COMMENT ON FUNCTION cdp_internal.attach_table(jsonb, regclass, text, jsonb, jsonb, text, text, jsonb, text, text[], text, text, interval, interval) IS 'See cdp.attach_table';
+COMMENT ON FUNCTION cdp_internal.attach_table(jsonb, regclass, text, jsonb, jsonb, text, text, jsonb, text, text[], text, text, interval, interval, interval) IS 'See cdp.attach_table';
 
+CREATE FUNCTION cdp_internal.begin_following(a cdp_internal.attachments, relation regclass) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  -- As a whole, once: what does not go together is found now.
+  PERFORM cdp_internal.query_as_owner(a.owner, a.time_zone, a.search_path, 'ISO, MDY', 'postgres', cdp_internal.rows_in_sql(a, relation, 'false'));
+  IF a.kind = 'followed' THEN
+    PERFORM cdp_internal.make_attached_triggers(a, relation);
+  END IF;
+END $$;
+COMMENT ON FUNCTION cdp_internal.begin_following(cdp_internal.attachments, regclass) IS 'Part of cdp.attach_table and cdp.alter_attached_table';
+
+-- Puts another mapping in the place of one: what rows said stays until each has been compared with what it says now.
+CREATE FUNCTION cdp_internal.replace_attachment(was cdp_internal.attachments, a cdp_internal.attachments, relation regclass) RETURNS integer
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF was.key_columns <> a.key_columns THEN
+    RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('the key of %s is another than it was', relation),
+      DETAIL = format('It was {%s}, and is {%s} now: rows are not the same ones.', array_to_string(was.key_columns, ','), array_to_string(a.key_columns, ',')),
+      HINT = format('Take back first what its rows said: SELECT cdp.detach_table(%L, keep_data => false, source => %L).', was.name, was.source);
+  END IF;
+  PERFORM cdp_internal.drop_attached_triggers(was.attachment_id);
+  UPDATE cdp_internal.attachments AS o SET (name, kind, owner, time_zone, search_path, mapping, key_types, watched, identifiers, body, event, occurred_at, filter, watermark,
+      watermark_type, overlap, every, recompare, state, place, pass_from, poll_at, is_broken, started_at, updated_at) =
+    (a.name, a.kind, a.owner, a.time_zone, a.search_path, a.mapping, a.key_types, a.watched, a.identifiers, a.body, a.event, a.occurred_at, a.filter, a.watermark,
+      a.watermark_type, a.overlap, a.every, a.recompare, 'current', NULL, NULL, '-infinity', false, now(), now())
+    WHERE o.attachment_id = was.attachment_id RETURNING * INTO a;
+  PERFORM cdp_internal.clear_attachment_error(a.attachment_id), cdp_internal.begin_compare(a.attachment_id);
+  PERFORM cdp_internal.begin_following(a, relation);
+  RETURN a.attachment_id;
+END $$;
+COMMENT ON FUNCTION cdp_internal.replace_attachment(cdp_internal.attachments, cdp_internal.attachments, regclass) IS 'Part of cdp.attach_table and cdp.alter_attached_table';
+
+CREATE FUNCTION cdp_internal.alter_attached_table(caller jsonb, relation regclass, source text, identifiers jsonb, traits jsonb, event text,
+    event_from text, properties jsonb, occurred_at text, key text[], filter text, watermark text, overlap interval, every interval, recompare interval)
+RETURNS integer LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+  was cdp_internal.attachments;
+BEGIN
+  IF relation IS NULL OR source IS NULL THEN
+    RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'relation, source and identifiers must not be null';
+  END IF;
+  -- Whoever reads rows of it is done first.
+  PERFORM pg_advisory_xact_lock('cdp_internal.attached_changes'::regclass::integer, 0);
+  was := cdp_internal.find_attachment(jsonb_set(caller, '{search_path}', '"pg_catalog, pg_temp"'), relation::text, source, 'alter_attached_table');
+  RETURN cdp_internal.replace_attachment(was, cdp_internal.plan_attachment(caller, relation, source, identifiers, traits, event, event_from, properties, occurred_at, key,
+    filter, watermark, overlap, every, recompare), relation);
+END $$;
+COMMENT ON FUNCTION cdp_internal.alter_attached_table(jsonb, regclass, text, jsonb, jsonb, text, text, jsonb, text, text[], text, text, interval, interval, interval) IS 'See cdp.alter_attached_table';
+
+-- Those that are not there. ALWAYS: also when session_replication_role is replica.
 CREATE FUNCTION cdp_internal.make_attached_triggers(a cdp_internal.attachments, relation regclass) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   t record;
 BEGIN
-  FOR t IN SELECT * FROM (VALUES ('insert', 'REFERENCING NEW TABLE AS cdp_new'), ('update', 'REFERENCING OLD TABLE AS cdp_old NEW TABLE AS cdp_new'),
-                                 ('delete', 'REFERENCING OLD TABLE AS cdp_old'), ('truncate', '')) AS v (what, tables) LOOP
-    EXECUTE format('CREATE TRIGGER %I AFTER %s ON %s %s FOR EACH STATEMENT EXECUTE FUNCTION cdp_internal.attached_changed(%s)',
-      format('cdp_attached_%s_%s', a.attachment_id, t.what), t.what, relation, t.tables,
+  FOR t IN SELECT v.*, format('cdp_attached_%s_%s', a.attachment_id, v.what) AS name
+           FROM (VALUES ('insert', 'REFERENCING NEW TABLE AS cdp_new'), ('update', 'REFERENCING OLD TABLE AS cdp_old NEW TABLE AS cdp_new'),
+                        ('delete', 'REFERENCING OLD TABLE AS cdp_old'), ('truncate', '')) AS v (what, tables)
+           WHERE NOT EXISTS (SELECT FROM pg_trigger AS g WHERE g.tgrelid = relation AND g.tgname = format('cdp_attached_%s_%s', a.attachment_id, v.what)) LOOP
+    EXECUTE format('CREATE TRIGGER %I AFTER %s ON %s %s FOR EACH STATEMENT EXECUTE FUNCTION cdp_internal.attached_changed(%s)', t.name, t.what, relation, t.tables,
       (SELECT string_agg(quote_literal(w.argument), ', ' ORDER BY w.place)
        FROM unnest(ARRAY[a.attachment_id::text, cardinality(a.key_columns)::text] || a.key_columns || a.watched) WITH ORDINALITY AS w (argument, place)));
+    EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', relation, t.name);
   END LOOP;
 END $$;
 COMMENT ON FUNCTION cdp_internal.make_attached_triggers(cdp_internal.attachments, regclass) IS 'Part of cdp.attach_table';
 
+CREATE FUNCTION cdp_internal.drop_attached_triggers(attachment integer) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  t record;
+BEGIN
+  FOR t IN SELECT g.tgname, g.tgrelid::regclass AS relation FROM pg_trigger AS g
+           WHERE g.tgname LIKE format('cdp\_attached\_%s\_%%', attachment) AND g.tgfoid = 'cdp_internal.attached_changed()'::regprocedure LOOP
+    EXECUTE format('DROP TRIGGER %I ON %s', t.tgname, t.relation);
+  END LOOP;
+END $$;
+COMMENT ON FUNCTION cdp_internal.drop_attached_triggers(integer) IS 'Part of cdp.detach_table and cdp.alter_attached_table';
+
 -- It reads expressions with its caller's search_path: see cdp.create_segment.
 CREATE FUNCTION cdp.attach_table(relation regclass, source text, identifiers jsonb, traits jsonb DEFAULT NULL, event text DEFAULT NULL,
     event_from text DEFAULT NULL, properties jsonb DEFAULT NULL, occurred_at text DEFAULT NULL, key text[] DEFAULT NULL, filter text DEFAULT NULL,
-    watermark text DEFAULT NULL, overlap interval DEFAULT '1 minute', every interval DEFAULT '1 minute')
+    watermark text DEFAULT NULL, overlap interval DEFAULT '1 minute', every interval DEFAULT '1 minute', recompare interval DEFAULT NULL)
   RETURNS integer LANGUAGE c AS 'MODULE_PATHNAME', 'cdp_forward';
-COMMENT ON FUNCTION cdp.attach_table(regclass, text, jsonb, jsonb, text, text, jsonb, text, text[], text, text, interval, interval) IS
-  'Makes each row of a table or view a message of a source, and follows its changes: traits about whom identifiers ({"type": "column"}) name, or events. Columns, or SQL expressions over a row, which run with the caller''s rights. Tables are followed by triggers; views, and what has a watermark column, are polled. Returns the id in cdp.attached_tables. Errors: 22023, 42501, 42703, 42704, 42710, 42809';
+COMMENT ON FUNCTION cdp.attach_table(regclass, text, jsonb, jsonb, text, text, jsonb, text, text[], text, text, interval, interval, interval) IS
+  'Makes each row of a table or view a message of a source, and follows its changes: traits about whom identifiers ({"type": "column"}) name, or events. Columns, or SQL expressions over a row, which run with the caller''s rights. Tables are followed by triggers; views, and what has a watermark column, are polled; recompare: how often all rows are compared. What was kept when it was detached is taken up again. Returns the id in cdp.attached_tables. Errors: 22023, 42501, 42703, 42704, 42710, 42809';
+
+CREATE FUNCTION cdp.alter_attached_table(relation regclass, source text, identifiers jsonb, traits jsonb DEFAULT NULL, event text DEFAULT NULL,
+    event_from text DEFAULT NULL, properties jsonb DEFAULT NULL, occurred_at text DEFAULT NULL, key text[] DEFAULT NULL, filter text DEFAULT NULL,
+    watermark text DEFAULT NULL, overlap interval DEFAULT '1 minute', every interval DEFAULT '1 minute', recompare interval DEFAULT NULL)
+  RETURNS integer LANGUAGE c AS 'MODULE_PATHNAME', 'cdp_forward';
+COMMENT ON FUNCTION cdp.alter_attached_table(regclass, text, jsonb, jsonb, text, text, jsonb, text, text[], text, text, interval, interval, interval) IS
+  'Attaches a table or view that is attached as this source in another way; all is said again, as for cdp.attach_table. In the background each row is compared, and what it said stays until what it says now takes its place. Returns the id in cdp.attached_tables. Errors: as cdp.attach_table; 22023 another key; 42704 not attached';
 
 -- One that is gone is named as it was called.
 CREATE FUNCTION cdp_internal.detach_table(caller jsonb, relation text, keep_data boolean, source text) RETURNS integer
@@ -184,29 +270,27 @@ BEGIN
   PERFORM pg_advisory_xact_lock('cdp_internal.attached_changes'::regclass::integer, 0);
   SELECT array_agg(o.source ORDER BY o.source) INTO sources FROM cdp_internal.attachments AS o
     CROSS JOIN LATERAL (SELECT cdp_internal.attached_relation(o) AS relation) AS r
-    WHERE o.state <> 'detaching' AND (r.relation = named OR r.relation IS NULL AND o.name = detach_table.relation);
+    WHERE o.state <> 'detaching' AND (o.state <> 'kept' OR NOT keep_data) AND (r.relation = named OR r.relation IS NULL AND (o.name = detach_table.relation OR to_regclass(o.name) = named));
   IF source IS NULL AND cardinality(sources) > 1 THEN
     RAISE EXCEPTION USING ERRCODE = 'ambiguous_parameter', MESSAGE = format('%s is attached as several sources', relation),
       DETAIL = 'They are ' || array_to_string(sources, ', ') || '.',
       HINT = format('Say which: SELECT cdp.detach_table(%L, keep_data => %s, source => %L).', relation, keep_data::text, sources[1]);
   END IF;
-  FOR a IN SELECT * FROM cdp_internal.attachments AS o WHERE o.state <> 'detaching' AND (detach_table.source IS NULL OR o.source = detach_table.source)
+  FOR a IN SELECT * FROM cdp_internal.attachments AS o WHERE o.state <> 'detaching' AND (o.state <> 'kept' OR NOT keep_data) AND (detach_table.source IS NULL OR o.source = detach_table.source)
            ORDER BY o.attachment_id LOOP
     at := cdp_internal.attached_relation(a);
-    CONTINUE WHEN at IS DISTINCT FROM named OR at IS NULL AND a.name <> relation;
+    CONTINUE WHEN NOT coalesce(at = named, at IS NULL AND (a.name = relation OR to_regclass(a.name) = named), false);
     IF NOT cdp_internal.is_member(role, a.owner) AND NOT has_function_privilege(role, 'cdp.grant_access(name, text)', 'EXECUTE') THEN
       RAISE EXCEPTION USING ERRCODE = 'insufficient_privilege', MESSAGE = format('must be who attached %s', a.name), HINT = format('That was %s.', quote_ident(a.owner));
     END IF;
-    IF a.kind = 'followed' AND at IS NOT NULL THEN
-      EXECUTE (SELECT string_agg(format('DROP TRIGGER IF EXISTS %I ON %s', format('cdp_attached_%s_%s', a.attachment_id, t.what), at), '; ')
-               FROM unnest(ARRAY['insert', 'update', 'delete', 'truncate']) AS t (what));
-    END IF;
+    PERFORM cdp_internal.drop_attached_triggers(a.attachment_id);
     DELETE FROM cdp_internal.attached_changes AS c WHERE c.attachment_id = a.attachment_id;
     IF keep_data THEN
-      DELETE FROM cdp_internal.attached_rows AS r WHERE r.attachment_id = a.attachment_id;
-      DELETE FROM cdp_internal.attachments AS o WHERE o.attachment_id = a.attachment_id;
+      UPDATE cdp_internal.attachments AS o SET name = coalesce(at::text, a.name), state = 'kept', comparing = NULL, compare_place = NULL, place = NULL, pass_from = NULL,
+          is_broken = false, has_missed = false WHERE o.attachment_id = a.attachment_id;
+      PERFORM cdp_internal.clear_attachment_error(a.attachment_id);
     ELSE
-      UPDATE cdp_internal.attachments AS o SET state = 'detaching', due_at = '-infinity', error = NULL, error_at = NULL, done = 0, place = NULL,
+      UPDATE cdp_internal.attachments AS o SET state = 'detaching', due_at = '-infinity', error = NULL, hint = NULL, error_at = NULL, failures = 0, comparing = NULL, is_broken = false, done = 0, place = NULL,
           total = (SELECT count(*) FROM cdp_internal.attached_rows AS r WHERE r.attachment_id = a.attachment_id), started_at = now(), updated_at = now()
         WHERE o.attachment_id = a.attachment_id;
     END IF;
@@ -214,32 +298,37 @@ BEGIN
   END LOOP;
   IF found = 0 THEN
     RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('%s is not attached%s', relation, ' as source "' || source || '"'),
-      HINT = coalesce('Attached are ' || (SELECT string_agg(DISTINCT o.name, ', ') FROM cdp_internal.attachments AS o WHERE o.state <> 'detaching') || '.', 'Nothing is attached.');
+      HINT = coalesce('Attached are ' || (SELECT string_agg(DISTINCT o.name, ', ') FROM cdp_internal.attachments AS o WHERE o.state IN ('loading', 'current')) || '.', 'Nothing is attached.');
   END IF;
   RETURN found;
 END $$;
 COMMENT ON FUNCTION cdp_internal.detach_table(jsonb, text, boolean, text) IS 'See cdp.detach_table';
 CREATE FUNCTION cdp.detach_table(relation text, keep_data boolean, source text DEFAULT NULL) RETURNS integer LANGUAGE c AS 'MODULE_PATHNAME', 'cdp_forward';
 COMMENT ON FUNCTION cdp.detach_table(text, boolean, text) IS
-  'Stops following a table or view; source: which, where it is attached as several. What came from it is kept as it is, or withdrawn by the worker, or CALL cdp.run(). Whoever attaches it again later keeps nothing: kept messages stay beside the new ones. Returns how many were detached. Errors: 42704 not attached, 42P08 attached as several sources';
+  'Stops following a table or view; source: which, where it is attached as several. What came from it is kept as it is, or withdrawn by the worker, or CALL cdp.run(). What is kept is taken up when it is attached again as the same source, or withdrawn when it is detached once more with keep_data => false. Returns how many were detached. Errors: 42704 not attached, 42P08 attached as several sources';
 
 CREATE VIEW cdp.attached_tables AS
   SELECT a.attachment_id, coalesce(r.relation::text, a.name) AS relation, a.source, a.kind,
-         CASE WHEN r.relation IS NULL AND a.state <> 'detaching' THEN 'missing' WHEN a.error IS NOT NULL THEN 'failed' ELSE a.state END AS state,
+         CASE WHEN r.relation IS NULL AND a.state <> 'detaching' THEN 'missing' WHEN p.problem IS NOT NULL OR a.error IS NOT NULL AND NOT a.is_broken THEN 'failed'
+              WHEN a.comparing IS NOT NULL AND a.state = 'current' THEN 'comparing' ELSE a.state END AS state,
          (SELECT count(*) FROM cdp_internal.attached_rows AS w WHERE w.attachment_id = a.attachment_id) AS rows,
          coalesce(c.rows, 0) AS waiting,
          CASE WHEN a.kind = 'followed' THEN coalesce(pg_catalog.clock_timestamp() - c.since, interval '0') WHEN a.state = 'current' THEN pg_catalog.clock_timestamp() - a.updated_at END AS lag,
-         (SELECT count(*) FROM cdp_internal.attached_rows AS w WHERE w.attachment_id = a.attachment_id AND w.decision_seq IS NULL) AS quarantined,
-         a.error, a.error_at, a.owner, a.mapping, a.key_columns AS key
+         (SELECT count(*) FROM cdp_internal.attached_rows AS w WHERE w.attachment_id = a.attachment_id AND w.message_id IS NOT NULL) AS quarantined,
+         coalesce(p.problem, CASE WHEN NOT a.is_broken THEN a.error END) AS error,
+         CASE WHEN p.problem IS NOT NULL THEN p.hint WHEN NOT a.is_broken THEN a.hint END AS hint, a.error_at, a.compared_at, a.owner, a.mapping, a.key_columns AS key
   FROM cdp_internal.attachments AS a
   CROSS JOIN LATERAL (SELECT cdp_internal.attached_relation(a) AS relation OFFSET 0) AS r
+  CROSS JOIN LATERAL cdp_internal.attachment_problem(a, r.relation) AS p
   LEFT JOIN LATERAL (SELECT pg_catalog.sum(h.rows) AS rows, pg_catalog.min(h.changed_at) AS since FROM cdp_internal.attached_changes AS h
-                     WHERE h.attachment_id = a.attachment_id) AS c ON true;
+                     WHERE h.attachment_id = a.attachment_id) AS c ON true
+  WHERE a.state <> 'kept';
 COMMENT ON VIEW cdp.attached_tables IS 'What is attached, a row each: how far it is, how far behind, and what is wrong';
 COMMENT ON COLUMN cdp.attached_tables.kind IS 'followed: by triggers; polled: by a watermark column';
 COMMENT ON COLUMN cdp.attached_tables.state IS
-  'loading: the rows that were there are being read; current; failed: see error, it is tried again every minute; missing: the table, or its triggers, are gone; detaching: what came from it is being withdrawn';
-COMMENT ON COLUMN cdp.attached_tables.waiting IS 'Changed rows that were not read yet, truncations not counted';
+  'loading: the rows that were there are being read; current; comparing: current, and all rows are being compared; failed: see error and hint, it goes on by itself when the cause has gone; missing: the table, or its triggers, are gone; detaching: what came from it is being withdrawn';
+COMMENT ON COLUMN cdp.attached_tables.waiting IS 'Changed rows that were not read yet, truncations not counted; they wait as long as it is failed';
+COMMENT ON COLUMN cdp.attached_tables.compared_at IS 'When all of its rows were read last';
 COMMENT ON COLUMN cdp.attached_tables.lag IS 'Since when the oldest of them waits; of a polled one, since when it was read last';
 COMMENT ON COLUMN cdp.attached_tables.quarantined IS 'Rows that could not be used: see cdp.quarantine, column import';
 REVOKE ALL ON TABLE cdp.attached_tables FROM PUBLIC;

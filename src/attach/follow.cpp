@@ -5,6 +5,7 @@
 #include "pg/query.hpp"
 #include "pg/row_expression.hpp"
 #include "pg/spi.hpp"
+#include "pg/time_budget.hpp"
 
 namespace {
 
@@ -23,15 +24,17 @@ CDP_FUNCTION(cdp_attached_changed) {
   static pg::Statement insert("INSERT INTO cdp_internal.attached_changes (attachment_id, kind, keys, rows) "
                               "VALUES ($1, 'rows', $2, $3)");
   static pg::Statement note(
-      "INSERT INTO cdp_internal.attached_changes (attachment_id, kind) VALUES ($1, $2)");
+      "INSERT INTO cdp_internal.attached_changes (attachment_id, kind, rows) VALUES ($1, $2, $3)");
   pg::Session session;
   const auto changed =
       pg::each_changed_key(fcinfo, {arguments.begin() + 2, first_watched}, {first_watched, arguments.end()},
                            kMostKeys, [&](Datum keys, int rows) {
                              insert.run(pg::Params().integer(id).datum(TEXTARRAYOID, keys).integer(rows));
                            });
-  if (changed != pg::Changed::rows)
-    note.run(pg::Params().integer(id).text(changed == pg::Changed::everything ? "truncate" : "unknown"));
+  if (changed == pg::Changed::everything)
+    note.run(pg::Params().integer(id).text("truncate").integer(0));
+  else if (const auto written = pg::count_changed(fcinfo); changed == pg::Changed::unknown && written > 0)
+    note.run(pg::Params().integer(id).text("unknown").integer(static_cast<std::int32_t>(written)));
   return PointerGetDatum(nullptr);
 }
 
@@ -64,4 +67,26 @@ CDP_FUNCTION(cdp_check_row_expression) {
     HeapTuple made = heap_form_tuple(BlessTupleDesc(row), values, nulls);
     return PointerGetDatum(SPI_returntuple(made, row));
   });
+}
+
+// cdp_internal.query_within_budget(owner, time_zone, search_path, datestyle, intervalstyle, query,
+// milliseconds): as query_as_owner, in so much time; null: cdp.expression_timeout.
+CDP_FUNCTION(cdp_query_within_budget) {
+  using namespace cdp;
+  const auto settings = pg::settings_argument(fcinfo, 0);
+  const auto query = pg::text_argument(fcinfo, 5);
+  const int milliseconds = PG_ARGISNULL(6) ? pg::expression_timeout_ms : PG_GETARG_INT32(6);
+  pg::call([&] { InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC); });
+  auto *result = reinterpret_cast<ReturnSetInfo *>(fcinfo->resultinfo);
+  pg::Session session;
+  pg::within_budget(milliseconds, [&] {
+    pg::AsOwner owner(settings, pg::Names::as_written);
+    auto rows = pg::run_once("SELECT pg_catalog.to_jsonb(q) FROM (" + query + "\n) AS q");
+    for (std::size_t row = 0; row < rows.size(); ++row) {
+      Datum value = rows.datum(row, 1);
+      bool is_null = rows.is_null(row, 1);
+      pg::call([&] { tuplestore_putvalues(result->setResult, result->setDesc, &value, &is_null); });
+    }
+  });
+  return 0;
 }

@@ -57,7 +57,7 @@ DECLARE
     'GRANT SELECT ON cdp.normalizer_versions TO %1$I',
     'GRANT EXECUTE ON PROCEDURE cdp.rebuild TO %1$I', 'GRANT SELECT ON cdp.identity_queue TO %1$I',
     'GRANT EXECUTE ON FUNCTION cdp_internal.begin_rebuild, cdp_internal.rebuild_batch TO %1$I',
-    'GRANT EXECUTE ON FUNCTION cdp.verify, cdp.refresh_all_accounts, cdp.prune_changes, cdp.rebuild_sets, cdp.refresh_statistics, cdp.grant_access, cdp.start_worker, cdp.stop_worker, cdp.attach_table, cdp.detach_table, cdp.begin_import, cdp.end_import, cdp.undo_import TO %1$I',
+    'GRANT EXECUTE ON FUNCTION cdp.verify, cdp.refresh_all_accounts, cdp.prune_changes, cdp.rebuild_sets, cdp.refresh_statistics, cdp.grant_access, cdp.start_worker, cdp.stop_worker, cdp.attach_table, cdp.alter_attached_table, cdp.recompare_table, cdp.detach_table, cdp_internal.attached_relation, cdp_internal.attachment_problem, cdp.begin_import, cdp.end_import, cdp.undo_import TO %1$I',
     'GRANT EXECUTE ON PROCEDURE cdp.run TO %1$I',
     'GRANT EXECUTE ON FUNCTION cdp_internal.begin_run, cdp_internal.run_batch, cdp_internal.mend_batch, cdp_internal.fold_batch, cdp_internal.follow_attached, cdp_internal.maintain_segments, cdp_internal.maintain_accounts, cdp_internal.tell_changes, cdp_internal.fold_sets, cdp_internal.close_days, cdp_internal.fold_source_counts, cdp_internal.undo_imports, cdp_internal.refresh_profile_views, cdp_internal.end_progress TO %1$I'];
   statement text;

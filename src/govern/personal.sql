@@ -21,7 +21,7 @@ CREATE VIEW cdp.personal_columns WITH (security_invoker) AS
     ('cdp.identity_decisions', 'revoke_reason', 'clear', false), ('cdp.identity_changes', 'reason', 'clear', false),
     ('cdp.withdrawn_messages', 'message_id', 'delete', false), ('cdp.withdrawn_messages', 'reason', 'clear', false), ('cdp.withdrawn_messages', 'kind', 'keep', false),
     ('cdp_internal.attached_changes', 'keys', 'delete', false), ('cdp_internal.attached_rows', 'row_key', 'delete', false),
-    ('cdp_internal.attached_rows', 'message_id', 'delete', false), ('cdp_internal.attachments', 'place', 'delete', false), ('cdp_internal.attachments', 'pass_from', 'keep', false),
+    ('cdp_internal.attached_rows', 'message_id', 'delete', false), ('cdp_internal.attachments', 'place', 'delete', false), ('cdp_internal.attachments', 'compare_place', 'delete', false), ('cdp_internal.attachments', 'pass_from', 'keep', false),
     ('cdp.account_results', 'group_id', 'derived', true), ('cdp.account_results', 'value', 'derived', true), ('cdp.account_errors', 'group_id', 'derived', false),
     ('cdp.account_errors', 'message', 'derived', false), ('cdp_internal.profile_view_refreshes', 'misfits', 'derived', false), ('cdp_internal.profile_view_refreshes', 'message', 'derived', false), ('cdp.account_definitions', 'place', 'derived', false),
     -- Counts by source name the newest message that broke a tracking plan, and what it said.
@@ -59,7 +59,7 @@ CREATE VIEW cdp.personal_columns WITH (security_invoker) AS
     ('cdp.segment_errors', '{sqlstate}'), ('cdp_internal.timeline_inputs', '{definition}'),
     ('cdp.segment_versions', '{name,kind,class,rule,per,query,time_zone,search_path,datestyle,intervalstyle}'),
     ('cdp.segment_templates', '{template,title,description,parameters,rule,per,example}'), ('cdp.change_consumers', '{consumer,segments}'),
-    ('cdp_internal.attachments', '{name,kind,source,time_zone,search_path,mapping,key_columns,key_types,watched,identifiers,body,event,occurred_at,filter,watermark,watermark_type,state,error}'), ('cdp_internal.attached_changes', '{kind}'),
+    ('cdp_internal.attachments', '{name,kind,source,time_zone,search_path,mapping,key_columns,key_types,watched,identifiers,body,event,occurred_at,filter,watermark,watermark_type,state,comparing,error,hint}'), ('cdp_internal.attached_changes', '{kind}'),
     ('cdp.account_definitions', '{name,kind,expression,time_zone,search_path,datestyle,intervalstyle,compiled}'), ('cdp.account_errors', '{sqlstate}'),
     ('cdp_internal.profile_views', '{name,description}'), ('cdp_internal.profile_view_columns', '{view,name,kind,path,part,type,description}'),
     ('cdp_internal.profile_view_refreshes', '{view,sqlstate}'), ('cdp.segment_days', '{segment}'), ('cdp.worker_status', '{last_error}'), ('cdp_internal.progress', '{task}')

@@ -144,6 +144,12 @@ std::vector<std::string> trigger_arguments(FunctionCallInfo fcinfo) {
   return {data->tgargs, data->tgargs + data->tgnargs};
 }
 
+std::int64_t count_changed(FunctionCallInfo fcinfo) {
+  const auto *data = trigger(fcinfo);
+  auto *written = data->tg_newtable ? data->tg_newtable : data->tg_oldtable;
+  return written ? tuplestore_tuple_count(written) : 0;
+}
+
 Changed each_changed_key(FunctionCallInfo fcinfo, const std::vector<std::string> &key,
                          const std::vector<std::string> &watched, int most,
                          const std::function<void(Datum, int)> &take) {
@@ -152,8 +158,9 @@ Changed each_changed_key(FunctionCallInfo fcinfo, const std::vector<std::string>
     return Changed::everything;
   TupleDesc row = RelationGetDescr(data->tg_relation);
   const auto key_columns = numbers_of(row, key), columns = numbers_of(row, watched);
-  if (key_columns.empty() || columns.size() != watched.size())
+  if (key_columns.empty())
     return Changed::unknown;
+  const bool may_compare = columns.size() == watched.size(); // else every row may say something else
   Reader old{}, now{};
   Keys keys{};
   int level = 0;
@@ -197,7 +204,8 @@ Changed each_changed_key(FunctionCallInfo fcinfo, const std::vector<std::string>
         // Both tables are in the order in which rows were updated; were they not, all their keys would
         // differ.
         const bool same_key = same(old.slot, now.slot, keys.columns, keys.width);
-        if (same_key && same(old.slot, now.slot, columns.data(), static_cast<int>(columns.size())))
+        if (same_key && may_compare &&
+            same(old.slot, now.slot, columns.data(), static_cast<int>(columns.size())))
           continue;
         if (!same_key)
           keys.add(old.slot);

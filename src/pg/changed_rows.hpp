@@ -21,4 +21,7 @@ Changed each_changed_key(FunctionCallInfo fcinfo, const std::vector<std::string>
                          const std::vector<std::string> &watched, int most,
                          const std::function<void(Datum keys, int rows)> &take);
 
+// How many rows the statement wrote, whatever changed in them.
+std::int64_t count_changed(FunctionCallInfo fcinfo);
+
 } // namespace cdp::pg

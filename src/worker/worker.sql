@@ -46,6 +46,9 @@ CREATE VIEW cdp.progress AS
            WHERE m.import_id = i.import_id AND NOT m.is_undone), i.undo_total
   FROM cdp_internal.imports AS i WHERE i.state = 'undoing'
   UNION ALL
+  SELECT 'compare ' || a.name, NULL, a.compare_began, a.updated_at, a.compare_done, a.compare_total
+  FROM cdp_internal.attachments AS a WHERE a.state = 'current' AND a.comparing IS NOT NULL
+  UNION ALL
   SELECT 'judge accounts by account ' || d.kind || ' ' || d.name, NULL, d.pass_started_at, d.judged_at, d.done, NULL
   FROM cdp.account_definitions AS d WHERE d.place IS NOT NULL;
 COMMENT ON VIEW cdp.progress IS 'Long work that is running now, one row each: what, since when, how far';
