@@ -110,7 +110,7 @@ COMMENT ON FUNCTION cdp_internal.check_row_expression(name, text, text, text, te
 
 -- The table that has the triggers, whatever it is called today; a view by its name.
 CREATE FUNCTION cdp_internal.attached_relation(a cdp_internal.attachments) RETURNS regclass
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
   SELECT CASE WHEN a.kind = 'polled' THEN to_regclass(a.name) ELSE
     (SELECT t.tgrelid::regclass FROM pg_trigger AS t
      WHERE t.tgname = format('cdp_attached_%s_insert', a.attachment_id) AND t.tgfoid = 'cdp_internal.attached_changed()'::regprocedure LIMIT 1) END
@@ -119,7 +119,7 @@ COMMENT ON FUNCTION cdp_internal.attached_relation(cdp_internal.attachments) IS 
 
 -- Why it cannot be followed as things are, whatever its rows say; null: it can. `missed`: changes may pass unseen meanwhile.
 CREATE FUNCTION cdp_internal.attachment_problem(a cdp_internal.attachments, relation regclass, OUT problem text, OUT hint text, OUT missed boolean)
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   gone text;
   attach_again constant text := format('cdp.alter_attached_table(%L, %L, …)', a.name, a.source);

@@ -78,6 +78,54 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION cdp_internal.compare_batch(integer, integer) IS 'Part of cdp.run';
 
+-- Rows of attached tables among these open entries of quarantine, read again by key: what they say now is followed. Whose message somebody
+-- has corrected are left to be tried as they are. Returns those that were read.
+CREATE FUNCTION cdp_internal.retry_attached(quarantine_ids bigint[]) RETURNS SETOF bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+  found    record;
+  relation regclass;
+  news     cdp_internal.attached_news[];
+BEGIN
+  IF NOT EXISTS (SELECT FROM cdp_internal.attached_rows AS r JOIN cdp.quarantine AS q USING (message_id) WHERE q.quarantine_id = ANY (quarantine_ids)) THEN
+    RETURN;
+  END IF;
+  PERFORM pg_advisory_xact_lock('cdp_internal.attached_changes'::regclass::integer, 0);
+  FOR found IN SELECT a AS attachment, array_agg(r.row_key ORDER BY q.quarantine_id) AS keys, array_agg(q.quarantine_id ORDER BY q.quarantine_id) AS ids
+               FROM cdp.quarantine AS q JOIN cdp_internal.attached_rows AS r ON r.message_id = q.message_id AND r.refused = md5(q.message)::uuid
+               JOIN cdp_internal.attachments AS a USING (attachment_id)
+               WHERE q.quarantine_id = ANY (quarantine_ids) AND q.resolved_at IS NULL AND a.state IN ('loading', 'current') GROUP BY a LOOP
+    relation := cdp_internal.attached_relation(found.attachment);
+    CONTINUE WHEN (cdp_internal.attachment_problem(found.attachment, relation)).problem IS NOT NULL;
+    SELECT array_agg((n.place, (found.attachment).attachment_id, n.row_key, nextval('cdp_internal.attached_changes_change_id_seq'), now(), n.said, n.problem, n.detail)::cdp_internal.attached_news ORDER BY n.place)
+      INTO news FROM cdp_internal.read_keys(found.attachment, relation, cdp_internal.keys_of(found.keys, cardinality((found.attachment).key_columns))) AS n;
+    PERFORM cdp_internal.tell_rows_safely(news);
+    PERFORM cdp_internal.note_retried((found.attachment).attachment_id, found.keys, found.ids);
+    RETURN QUERY SELECT unnest(found.ids);
+  END LOOP;
+END $$;
+COMMENT ON FUNCTION cdp_internal.retry_attached(bigint[]) IS 'Part of cdp.retry_quarantined';
+
+-- The entries that were tried say what came of it: accepted, or gone, or refused anew with today's reason.
+CREATE FUNCTION cdp_internal.note_retried(attachment integer, keys text[], ids bigint[]) RETURNS void
+LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+  WITH tried AS (
+    SELECT t.id, r.row_key IS NOT NULL AND r.message_id IS NULL AS is_accepted, n.*
+    FROM unnest(keys, ids) AS t (row_key, id) LEFT JOIN cdp_internal.attached_rows AS r ON r.attachment_id = attachment AND r.row_key = t.row_key
+    LEFT JOIN cdp.quarantine AS n ON n.message_id = r.message_id AND n.resolved_at IS NULL AND n.quarantine_id <> t.id
+  ), again AS (
+    DELETE FROM cdp.quarantine AS q USING tried AS t WHERE q.quarantine_id = t.quarantine_id
+  )
+  UPDATE cdp.quarantine AS q SET
+    (message, message_id, code, reason, detail, resolved_at, resolution) = (SELECT
+      coalesce(t.message, q.message), coalesce(t.message_id, q.message_id), coalesce(t.code, q.code), coalesce(t.reason, q.reason),
+      CASE WHEN t.quarantine_id IS NULL THEN q.detail ELSE t.detail END, CASE WHEN t.quarantine_id IS NULL THEN q.resolved_at END,
+      CASE WHEN t.quarantine_id IS NOT NULL THEN NULL WHEN t.is_accepted THEN 'accepted' ELSE q.resolution END)
+  FROM tried AS t WHERE q.quarantine_id = t.id
+$$;
+COMMENT ON FUNCTION cdp_internal.note_retried(integer, text[], bigint[]) IS 'Part of cdp.retry_quarantined';
+
 -- One attached table by name, for who may say what becomes of it. One that is gone is named as it was called.
 CREATE FUNCTION cdp_internal.find_attachment(caller jsonb, relation text, source text, door text) RETURNS cdp_internal.attachments
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$

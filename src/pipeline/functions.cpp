@@ -42,7 +42,8 @@ void follow_attached(const pipeline::Outcome &outcome) {
       decisions.push_back(outcome.decisions[i]);
     }
   static pg::Statement update(
-      "UPDATE cdp_internal.attached_rows AS r SET decisions = r.decisions || n.decision_seq, message_id = NULL, "
+      "UPDATE cdp_internal.attached_rows AS r SET decisions = r.decisions || n.decision_seq, message_id = "
+      "NULL, "
       "refused = NULL FROM unnest($1, $2) AS n (message_id, decision_seq) WHERE r.message_id = n.message_id",
       pg::few_keys);
   if (!ids.empty())

@@ -145,10 +145,11 @@ BEGIN
     WHERE q.resolved_at IS NULL
       AND (quarantine_ids IS NULL OR q.quarantine_id = ANY (quarantine_ids))
       AND (retry_quarantined.code IS NULL OR q.code = retry_quarantined.code);
-  PERFORM cdp_internal.retry_quarantined(chosen);
+  -- Rows of attached tables are read again, unless somebody has corrected what they said.
+  PERFORM cdp_internal.retry_quarantined(ARRAY(SELECT c.id FROM unnest(chosen) AS c (id) EXCEPT SELECT r.id FROM cdp_internal.retry_attached(chosen) AS r (id)));
   SELECT count(*) FILTER (WHERE q.resolved_at IS NOT NULL), count(*) FILTER (WHERE q.resolved_at IS NULL)
     INTO resolved, still_quarantined
     FROM cdp.quarantine AS q WHERE q.quarantine_id = ANY (chosen);
 END $$;
 COMMENT ON FUNCTION cdp.retry_quarantined(bigint[], text) IS
-  'Tries open quarantined messages again, after UPDATE cdp.quarantine SET message = …: those given, those of one code, or all. They keep their receipt time; what is still refused stays, with today''s reason.';
+  'Tries open quarantined messages again, after UPDATE cdp.quarantine SET message = …: those given, those of one code, or all. They keep their receipt time; what is still refused stays, with today''s reason. A row of an attached table is read again by its key: what it says now is followed, or that it is gone.';

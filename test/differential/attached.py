@@ -6,7 +6,8 @@
 DIR holds the socket of a server that preloads cdp. Rows are inserted, updated, deleted, truncated, their keys changed,
 and messages and people's decisions come in between; they are followed now and then, in batches of any size. After each
 time cdp.verify() must be empty, and people, traits, events and segments must be what a fresh database makes of the same
-messages and of the rows as they are, each at the place of its last change. --seed and --only make a history again; the
+messages and of the rows as they are, each at the place of its last change; of traits those that changed alone, as the others
+were said already, and an earlier time counts. Now and then rows change unseen, and all are compared. --seed and --only make a history again; the
 environment's SEED and CASES are defaults.
 """
 
@@ -56,7 +57,7 @@ class Difference(Exception):
 class History:
     def __init__(self, one, other, seed):
         self.one, self.other, self.random, self.trace = one, other, random.Random(seed), []
-        self.said = []      # ("message", text) and ("row", table, key), in the order of their decisions
+        self.said = []      # ("message", text, source) and ("part", table, key, document), in the order of their decisions
         self.pending = []   # rows that changed and were not followed yet
         self.decisions, self.number = [], 0
 
@@ -106,7 +107,9 @@ class History:
 
     def step(self):
         roll = self.random.random()
-        if roll < 0.35:
+        if roll < 0.06:
+            self.unseen()
+        elif roll < 0.35:
             self.insert()
         elif roll < 0.65:
             self.update()
@@ -115,7 +118,7 @@ class History:
         elif roll < 0.78:
             table = self.random.choice(["customers", "orders"])
             self.execute(f"TRUNCATE shop.{table}")
-            self.said = [one for one in self.said if one[:2] != ("row", table)]
+            self.said = [one for one in self.said if one[:2] != ("part", table)]
             self.pending = [one for one in self.pending if one[0] != table]
         elif roll < 0.93:
             self.message()
@@ -167,6 +170,44 @@ class History:
                  "email_of_order": self.value("e"), "total": self.random.choice([-1, 3, 12])}[one]
         self.changed(table, f"UPDATE shop.{{}} SET {column} = {text(value)} WHERE {self.where()} AND {column} IS DISTINCT FROM {text(value)}")
 
+    def unseen(self):
+        """Changes that no trigger notes. First what is noted is followed, so that it is known in which order they come."""
+        self.follow()
+        table = self.random.choice(["customers", "orders"])
+        noticed, self.pending = self.pending, []
+        self.execute(f"ALTER TABLE shop.{table} DISABLE TRIGGER USER")
+        for _ in range(self.random.randint(1, 4)):
+            roll = self.random.random()
+            if roll < 0.3:
+                self.execute(f"DELETE FROM shop.{table} WHERE {self.where()}")
+            elif roll < 0.8:
+                column, value = ("city", self.random.choice(["delft", "oslo"])) if table == "customers" else ("total", self.random.choice([4, -1]))
+                self.execute(f"UPDATE shop.{table} SET {column} = '{value}', at = '{self.at()}' WHERE {self.where()}")
+            elif table == "customers":
+                self.execute(f"INSERT INTO shop.customers VALUES ({self.random.randint(6, 9)}, {self.random.choice(['NULL', chr(39) + 'e1@x.example' + chr(39)])}, "
+                             f"NULL, 'rome', 1, '{self.at()}') ON CONFLICT DO NOTHING")
+        seen = self.random.random() < 0.5
+        if seen:  # the worker saw that they were disabled, and compares by itself
+            self.execute("CALL cdp.run()")
+        self.execute(f"ALTER TABLE shop.{table} ENABLE TRIGGER USER")
+        if not seen:
+            self.execute(f"SELECT cdp.recompare_table('shop.{table}')")
+        most = self.random.choice([1, 2, 1000])
+        self.execute(f"SET cdp.batch_size = {most}")
+        self.execute("CALL cdp.run()")
+        rows, known = self.rows(), {one[2] for one in self.said if one[:2] == ("part", table)}
+        columns = "no::text" if table == "customers" else "no::text, day::text"
+        order = ", ".join(f"{table}.{column}" for column in (["no"] if table == "customers" else ["no", "day"]))
+        there = [tuple(one) for one in self.execute(f"SELECT {columns} FROM shop.{table} ORDER BY {order}")]
+        for key in there:
+            if (table, key) in rows:
+                self.say(table, key, rows[table, key])
+        for key in sorted(known):
+            if (table, key) not in rows:
+                self.say(table, key, None)
+        self.pending = noticed
+        self.compare()
+
     def message(self):
         self.number += 1
         ids = [{"type": kind, "id": value, "collection": "users", "encoding": "none"} for kind, value in
@@ -198,11 +239,33 @@ class History:
         self.execute("CALL cdp.run()")
         # What changed while it was being loaded is said where it changed.
         changed = list(dict.fromkeys(reversed(self.pending)))[::-1]
-        order = changed + [one for one in self.loaded(most) if one not in changed]
-        rows = {("row", *one) for one in order}
-        self.said = [one for one in self.said if one not in rows] + [("row", *one) for one in order]
+        rows = self.rows()
+        for table, key in changed + [one for one in self.loaded(most) if one not in changed]:
+            self.say(table, key, rows.get((table, key)))
         self.pending, self.loading = [], False
         self.compare()
+
+    def say(self, table, key, row):
+        """What a row's messages are from now on. Those that say what they said stay where they are; of the others what is as it
+        was is said again, with its time; and then what is new."""
+        parts = [one for one in self.said if one[:3] == ("part", table, key)]
+        if row is None or table == "orders":
+            if [one[3] for one in parts] != ([row] if row else []):
+                self.said = [one for one in self.said if one not in parts] + ([("part", table, key, row)] if row else [])
+            return
+        source, kind, what, ids, at = row
+        again, new, stay = [], dict(what), []
+        for part in sorted(parts, key=lambda one: one[3][4]):
+            _, _, traits, named, since = part[3]
+            kept = {name: value for name, value in traits.items() if new.get(name) == value and at >= since}
+            new = {name: value for name, value in new.items() if name not in kept}
+            if named == ids and kept == traits and (kept or not what) and at >= since:
+                stay.append(part)
+            elif kept:
+                again.append(("part", table, key, (source, kind, kept, ids, since)))
+        if new or not (stay or again):
+            again.append(("part", table, key, (source, kind, new, ids, at)))
+        self.said = [one for one in self.said if one not in parts or one in stay] + again
 
     def loaded(self, most):
         """Rows in the order in which they are loaded: by primary key, and a page of each table in turn."""
@@ -214,26 +277,29 @@ class History:
                  for start in range(0, len(rows), most)]
         return [(table, tuple(row)) for _, _, table, page in sorted(pages) for row in page]
 
-    def documents(self):
+    def rows(self):
         rows = {}
         for no, email, card, city, points, at in self.execute("SELECT no::text, email, card, upper(city), points::text, at::text FROM shop.customers"):
             traits = {name: value for name, value in (("city", city), ("points", points)) if value is not None}
-            rows["customers", (no,)] = ("crm", "identify", {"traits": traits}, [("crm_id", no), ("email", email), ("loyalty_id", card)], at)
+            rows["customers", (no,)] = ("crm", "identify", traits, [("crm_id", no), ("email", email), ("loyalty_id", card)], at)
         for day, no, customer, email, total, at in self.execute(
                 "SELECT day::text, no::text, customer::text, email, total::text, at::text FROM shop.orders WHERE total >= 0"):
-            rows["orders", (no, day)] = ("erp", "track", {"event": "Order Completed", "properties": {"total": total, "no": no}},
-                                         [("crm_id", customer), ("email", email)], at)
+            rows["orders", (no, day)] = ("erp", "track", {"total": total, "no": no}, [("crm_id", customer), ("email", email)], at)
+        return rows
+
+    def documents(self):
         for number, one in enumerate(self.said):
             if one[0] == "message":
                 yield one[2], one[1]
-            elif one[1:] in rows:
-                source, kind, what, ids, at = rows[one[1:]]
-                ids = [{"type": kind_, "id": value, "collection": "users", "encoding": "none"} for kind_, value in ids if value]
-                text = json.dumps({"type": kind, "messageId": f"r{number}", "timestamp": at.replace(" ", "T") + ":00",
-                                   "context": {"externalIds": ids}} | what)
-                for name in ("points", "total", "no"):  # numbers, to the cent
-                    text = unquoted(text, name)
-                yield source, text
+                continue
+            source, kind, what, ids, at = one[3]
+            ids = [{"type": kind_, "id": value, "collection": "users", "encoding": "none"} for kind_, value in ids if value]
+            what = {"traits": what} if kind == "identify" else {"event": "Order Completed", "properties": what}
+            text = json.dumps({"type": kind, "messageId": f"r{number}", "timestamp": at.replace(" ", "T") + ":00",
+                               "context": {"externalIds": ids}} | what)
+            for name in ("points", "total", "no"):  # numbers, to the cent
+                text = unquoted(text, name)
+            yield source, text
 
     def compare(self):
         found = self.execute("SELECT * FROM cdp.verify()")
