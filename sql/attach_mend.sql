@@ -37,6 +37,29 @@ CALL cdp.run();
 SELECT state, rows, waiting, error FROM cdp.attached_tables;
 SELECT i.value, p.traits ->> 'phone' AS phone FROM cdp.identifiers AS i JOIN cdp.profiles AS p USING (profile_id) WHERE i.type = 'crm_id' ORDER BY 1;
 
+-- Who attached it may not read it any more, or not all of it: its rows do not count as gone.
+CREATE ROLE regress_cdp_operator;
+SELECT cdp.grant_access('regress_cdp_operator', 'admin');
+GRANT USAGE ON SCHEMA crm TO regress_cdp_operator;
+GRANT SELECT, TRIGGER ON crm.customers TO regress_cdp_operator;
+SET ROLE regress_cdp_operator;
+SELECT cdp.attach_table('crm.customers', source => 'theirs', identifiers => '{"crm_id": "customer_no"}', traits => '{"theirs": "email"}') > 0 AS attached;
+RESET ROLE;
+CALL cdp.run();
+REVOKE SELECT ON crm.customers FROM regress_cdp_operator;
+SELECT cdp.recompare_table('crm.customers', 'theirs') > 0 AS comparing;
+CALL cdp.run();
+SELECT state, rows, error, hint FROM cdp.attached_tables WHERE source = 'theirs';
+GRANT SELECT ON crm.customers TO regress_cdp_operator;
+ALTER TABLE crm.customers ENABLE ROW LEVEL SECURITY;
+CALL cdp.run();
+SELECT state, rows, error, hint FROM cdp.attached_tables WHERE source = 'theirs';
+ALTER TABLE crm.customers DISABLE ROW LEVEL SECURITY;
+CALL cdp.run();
+SELECT state, rows, error, hint FROM cdp.attached_tables WHERE source = 'theirs';
+SELECT cdp.detach_table('crm.customers', keep_data => false, source => 'theirs');
+CALL cdp.run();
+
 -- Under session_replication_role = replica, as some tools load data, its triggers fire all the same.
 SET session_replication_role = replica;
 UPDATE crm.customers SET phone = '034' WHERE customer_no = 1;
@@ -184,8 +207,7 @@ CALL cdp.run();
 SELECT * FROM cdp.verify();
 
 -- Who may run cdp sees what is attached.
-CREATE ROLE regress_cdp_operator;
-SELECT cdp.grant_access('regress_cdp_operator', 'admin');
+REVOKE USAGE ON SCHEMA crm FROM regress_cdp_operator;
 SET ROLE regress_cdp_operator;
 SELECT relation, state FROM cdp.attached_tables ORDER BY 1;
 RESET ROLE;

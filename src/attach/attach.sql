@@ -148,6 +148,10 @@ BEGIN
   ELSIF NOT has_table_privilege(a.owner, relation, 'SELECT') THEN
     problem := format('role %s, who attached %s, may not read it any more', quote_ident(a.owner), relation);
     hint := format('GRANT SELECT ON %s TO %s.', relation, quote_ident(a.owner));
+  ELSIF EXISTS (SELECT FROM pg_class AS c JOIN pg_roles AS r ON r.rolname = a.owner WHERE c.oid = relation AND c.relrowsecurity
+                AND NOT r.rolsuper AND NOT r.rolbypassrls AND (c.relforcerowsecurity OR NOT pg_has_role(a.owner, c.relowner, 'USAGE'))) THEN
+    problem := format('row-level security hides rows of %s from role %s, who attached it', relation, quote_ident(a.owner));
+    hint := format('ALTER ROLE %s BYPASSRLS; or let the owner of the table attach it: SELECT %s.', quote_ident(a.owner), attach_again);
   ELSIF a.kind = 'polled' THEN
     NULL;
   ELSIF EXISTS (SELECT FROM pg_class AS c WHERE c.oid = relation AND c.relispartition)

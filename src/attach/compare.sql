@@ -167,6 +167,8 @@ BEGIN
   IF relation IS NULL THEN
     RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'relation must not be null';
   END IF;
+  -- Whoever reads rows of it is done first.
+  PERFORM pg_advisory_xact_lock('cdp_internal.attached_changes'::regclass::integer, 0);
   a := cdp_internal.find_attachment(caller, relation, source, 'recompare_table');
   IF a.kind = 'followed' THEN
     made := coalesce(cdp_internal.attached_relation(a), to_regclass(a.name));

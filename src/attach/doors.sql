@@ -259,6 +259,7 @@ DECLARE
   at    regclass;
   found integer := 0;
   sources text[];
+  states  text[] := '{loading,current}';
 BEGIN
   IF relation IS NULL OR keep_data IS NULL THEN
     RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'relation and keep_data must not be null';
@@ -268,15 +269,20 @@ BEGIN
   PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
   -- Whoever reads rows of it is done first.
   PERFORM pg_advisory_xact_lock('cdp_internal.attached_changes'::regclass::integer, 0);
-  SELECT array_agg(o.source ORDER BY o.source) INTO sources FROM cdp_internal.attachments AS o
-    CROSS JOIN LATERAL (SELECT cdp_internal.attached_relation(o) AS relation) AS r
-    WHERE o.state <> 'detaching' AND (o.state <> 'kept' OR NOT keep_data) AND (r.relation = named OR r.relation IS NULL AND (o.name = detach_table.relation OR to_regclass(o.name) = named));
+  LOOP
+    SELECT array_agg(o.source ORDER BY o.source) INTO sources FROM cdp_internal.attachments AS o
+      CROSS JOIN LATERAL (SELECT cdp_internal.attached_relation(o) AS relation OFFSET 0) AS r
+      WHERE o.state = ANY (states) AND (detach_table.source IS NULL OR o.source = detach_table.source)
+        AND (r.relation = named OR r.relation IS NULL AND (o.name = detach_table.relation OR to_regclass(o.name) = named));
+    EXIT WHEN sources IS NOT NULL OR keep_data OR states = '{kept}';
+    states := '{kept}'; -- detached already: what was kept is taken back
+  END LOOP;
   IF source IS NULL AND cardinality(sources) > 1 THEN
     RAISE EXCEPTION USING ERRCODE = 'ambiguous_parameter', MESSAGE = format('%s is attached as several sources', relation),
       DETAIL = 'They are ' || array_to_string(sources, ', ') || '.',
       HINT = format('Say which: SELECT cdp.detach_table(%L, keep_data => %s, source => %L).', relation, keep_data::text, sources[1]);
   END IF;
-  FOR a IN SELECT * FROM cdp_internal.attachments AS o WHERE o.state <> 'detaching' AND (o.state <> 'kept' OR NOT keep_data) AND (detach_table.source IS NULL OR o.source = detach_table.source)
+  FOR a IN SELECT * FROM cdp_internal.attachments AS o WHERE o.state = ANY (states) AND (detach_table.source IS NULL OR o.source = detach_table.source)
            ORDER BY o.attachment_id LOOP
     at := cdp_internal.attached_relation(a);
     CONTINUE WHEN NOT coalesce(at = named, at IS NULL AND (a.name = relation OR to_regclass(a.name) = named), false);
