@@ -26,6 +26,29 @@ struct Misfit {
   std::string trait, value, code, hint;
 };
 
+/// Golden traits at one moment, where computed traits that rules ask for are still to be known. The rules
+/// must outlive this.
+class OpenTraits {
+public:
+  struct One {
+    std::string raw_key;
+    Verdict verdict; // of what was said
+    const std::vector<Link> *chain;
+    const TraitDefinition *definition;
+  };
+
+  /// The computed traits that matter.
+  const std::vector<std::int32_t> &asked() const { return asked_; }
+  /// As Traits::traits_json(); until: when an answer is another, if nothing new happens.
+  std::string traits_json(const ComputedValues &values, Timestamp &until) const;
+
+private:
+  friend class Traits;
+  std::string rest_ = "{"; // of the others, not closed
+  std::vector<One> open_;
+  std::vector<std::int32_t> asked_;
+};
+
 class Traits {
 public:
   /// With nothing said yet. The rules must outlive this.
@@ -49,8 +72,12 @@ public:
   /// What was asserted about somebody who turned out to be the same person.
   void absorb(const Traits &other);
 
-  /// Decides what rules govern, as of an instant. True: a golden value is another now.
-  bool settle(const World &world, Timestamp at);
+  /// Decides what rules govern, as of an instant. True: a golden value is another now. `values`: what
+  /// computed traits are for the person, as far as rules may ask for them.
+  bool settle(const World &world, Timestamp at, const ComputedValues &values = {});
+
+  /// As settled, for whatever computed traits will be.
+  OpenTraits open() const;
 
   /// From then on, claims that count now are too old.
   Timestamp until() const;
@@ -64,6 +91,7 @@ public:
 
   struct Governed {
     std::vector<Claim> claims; // by asserted_at, decision_seq
+    Verdict of_claims;         // computed traits left out
     Verdict verdict;
     bool decided = false;
   };

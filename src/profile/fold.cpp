@@ -20,6 +20,7 @@ core::Link read_link(std::string_view row) {
   link.aggregate = json::text_member(row, "aggregate");
   link.argument = json::text_member(row, "argument");
   link.settings = json::member(row, "settings");
+  link.computed = static_cast<std::int32_t>(json::number_member(row, "computed"));
   if (link.strategy == core::Strategy::sum || link.strategy == core::Strategy::average) {
     link.aggregate = link.strategy == core::Strategy::sum ? "pg_catalog.sum" : "pg_catalog.avg";
     link.argument = "numeric";
@@ -85,6 +86,13 @@ core::World make_world(const core::Rules &rules) {
   auto rows = read.run();
   for (std::size_t i = 0; i < rows.size(); ++i)
     world.sources.emplace(rows.integer(i, 1), rows.text(i, 2));
+  if (rules.has_computed()) {
+    static pg::Statement names(
+        "SELECT segment_id, name FROM cdp.segments WHERE kind = 'trait' AND replaces IS NULL");
+    auto named = names.run();
+    for (std::size_t i = 0; i < named.size(); ++i)
+      world.computed.emplace(named.integer(i, 1), named.text(i, 2));
+  }
   world.aggregate = aggregate;
   return world;
 }
@@ -168,6 +176,45 @@ void read_assertions_of(const Reading &what,
   read(select, what, take);
 }
 
+std::vector<std::int32_t> asked_computed(const core::Rules &rules) {
+  std::set<std::int32_t> asked;
+  for (const auto &trait : rules.computed())
+    for (const auto &link : *rules.chain(trait))
+      if (link.strategy == core::Strategy::computed)
+        asked.insert(link.computed);
+  return {asked.begin(), asked.end()};
+}
+
+std::map<std::int64_t, core::ComputedValues>
+computed_at(const core::Rules &rules, const std::vector<std::int64_t> &people, Timestamp at) {
+  static pg::Statement read(
+      "SELECT m.profile_id, m.segment_id, m.key, m.left_at FROM cdp.memberships AS m "
+      "WHERE m.profile_id = ANY ($1) AND m.segment_id = ANY ($2) AND m.entered_at <= $3 AND m.left_at > $3",
+      pg::few_keys);
+  std::map<std::int64_t, core::ComputedValues> found;
+  if (!rules.has_computed() || people.empty())
+    return found;
+  const auto asked = asked_computed(rules);
+  auto rows = read.run(pg::Params().bigints(people).integers(asked).timestamp(at));
+  for (std::size_t i = 0; i < rows.size(); ++i)
+    found[rows.bigint(i, 1)][rows.integer(i, 2)] = {rows.text(i, 3), rows.timestamp(i, 4)};
+  return found;
+}
+
+const core::ComputedValues &of(const std::map<std::int64_t, core::ComputedValues> &found,
+                               std::int64_t profile_id) {
+  static const core::ComputedValues none;
+  const auto place = found.find(profile_id);
+  return place == found.end() ? none : place->second;
+}
+
+std::string describe(const core::Link &link, const core::World &world) {
+  if (link.strategy != core::Strategy::computed)
+    return std::string(core::to_string(link.strategy));
+  const auto name = world.computed.find(link.computed);
+  return "computed:" + (name == world.computed.end() ? std::to_string(link.computed) : name->second);
+}
+
 std::map<std::int64_t, std::string> golden_at(const Fold &fold, const std::vector<std::int64_t> &people,
                                               Timestamp at) {
   std::map<std::int64_t, core::Traits> folded;
@@ -175,9 +222,13 @@ std::map<std::int64_t, std::string> golden_at(const Fold &fold, const std::vecto
   read_assertions({people, at, core::kInfinity}, [&](std::int64_t id, const core::Assertion &said) {
     folded.try_emplace(id, fold.rules()).first->second.assert_all(said, misfits);
   });
+  if (fold.rules().has_computed())
+    for (auto id : people)
+      folded.try_emplace(id, fold.rules());
+  const auto computed = computed_at(fold.rules(), people, at);
   std::map<std::int64_t, std::string> texts;
   for (auto &[id, traits] : folded) {
-    traits.settle(fold.world, at);
+    traits.settle(fold.world, at, of(computed, id));
     texts[id] = traits.traits_json();
   }
   return texts;

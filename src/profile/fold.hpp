@@ -47,6 +47,16 @@ void read_assertions(const Reading &what,
 void read_assertions_of(const Reading &what,
                         const std::function<void(std::int64_t identifier_id, const core::Assertion &)> &take);
 
+// What the computed traits are that rules ask for, as they are stored.
+std::vector<std::int32_t> asked_computed(const core::Rules &rules);
+std::map<std::int64_t, core::ComputedValues>
+computed_at(const core::Rules &rules, const std::vector<std::int64_t> &people, Timestamp at);
+const core::ComputedValues &of(const std::map<std::int64_t, core::ComputedValues> &found,
+                               std::int64_t profile_id);
+
+// A strategy as people write it.
+std::string describe(const core::Link &link, const core::World &world);
+
 // Golden traits, as JSON texts, of people as they would have been at an instant by all that is known.
 std::map<std::int64_t, std::string> golden_at(const Fold &fold, const std::vector<std::int64_t> &people,
                                               Timestamp at);

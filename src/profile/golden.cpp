@@ -36,6 +36,10 @@ public:
                                                         true, TYPALIGN_DOUBLE));
                }));
   }
+  Row &null(int column) {
+    nulls_[column] = true;
+    return *this;
+  }
   void put() {
     pg::call([&] { tuplestore_putvalues(result_->setResult, result_->setDesc, values_, nulls_); });
   }
@@ -87,13 +91,20 @@ std::vector<std::int64_t> decisions(const core::Traits::Governed &governed) {
   return seqs;
 }
 
+bool is_computed(const core::Verdict &verdict, const std::vector<core::Link> *chain) {
+  return chain && verdict.link >= 0 &&
+         (*chain)[static_cast<std::size_t>(verdict.link)].strategy == core::Strategy::computed;
+}
+
 void put_trait(FunctionCallInfo fcinfo, const Fold &fold, std::int64_t id, const core::Traits &traits,
                const std::string &raw_key, const core::Traits::Golden &golden) {
   const auto name = json::unescape(raw_key);
   const auto *chain = fold.rules().chain(name);
   const auto governed = traits.governed().find(name);
   Row row(fcinfo);
-  row.bigint(0, id).text(1, name).bigint(3, golden.decision_seq).boolean(4, false);
+  row.bigint(0, id).text(1, name).boolean(4, false);
+  if (golden.decision_seq != 0)
+    row.bigint(3, golden.decision_seq);
   if (golden.value != "null")
     row.json(2, golden.value);
   if (chain)
@@ -105,8 +116,10 @@ void put_trait(FunctionCallInfo fcinfo, const Fold &fold, std::int64_t id, const
   const auto &verdict = governed->second.verdict;
   row.boolean(4, verdict.conflict).bigints(8, decisions(governed->second));
   if (verdict.link >= 0)
-    row.text(6, core::to_string((*chain)[static_cast<std::size_t>(verdict.link)].strategy))
+    row.text(6, describe((*chain)[static_cast<std::size_t>(verdict.link)], fold.world))
         .integer(7, verdict.link + 1);
+  if (is_computed(verdict, chain))
+    row.null(3);
   if (verdict.until != core::kInfinity)
     row.timestamp(9, verdict.until);
   if (!verdict.error.empty())
@@ -131,9 +144,14 @@ CDP_FUNCTION(cdp_fold_traits) {
   read(fcinfo, 2, [&](std::int64_t id, const core::Assertion &said) {
     people.try_emplace(id, fold.rules()).first->second.assert_all(said, misfits);
   });
+  const auto asked = bigints_argument(fcinfo, 2);
+  if (fold.rules().has_computed())
+    for (auto id : asked)
+      people.try_emplace(id, fold.rules());
+  const auto computed = computed_at(fold.rules(), asked, as_of(fcinfo, 6));
   for (auto &[id, traits] : people) {
     pg::check_for_interrupts();
-    traits.settle(fold.world, as_of(fcinfo, 6));
+    traits.settle(fold.world, as_of(fcinfo, 6), of(computed, id));
     for (const auto &[key, golden] : traits.golden())
       put_trait(fcinfo, fold, id, traits, key, golden);
   }
@@ -181,11 +199,51 @@ const std::vector<core::Link> &chain_of(const Fold &fold, const std::string &tra
   return chain ? *chain : latest;
 }
 
-std::string reason(const core::Verdict &verdict, const std::vector<core::Link> &chain) {
-  if (verdict.link < 0)
+// Strategies that look at values of one kind leave the others out.
+std::string left_out(const core::Link &link, std::string_view value) {
+  const char *needed = nullptr;
+  switch (link.strategy) {
+  case core::Strategy::sum:
+  case core::Strategy::average:
+    needed = "number";
+    break;
+  case core::Strategy::longest:
+  case core::Strategy::shortest:
+    needed = "text";
+    break;
+  case core::Strategy::any_true:
+  case core::Strategy::all_true:
+    needed = "boolean";
+    break;
+  case core::Strategy::aggregate:
+    needed = link.argument == "numeric" ? "number" : link.argument == "boolean" ? "boolean" : nullptr;
+    break;
+  default:
+    break;
+  }
+  const char *kind = value.starts_with('"')                ? "text"
+                     : value == "true" || value == "false" ? "boolean"
+                     : value.starts_with('[')              ? "list"
+                     : value.starts_with('{')              ? "object"
+                                                           : "number";
+  if (!needed || std::string_view(needed) == kind)
+    return {};
+  return std::string("left out by ") + std::string(core::to_string(link.strategy)) + ": a " + kind +
+         ", not a " + needed;
+}
+
+std::string reason(const core::Verdict &verdict, const std::vector<core::Link> &chain, std::string_view value,
+                   const core::World &world) {
+  if (verdict.link < 0) {
+    for (const auto &link : chain)
+      if (auto out = left_out(link, value); !out.empty())
+        return out;
     return "no strategy of the rule finds a value";
-  return std::string(core::to_string(chain[static_cast<std::size_t>(verdict.link)].strategy)) +
-         " chose another";
+  }
+  const auto &link = chain[static_cast<std::size_t>(verdict.link)];
+  if (auto out = left_out(link, value); !out.empty())
+    return out;
+  return describe(link, world) + " chose another";
 }
 
 // Too old for every strategy up to the one that decided.
@@ -220,7 +278,21 @@ CDP_FUNCTION(cdp_explain_trait) {
       place_of[i] = claims.size();
       claims.push_back(heard[i].claim);
     }
-  const auto verdict = core::decide(claims, chain, fold.rules(), fold.world, now);
+  auto verdict = core::decide(claims, chain, fold.rules(), fold.world, now);
+  const auto people = bigints_argument(fcinfo, 3);
+  const auto computed = computed_at(fold.rules(), people, now);
+  core::answer(verdict, chain, fold.rules().definition(trait),
+               of(computed, people.empty() ? 0 : people.front()));
+  if (is_computed(verdict, &chain)) {
+    const auto strategy = describe(chain[static_cast<std::size_t>(verdict.link)], fold.world);
+    Row(fcinfo)
+        .json(2, verdict.value)
+        .text(3, "winner")
+        .text(4, strategy)
+        .text(5, strategy)
+        .integer(6, verdict.link + 1)
+        .put();
+  }
   const auto gone = core::taken_back(claims);
   for (std::size_t i = 0; i < heard.size(); ++i) {
     const auto &one = heard[i];
@@ -243,12 +315,12 @@ CDP_FUNCTION(cdp_explain_trait) {
       } else if (too_old(one.claim, verdict, chain, now)) {
         because = "too old";
       } else {
-        because = reason(verdict, chain);
+        because = reason(verdict, chain, one.claim.value, fold.world);
       }
     }
     row.text(3, outcome).text(4, because);
     if (verdict.link >= 0)
-      row.text(5, core::to_string(chain[static_cast<std::size_t>(verdict.link)].strategy))
+      row.text(5, describe(chain[static_cast<std::size_t>(verdict.link)], fold.world))
           .integer(6, verdict.link + 1);
     row.put();
   }
