@@ -5,6 +5,7 @@
 
 #include "core/survivorship.hpp"
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <string>
@@ -18,6 +19,10 @@ struct Assertion {
   Timestamp asserted_at = 0;
   std::int64_t decision_seq = 0;
   std::int32_t source_id = 0;
+  Timestamp received_at = kInfinity;
+
+  /// What is said of a time to come counts from when it is received.
+  Timestamp counts_from() const { return std::min(asserted_at, received_at); }
 };
 
 /// A value that does not fit its trait's definition.

@@ -146,21 +146,23 @@ void read(pg::Statement &select, const Reading &what,
       pg::Params().bigints(what.people).timestamp(what.at).timestamp(what.known), [&](const pg::Rows &rows) {
         for (std::size_t i = 0; i < rows.size(); ++i) {
           const auto text = rows.text(i, 2);
-          take(rows.bigint(i, 1), {text, rows.timestamp(i, 3), rows.bigint(i, 4), rows.integer(i, 5)});
+          take(rows.bigint(i, 1),
+               {text, rows.timestamp(i, 3), rows.bigint(i, 4), rows.integer(i, 5), rows.timestamp(i, 6)});
         }
       });
 }
 
 } // namespace
 
-#define CDP_SAID ", a.traits::text, a.asserted_at, a.decision_seq, a.source_id FROM cdp.assertions AS a "
+#define CDP_SAID                                                                                             \
+  ", a.traits::text, a.asserted_at, a.decision_seq, a.source_id, a.received_at FROM cdp.assertions AS a "
 
 void read_assertions(const Reading &what,
                      const std::function<void(std::int64_t, const core::Assertion &)> &take) {
   static pg::Statement select(
       "SELECT i.profile_id" CDP_SAID
       "JOIN cdp.identifiers AS i USING (identifier_id) WHERE i.profile_id = ANY ($1) AND "
-      "a.type = 'identify' AND a.traits IS NOT NULL AND a.asserted_at <= $2 AND "
+      "a.type = 'identify' AND a.traits IS NOT NULL AND least(a.asserted_at, a.received_at) <= $2 AND "
       "a.received_at <= $3",
       pg::few_keys);
   read(select, what, take);
@@ -171,7 +173,7 @@ void read_assertions_of(const Reading &what,
   static pg::Statement select(
       "SELECT a.identifier_id" CDP_SAID
       "WHERE a.identifier_id = ANY ($1) AND a.type = 'identify' AND a.traits IS NOT NULL "
-      "AND a.asserted_at <= $2 AND a.received_at <= $3",
+      "AND least(a.asserted_at, a.received_at) <= $2 AND a.received_at <= $3",
       pg::few_keys);
   read(select, what, take);
 }

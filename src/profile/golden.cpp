@@ -165,6 +165,7 @@ namespace {
 // All that was said about one trait: what it was, and what became of it.
 struct Heard {
   core::Claim claim;
+  Timestamp from; // counts from then on
   std::string said, code;
 };
 
@@ -177,6 +178,7 @@ std::vector<Heard> hear(FunctionCallInfo fcinfo, const Fold &fold, const std::st
       return;
     Heard one{{std::string(value), said.asserted_at, said.decision_seq, said.source_id,
                json::member(said.traits, trait + "_verified") == "true"},
+              said.counts_from(),
               std::string(value),
               {}};
     if (definition) {
@@ -255,6 +257,44 @@ bool too_old(const core::Claim &claim, const core::Verdict &verdict, const std::
                        return link.maximum_age > 0 && claim.asserted_at + link.maximum_age <= at;
                      });
 }
+
+// What the computed traits were that a rule falls back on, as it was stored.
+class Turns {
+public:
+  Turns(const core::Rules &rules, const std::string &trait, const std::vector<std::int64_t> &people) {
+    static pg::Statement read("SELECT segment_id, key, entered_at, left_at FROM cdp.memberships "
+                              "WHERE profile_id = ANY ($1) AND segment_id = ANY ($2)",
+                              pg::few_keys);
+    if (!rules.computed().contains(trait))
+      return;
+    auto rows = read.run(pg::Params().bigints(people).integers(asked_computed(rules)));
+    for (std::size_t i = 0; i < rows.size(); ++i)
+      turns_.push_back({rows.integer(i, 1), {rows.text(i, 2), rows.timestamp(i, 4)}, rows.timestamp(i, 3)});
+  }
+  std::set<Timestamp> instants(Timestamp until) const {
+    std::set<Timestamp> found;
+    for (const auto &turn : turns_)
+      for (auto at : {turn.from, turn.value.until})
+        if (at <= until)
+          found.insert(at);
+    return found;
+  }
+  core::ComputedValues at(Timestamp instant) const {
+    core::ComputedValues values;
+    for (const auto &turn : turns_)
+      if (turn.from <= instant && instant < turn.value.until)
+        values[turn.segment_id] = turn.value;
+    return values;
+  }
+
+private:
+  struct Turn {
+    std::int32_t segment_id;
+    core::Computed value;
+    Timestamp from;
+  };
+  std::vector<Turn> turns_;
+};
 
 } // namespace
 
@@ -338,35 +378,38 @@ CDP_FUNCTION(cdp_history_of_trait) {
   const auto heard = hear(fcinfo, fold, trait, 3);
   const auto &chain = chain_of(fold, trait);
   const auto now = as_of(fcinfo, 7);
+  const auto *definition = fold.rules().definition(trait);
+  const Turns turns(fold.rules(), trait, bigints_argument(fcinfo, 3));
+  auto instants = turns.instants(now);
+  for (const auto &one : heard)
+    instants.insert(one.from);
   std::vector<core::Claim> claims;
   std::string last = "null";
-  const auto put = [&](Timestamp at, const core::Verdict &verdict) {
-    if (verdict.value == last)
-      return;
-    last = verdict.value;
-    Row row(fcinfo);
-    row.timestamp(0, at);
-    if (last != "null")
-      row.json(1, last);
-    if (!verdict.made_from.empty())
-      row.bigint(2, claims[verdict.made_from.back()].decision_seq);
-    row.put();
-  };
-  for (std::size_t i = 0; i < heard.size(); ++i) {
-    if (heard[i].code.empty())
-      claims.push_back(heard[i].claim);
-    const auto at = heard[i].claim.asserted_at;
-    if (i + 1 < heard.size() && heard[i + 1].claim.asserted_at == at)
-      continue;
-    const auto next = i + 1 < heard.size() ? heard[i + 1].claim.asserted_at : now + 1;
-    pg::check_for_interrupts();
+  const auto decide = [&](Timestamp at) {
     auto verdict = core::decide(claims, chain, fold.rules(), fold.world, at);
-    put(at, verdict);
-    while (verdict.until < next) { // time alone
-      const auto due = verdict.until;
-      verdict = core::decide(claims, chain, fold.rules(), fold.world, due);
-      put(due, verdict);
+    const auto until = verdict.until;
+    core::answer(verdict, chain, definition, turns.at(at));
+    if (verdict.value != last) {
+      last = verdict.value;
+      Row row(fcinfo);
+      row.timestamp(0, at);
+      if (last != "null")
+        row.json(1, last);
+      if (!verdict.made_from.empty())
+        row.bigint(2, claims[verdict.made_from.back()].decision_seq);
+      row.put();
     }
+    return until;
+  };
+  for (auto place = instants.begin(); place != instants.end();) {
+    pg::check_for_interrupts();
+    const auto at = *place++;
+    for (const auto &one : heard)
+      if (one.from == at && one.code.empty())
+        core::add_claim(claims, one.claim);
+    const auto next = place == instants.end() ? now + 1 : *place;
+    for (auto until = decide(at); until < next;) // time alone
+      until = decide(until);
   }
   return 0;
 }
