@@ -184,6 +184,10 @@ DECLARE
   version integer;
 BEGIN
   PERFORM cdp_internal.check_instant(at, as_known);
+  IF events < 0 THEN
+    RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('events must not be negative, it is %s', events),
+      HINT = 'It is how many of the last events are shown; 0 for none.';
+  END IF;
   IF profile_id IS NULL OR events IS NULL THEN
     RETURN NULL;
   END IF;

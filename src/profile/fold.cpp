@@ -42,6 +42,9 @@ void read_definitions(core::Rules &rules, std::string_view document) {
       definition.allowed.push_back(json::equal_form(value));
     rules.define(json::text_member(row, "trait"), std::move(definition));
   }
+}
+
+void read_trust(core::Rules &rules, std::string_view document) {
   const auto trust = json::member(document, "trust");
   for (json::Cursor each(trust); each.next();)
     rules.trust(json::unescape(each.raw_key()),
@@ -99,13 +102,19 @@ core::World make_world(const core::Rules &rules) {
 
 } // namespace
 
-Policy::Policy(std::string_view document, const std::string &policy) {
+Policy::Policy(std::string_view document, const std::string &policy, bool alone) {
   const auto policies = json::member(document, "policies");
+  if (alone) {
+    read_policy(rules_, json::member(policies, policy));
+    read_trust(rules_, document);
+    return;
+  }
   read_policy(behind_, json::member(policies, "default"));
   if (policy != "default")
     read_policy(rules_, json::member(policies, policy));
   rules_.fall_back(&behind_);
   read_definitions(rules_, document);
+  read_trust(rules_, document);
 }
 
 Fold fold_by(std::int32_t version, const std::string &policy) {
@@ -117,25 +126,45 @@ Fold fold_by(std::int32_t version, const std::string &policy) {
   return fold;
 }
 
-Fold fold_in_force() {
-  static std::int32_t version = -1;
-  static std::shared_ptr<const Policy> policy;
-  static pg_uuid_t known{};
-  static pg::Statement newest("SELECT folds_as, stamp FROM cdp_internal.survivorship_versions "
-                              "ORDER BY version DESC LIMIT 1");
-  static pg::Statement document("SELECT rules::text FROM cdp_internal.survivorship_versions "
+namespace {
+
+// A version never changes, so each is read once.
+struct InForce {
+  const char *policy;
+  bool alone;
+  std::int32_t version = -1;
+  std::shared_ptr<const Policy> rules = {};
+  pg_uuid_t stamp = {};
+
+  Fold get() {
+    static pg::Statement newest("SELECT folds_as, stamp FROM cdp_internal.survivorship_versions "
                                 "ORDER BY version DESC LIMIT 1");
-  auto rows = newest.run();
-  if (rows.size() == 0) {
-    static const auto plain = std::make_shared<const Policy>("{}", "default");
-    return {0, plain, {}};
+    static pg::Statement document("SELECT rules::text FROM cdp_internal.survivorship_versions "
+                                  "ORDER BY version DESC LIMIT 1");
+    auto rows = newest.run();
+    if (rows.size() == 0) {
+      static const auto plain = std::make_shared<const Policy>("{}", "default");
+      return {0, plain, {}};
+    }
+    if (const auto now = rows.uuid(0, 2); version < 0 || !pg::operator==(now, stamp)) {
+      rules = std::make_shared<const Policy>(document.run().text(0, 1), policy, alone);
+      version = rows.integer(0, 1);
+      stamp = now;
+    }
+    return {version, rules, make_world(rules->rules())};
   }
-  if (const auto stamp = rows.uuid(0, 2); version < 0 || !pg::operator==(stamp, known)) {
-    policy = std::make_shared<const Policy>(document.run().text(0, 1), "default");
-    version = rows.integer(0, 1);
-    known = stamp;
-  }
-  return {version, policy, make_world(policy->rules())};
+};
+
+} // namespace
+
+Fold fold_in_force() {
+  static InForce people{"default", false};
+  return people.get();
+}
+
+Fold account_fold_in_force() {
+  static InForce accounts{"accounts", true};
+  return accounts.get();
 }
 
 namespace {

@@ -14,7 +14,8 @@ using core::Timestamp;
 // A policy's rules, and those of the default policy behind it.
 class Policy {
 public:
-  Policy(std::string_view document, const std::string &policy);
+  // `alone`: only what it says itself, as rules of accounts are, which have no definitions either.
+  Policy(std::string_view document, const std::string &policy, bool alone = false);
   const core::Rules &rules() const { return rules_; }
 
 private:
@@ -31,6 +32,8 @@ struct Fold {
 
 // The version in force. Whoever writes holds cdp.segments in ROW SHARE: no other version comes meanwhile.
 Fold fold_in_force();
+// That of accounts: the policy of that name.
+Fold account_fold_in_force();
 // Another version, or the draft; for who reads. Rules come from their tables only: they say whose rights an
 // aggregate runs with.
 inline constexpr std::int32_t kDraft = -1;

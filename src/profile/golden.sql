@@ -25,11 +25,17 @@ LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   rules jsonb;
 BEGIN
-  IF policy = 'default' THEN
+  IF policy IS NULL THEN
+    RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'policy must not be null',
+      HINT = 'Leave it out for the default policy; SELECT DISTINCT policy FROM cdp.survivorship_rules lists others.';
+  ELSIF policy = 'accounts' THEN
+    RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'policy "accounts" is that of accounts, not of people',
+      HINT = 'SELECT cdp.account(group_id) shows what it makes of one.';
+  ELSIF policy = 'default' THEN
     RETURN cdp_internal.version_at('infinity');
   END IF;
   rules := cdp_internal.rules_in_force() -> 'policies';
-  IF policy IS NULL OR NOT rules ? policy THEN
+  IF NOT rules ? policy THEN
     RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('there is no policy "%s" in force', left(policy, 100)),
       HINT = CASE WHEN EXISTS (SELECT FROM cdp.survivorship_rules AS r WHERE r.policy = known_policy.policy) THEN 'SELECT cdp.apply_survivorship() puts it in force.'
              ELSE 'There are: ' || (SELECT string_agg(o.p, ', ' ORDER BY o.p) FROM (SELECT jsonb_object_keys(rules) UNION SELECT 'default') AS o (p)) || '.' END;
@@ -123,7 +129,7 @@ DECLARE
   people bigint[];
   place bigint := -1;
 BEGIN
-  IF policy IS NULL OR policy <> 'default' AND NOT cdp_internal.drafted_rules() -> 'policies' ? policy THEN
+  IF policy IS NULL OR policy = 'accounts' OR policy <> 'default' AND NOT cdp_internal.drafted_rules() -> 'policies' ? policy THEN
     PERFORM cdp_internal.known_policy(policy);
   END IF;
   IF NOT EXISTS (SELECT FROM cdp.pending_survivorship()) THEN

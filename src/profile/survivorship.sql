@@ -25,7 +25,7 @@ CREATE TABLE cdp.survivorship_rules (
 );
 COMMENT ON TABLE cdp.survivorship_rules IS
   'How the golden value of a trait is chosen, a row a strategy of a chain; the draft, see cdp.set_survivorship and cdp.apply_survivorship';
-COMMENT ON COLUMN cdp.survivorship_rules.policy IS 'default is what cdp.profiles holds; others are chosen when a profile is read, and fall back on it';
+COMMENT ON COLUMN cdp.survivorship_rules.policy IS 'default is what cdp.profiles holds, accounts what cdp.accounts shows; others are chosen when a profile is read, and fall back on it';
 COMMENT ON COLUMN cdp.survivorship_rules.trait IS 'A trait''s name, or a pattern in which * stands for any characters';
 COMMENT ON COLUMN cdp.survivorship_rules.place IS 'In the chain: the first strategy that finds a value decides';
 COMMENT ON COLUMN cdp.survivorship_rules.computed IS 'The computed trait whose value it is, where the strategy is computed; follows when that is renamed';
@@ -166,13 +166,15 @@ BEGIN
   r.intervalstyle := caller ->> 'intervalstyle';
   wrong := CASE
     WHEN r.trait IS NULL OR r.trait = '' THEN 'trait is the name of a trait, a pattern such as address_*, or * for all.'
-    WHEN r.policy IS NULL OR r.policy !~ '^[a-z][a-z0-9_]{0,62}$' THEN 'A policy is named in lower case: letters, digits and underscores.'
+    WHEN r.policy IS NULL THEN 'policy must not be null: leave it out for the default policy.'
+    WHEN r.policy !~ '^[a-z][a-z0-9_]{0,62}$' THEN 'A policy is named in lower case: letters, digits and underscores.'
     WHEN r.strategy IS NULL OR r.strategy NOT IN ('latest', 'earliest', 'most_frequent', 'source_priority', 'min', 'max', 'sum', 'average', 'longest',
            'shortest', 'any_true', 'all_true', 'union_list', 'intersection_list', 'counted_list', 'first_non_empty', 'verified_first',
            'maximum_age', 'never', 'aggregate', 'computed')
       THEN 'Strategies are latest, earliest, most_frequent, source_priority, min, max, sum, average, longest, shortest, any_true, all_true, union_list, intersection_list, counted_list, first_non_empty, verified_first, maximum_age, never, aggregate:name, and computed:name of a computed trait.'
     WHEN r.strategy = 'aggregate' AND coalesce(trim(substr(set_survivorship.strategy, 11)), '') = '' THEN 'Name the aggregate: aggregate:name.'
     WHEN r.strategy = 'computed' AND coalesce(trim(substr(set_survivorship.strategy, 10)), '') = '' THEN 'Name the computed trait: computed:name.'
+    WHEN r.strategy = 'computed' AND r.policy = 'accounts' THEN 'Computed traits are people''s: cdp.create_account_trait makes traits of an account''s people.'
     WHEN r.strategy = 'computed' AND strpos(r.trait, '*') > 0 THEN 'computed goes with one trait: name it.'
     WHEN r.strategy = 'computed' AND r.maximum_age IS NOT NULL THEN 'A computed trait is as it is now: maximum_age goes with what sources say.'
     WHEN r.strategy NOT IN ('aggregate', 'computed') AND strpos(set_survivorship.strategy, ':') > 0 THEN 'Only aggregate and computed take a name.'
@@ -219,6 +221,10 @@ COMMENT ON FUNCTION cdp.set_survivorship(text, text, text, text[], interval, boo
 CREATE FUNCTION cdp.drop_survivorship(trait text, policy text DEFAULT 'default') RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
+  IF trait IS NULL OR policy IS NULL THEN
+    RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = format('%s must not be null', CASE WHEN trait IS NULL THEN 'trait' ELSE 'policy' END),
+      HINT = 'SELECT policy, trait FROM cdp.survivorship_rules lists them.';
+  END IF;
   DELETE FROM cdp.survivorship_rules AS r WHERE r.policy = drop_survivorship.policy AND r.trait = drop_survivorship.trait;
   IF NOT FOUND THEN
     RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('there is no rule for trait "%s" in policy "%s"', left(trait, 100), left(policy, 100)),

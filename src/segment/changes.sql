@@ -177,6 +177,9 @@ BEGIN
     RAISE NOTICE 'drop cascades to profile view %', o.profile_view;
     PERFORM cdp_internal.drop_profile_view(caller, o.profile_view, true);
   END LOOP;
+  IF cascading THEN
+    PERFORM cdp_internal.drop_account_askers(caller, s.segment_id);
+  END IF;
   IF s.kind <> 'trait' THEN
     EXECUTE format('DROP VIEW IF EXISTS cdp_segments.%I %s', s.name, CASE WHEN cascading THEN 'CASCADE' END);
   END IF;
