@@ -24,7 +24,8 @@ BEGIN
       WHEN type = 'boolean' AND lower(word) IN ('false', 'f', 'no', 'n', 'off', '0') THEN 'false'
       WHEN type IN ('date', 'timestamp') AND kind = 'string' AND word ~ '^[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}$' THEN to_jsonb(word::date::text || CASE type WHEN 'timestamp' THEN 'T00:00:00.000000Z' ELSE '' END)
       WHEN type IN ('date', 'timestamp') AND kind = 'string' AND word ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,9})?)?(Z|[+-][0-9]{2}(:?[0-9]{2})?)?$'
-        THEN to_jsonb(to_char(regexp_replace(word, '(\.[0-9]{6})[0-9]+', '\1')::timestamptz, CASE type WHEN 'date' THEN 'YYYY-MM-DD' ELSE 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"' END))
+        THEN (SELECT to_jsonb(CASE type WHEN 'date' THEN left(word, 10) ELSE to_char(i.at, 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') END)
+              FROM (SELECT regexp_replace(word, '(\.[0-9]{6})[0-9]+', '\1')::timestamptz AS at) AS i WHERE i.at IS NOT NULL)
       WHEN type = 'list' AND kind = 'array' OR type = 'object' AND kind = 'object' THEN value END;
   EXCEPTION WHEN data_exception THEN
     RETURN NULL;

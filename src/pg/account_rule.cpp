@@ -258,7 +258,10 @@ void refuse_rows(Node *node, const Source &source) {
 // A value that the clock alone makes another would be so at every refresh; what is asked about it stands
 // still.
 void refuse_running_clock(Node *node, const Source &source) {
-  if (!IsA(node, TargetEntry) && !IsA(node, List) && call([&] { return exprType(node); }) == BOOLOID)
+  const bool may_compare = IsA(node, OpExpr) || IsA(node, DistinctExpr) || IsA(node, ScalarArrayOpExpr) ||
+                           IsA(node, FuncExpr) || IsA(node, BoolExpr) || IsA(node, NullTest) ||
+                           IsA(node, RowCompareExpr);
+  if (may_compare && call([&] { return exprType(node); }) == BOOLOID)
     return;
   if (rule::is_param(node, rule::kInstant))
     rule::refuse(source, call([&] { return exprLocation(node); }), ERRCODE_FEATURE_NOT_SUPPORTED,

@@ -30,7 +30,7 @@ STRATEGIES = ["latest", "earliest", "most_frequent", "source_priority", "min", "
               "all_true", "union_list", "intersection_list", "counted_list", "first_non_empty", "verified_first", "maximum_age", "never",
               "aggregate:max(text)", "aggregate:array_agg", "aggregate:bool_and", "aggregate:public.grumpy"]
 VALUES = [None, None, 1, 1.0, 2, 2.50, -3, 10, 12345678901234567890, "x", "yy", "ÄÖ", "", "  ", "7", "49.95", "yes", "2024-1-5", "2024-02-30",
-          "2024-01-05T10:30:00+02:00", True, False, [], [1, "x"], [1.0, 2], ["x", "x", None], {}, {"k": [1.0]}, {"k": [1]},
+          "2024-01-05T10:30:00+02:00", "2024-01-05T00:30:00+02:00", True, False, [], [1, "x"], [1.0, 2], ["x", "x", None], {}, {"k": [1.0]}, {"k": [1]},
           {"amount": 5, "currency": "EUR"}, {"amount": 5, "currency": "USD"}, "a\tb\"c\\", "EUR"]
 # Computed traits that rules fall back on, by what they are in plain Python; the last asks for a golden trait itself.
 COMPUTED = {"top": "max(properties ->> 'v')", "recent": "max(properties ->> 'v') FILTER (WHERE occurred_at > now() - interval '290 days')",
@@ -107,7 +107,7 @@ def fit(definition, value):
         made = words.get(word)
     elif kind in ("date", "timestamp"):
         at = instant(value)
-        made = at and (at.strftime("%Y-%m-%d") if kind == "date" else at.strftime("%Y-%m-%dT%H:%M:%S.%fZ"))
+        made = at and ((value.strip()[:10] if "T" in value else at.strftime("%Y-%m-%d")) if kind == "date" else at.strftime("%Y-%m-%dT%H:%M:%S.%fZ"))
     elif kind == "list":
         made = value if isinstance(value, list) else None
     else:
