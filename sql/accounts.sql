@@ -111,7 +111,10 @@ SELECT cdp.rename_account_trait('spend', 'accountSpend');
 SELECT cdp.rename_account_segment('has_buyer', 'with_buyer');
 SELECT kind, name, refresh, expression FROM cdp.account_definitions WHERE name IN ('accountSpend', 'active_people', 'enterprise', 'with_buyer') ORDER BY 1, 2;
 SELECT cdp.account('acme') -> 'segments' AS segments;
+BEGIN;
 SELECT cdp.drop_segment('lively', cascade => true);
+ROLLBACK;
+SELECT cdp.drop_segment('lively');
 SELECT cdp.drop_computed_trait('totalSpend');
 SELECT cdp.drop_account_trait('accountSpend');
 SELECT cdp.drop_account_trait('accountSpend', cascade => true);
@@ -172,6 +175,54 @@ SELECT cdp.create_segment('wrong', $$cdp.in_account_segment('nothing')$$);
 SELECT cdp.in_account_segment('with_buyer');
 SELECT cdp.in_account_segment(NULL, 1);
 SELECT cdp.leave_group('acme');
+
+SELECT cdp.account('acme', members => -1);
+SELECT cdp.create_account_trait('wrong', $$max(account_traits ->> 'plan')$$);
+-- Nor what is another at every refresh; to ask for it stands still.
+SELECT cdp.create_account_trait('wrong', $$now() - max(since)$$);
+SELECT cdp.create_account_trait('stale', $$now() - max(since) > interval '30 days'$$) > 0 AS created;
+SELECT cdp.drop_account_trait('stale');
+
+-- Who is nobody does not become somebody by leaving, nor does an account.
+SELECT cdp.leave_group('ghosts', user_id => 'nobody') IS NULL AS is_nobody, cdp.lookup('user_id', 'nobody') IS NULL AS unknown;
+SELECT cdp.leave_group('ghosts', user_id => 'anna') = :anna AS is_anna;
+SELECT count(*) FROM cdp.accounts WHERE group_id = 'ghosts';
+
+-- Rules of people and columns of views follow a rename, and are named when somebody drops what they ask for.
+SELECT cdp.create_account_segment('big', 'count(*) >= 2') > 0 AND cdp.create_account_trait('size', 'count(*)') > 0 AS created;
+SELECT cdp.create_segment('of_big', $$cdp.in_account_segment('big') OR '2' = ANY (cdp.account_values('size'))$$) > 0 AS created;
+SELECT cdp.create_profile_view('with_accounts', '["accounts", "account size", "account_segment big"]');
+SELECT * FROM cdp_views.with_accounts ORDER BY 1;
+SELECT cdp.rename_account_segment('big', 'large');
+SELECT cdp.rename_account_trait('size', 'people');
+SELECT rule FROM cdp.segments WHERE name = 'of_big';
+SELECT cdp.refresh_segment('of_big');
+SELECT count(*) FROM cdp.members('of_big');
+SELECT column_name, source, filled FROM cdp.check_profile_view('with_accounts');
+SELECT cdp.drop_account_segment('large');
+SELECT cdp.drop_account_trait('people');
+-- They are among all definitions.
+SELECT cdp.export_definitions() AS text \gset
+SELECT cdp.drop_account_segment('large', cascade => true);
+SELECT * FROM cdp.import_definitions(:'text') WHERE action <> 'unchanged';
+SELECT count(*) FROM cdp.import_definitions(:'text') WHERE action <> 'unchanged';
+SELECT cdp.drop_segment('of_big');
+SELECT cdp.drop_account_segment('large');
+SELECT cdp.drop_account_trait('people');
+
+-- Which of several sources is right about an account: policy accounts.
+SELECT cdp."group"('acme', user_id => 'anna', traits => '{"plan": "enterprise", "employees": 120}', source => 'crm', "timestamp" => '2025-06-01Z') = :anna AS is_anna;
+SELECT cdp."group"('acme', user_id => 'anna', traits => '{"employees": 80}', source => 'web', "timestamp" => '2026-04-01Z') = :anna AS is_anna;
+SELECT traits FROM cdp.accounts WHERE group_id = 'acme';
+SELECT cdp.set_survivorship('plan', 'source_priority', policy => 'accounts', sources => '{crm}');
+SELECT cdp.set_survivorship('employees', 'max', policy => 'accounts');
+SELECT cdp.apply_survivorship() > 0 AS applied;
+SELECT traits FROM cdp.accounts WHERE group_id = 'acme';
+SELECT cdp.profile(:anna, policy => 'accounts');
+SELECT cdp.set_survivorship('plan', 'computed:total_spend', policy => 'accounts');
+SELECT cdp.drop_survivorship('plan', 'accounts');
+SELECT cdp.drop_survivorship('employees', 'accounts');
+SELECT cdp.apply_survivorship() > 0 AS applied;
 
 -- Whoever makes segments makes these; an expression sees what its owner may see, and only its owner changes it.
 CREATE ROLE regress_cdp_accounts;

@@ -107,7 +107,77 @@ SELECT traits -> 'score' AS score FROM cdp.profiles WHERE profile_id = 1;
 SELECT profile_id, trait, message FROM cdp.survivorship_errors;
 SELECT status, value FROM cdp.health() WHERE check_name = 'survivorship';
 
+-- What nobody says may be what people do: a computed trait stands at the end of the chain.
+SELECT cdp.create_computed_trait('favourite_city', $$
+  cdp.most_frequent(properties ->> 'city') FILTER (WHERE event = 'Visited' AND occurred_at > now() - interval '30 days')
+$$) > 0 AS made;
+SELECT cdp.create_segment('in_delft', $$traits ->> 'city' = 'Delft'$$) > 0 AS made;
+SELECT cdp.track('Visited', user_id => 'dora', properties => '{"city": "Delft"}') AS dora \gset
+SELECT cdp.set_survivorship('city', 'latest');
+SELECT cdp.set_survivorship('city', 'computed:favourite_city', fallback => true);
+SELECT policy, trait, place, strategy, computed FROM cdp.survivorship_rules WHERE policy = 'default' AND trait = 'city' ORDER BY place;
+SELECT trait, old, new FROM cdp.profile_diff() WHERE profile_id = :dora;
+SELECT cdp.apply_survivorship() > 0 AS applied;
+CALL cdp.run();
+SELECT traits, trait_origins FROM cdp.profiles WHERE profile_id = :dora;
+SELECT profile_id = :dora AS is_dora FROM cdp.members('in_delft');
+-- In the commit of the message, with the segments that look at it.
+SELECT count(*) AS accepted FROM generate_series(1, 2) AS n, LATERAL (SELECT cdp.track('Visited', user_id => 'dora', properties => '{"city": "Gouda"}', message_id => 'v' || n)) AS t;
+SELECT traits -> 'city' AS city FROM cdp.profiles WHERE profile_id = :dora;
+SELECT count(*) FROM cdp.members('in_delft');
+-- A source that says so goes first. Why, and since when:
+SELECT outcome, because, value, said, strategy, place FROM cdp.why_trait(:dora, 'city');
+SELECT value FROM cdp.trait_history(:dora, 'city');
+SELECT cdp.profile(:dora) #> '{trait_sources,city}' AS from_where;
+SELECT cdp.identify(user_id => 'dora', traits => '{"city": "Breda"}') = :dora AS is_dora;
+SELECT outcome, because, value, strategy, place FROM cdp.why_trait(:dora, 'city');
+SELECT cdp.identify(user_id => 'dora', traits => '{"city": null}') = :dora AS is_dora;
+SELECT traits -> 'city' AS city FROM cdp.profiles WHERE profile_id = :dora;
+-- With time alone, at its instant.
+SELECT lapses_at = (SELECT min(until) FROM cdp.computed_trait_values WHERE profile_id = :dora) AS waits FROM cdp_internal.trait_lapses WHERE profile_id = :dora;
+-- When it becomes another one, for those who have it.
+SELECT cdp.alter_computed_trait('favourite_city', $$min(properties ->> 'city') FILTER (WHERE event = 'Visited')$$);
+CALL cdp.run();
+SELECT traits -> 'city' AS city FROM cdp.profiles WHERE profile_id = :dora;
+SELECT profile_id = :dora AS is_dora FROM cdp.members('in_delft');
+SELECT * FROM cdp.verify();
+-- It is followed when it is renamed, cannot be dropped, and cannot ask for what falls back on it.
+SELECT cdp.rename_computed_trait('favourite_city', 'home');
+SELECT strategy, computed FROM cdp.survivorship_rules WHERE policy = 'default' AND trait = 'city' AND place = 2;
+SELECT * FROM cdp.pending_survivorship();
+SELECT cdp.drop_computed_trait('home');
+SELECT cdp.alter_computed_trait('home', $$CASE WHEN traits ->> 'city' = 'Delft' THEN 'Gouda' END$$);
+SELECT cdp.set_survivorship('city', 'computed:nowhere');
+SELECT cdp.set_survivorship('c*', 'computed:home');
+SELECT cdp.set_survivorship('city', 'computed');
+SELECT cdp.set_survivorship('city', 'computed:home', maximum_age => '1 day');
+
+-- What is said of a time to come counts from when it is received: what comes after it is newer.
+SELECT cdp.identify(user_id => 'emil', traits => '{"tier": "gold"}', "timestamp" => now() + interval '1 year') AS emil \gset
+SELECT cdp.identify(user_id => 'emil', traits => '{"tier": "basic"}') = :emil AS is_emil;
+SELECT traits -> 'tier' AS tier FROM cdp.profiles WHERE profile_id = :emil;
+SELECT value, since <= now() AS holds FROM cdp.trait_history(:emil, 'tier');
+SELECT cdp.profile(:emil, at => now()) #> '{traits,tier}' AS tier;
+
+-- Values that a strategy cannot weigh are left out, and say so; a definition makes them numbers.
+SELECT cdp.identify(user_id => 'emil', traits => '{"points": "12"}') = :emil AND cdp.identify(user_id => 'emil', traits => '{"points": 5}') = :emil AS is_emil;
+SELECT cdp.set_survivorship('points', 'sum');
+SELECT cdp.apply_survivorship() > 0 AS applied;
+CALL cdp.run();
+SELECT outcome, because, value FROM cdp.why_trait(:emil, 'points');
+SELECT cdp.define_trait('points', 'int');
+SELECT cdp.define_trait('points', 'integer');
+SELECT cdp.apply_survivorship() > 0 AS applied;
+CALL cdp.run();
+SELECT outcome, because, value FROM cdp.why_trait(:emil, 'points') ORDER BY value;
+SELECT * FROM cdp.verify();
+
 -- What is wrong is said.
+SELECT cdp.profile(1, events => -1);
+SELECT cdp.profile(1, policy => NULL);
+SELECT cdp.profile_diff(NULL);
+SELECT cdp.set_survivorship('x', 'latest', policy => NULL);
+SELECT cdp.drop_survivorship('x', NULL);
 SELECT cdp.set_survivorship('x', 'newest');
 SELECT cdp.set_survivorship('x', 'maximum_age');
 SELECT cdp.set_survivorship('x', 'latest', maximum_age => '1 month');

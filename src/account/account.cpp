@@ -5,9 +5,11 @@
 #include "core/nearest.hpp"
 #include "pg/account_rule.hpp"
 #include "pg/function.hpp"
+#include "pg/jsonb.hpp"
 #include "pg/query.hpp"
 #include "pg/rule.hpp"
 #include "pg/spi.hpp"
+#include "profile/fold.hpp"
 
 namespace {
 
@@ -105,4 +107,28 @@ CDP_FUNCTION(cdp_rename_in_account) {
     renamed = pg::rename_in_account(expression, is_rule, kind, name, new_name);
   }
   return pg::text_result(renamed);
+}
+
+// cdp_internal.account_traits(group_id): what group messages said of an account, by the rules of policy
+// accounts.
+CDP_FUNCTION(cdp_account_traits) {
+  static pg::Statement read("SELECT traits::text, asserted_at, decision_seq, source_id FROM cdp.assertions "
+                            "WHERE type = 'group' AND group_id = $1 AND traits IS NOT NULL",
+                            pg::few_keys);
+  const auto group_id = pg::text_argument(fcinfo, 0);
+  std::string folded;
+  {
+    pg::Session session;
+    const auto fold = profile::account_fold_in_force();
+    core::Traits traits(fold.rules());
+    std::vector<core::Misfit> none; // traits of accounts are not defined
+    auto rows = read.run(pg::Params().text(group_id));
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      const auto said = rows.text(i, 1);
+      traits.assert_all({said, rows.timestamp(i, 2), rows.bigint(i, 3), rows.integer(i, 4)}, none);
+    }
+    traits.settle(fold.world, GetCurrentTransactionStartTimestamp());
+    folded = traits.traits_json();
+  }
+  PG_RETURN_POINTER(pg::parse_jsonb(folded));
 }

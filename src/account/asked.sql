@@ -30,8 +30,18 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION cdp_internal.judge_account(text) IS 'Part of cdp.account(): what account traits and segments say of one account now';
 
+CREATE FUNCTION cdp_internal.need_members(members integer) RETURNS void LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF members < 0 THEN
+    RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('members must not be negative, it is %s', members),
+      HINT = 'It is how many people of the account are shown; 0 for none.';
+  END IF;
+END $$;
+COMMENT ON FUNCTION cdp_internal.need_members(integer) IS 'Part of cdp.account';
+
 CREATE FUNCTION cdp.account(group_id text, members integer DEFAULT 20) RETURNS jsonb
 LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp AS $$
+  SELECT cdp_internal.need_members(account.members);
   SELECT jsonb_build_object('group_id', a.group_id, 'traits', a.traits, 'computed', j.computed, 'segments', j.segments,
            'first_seen_at', a.first_seen_at, 'last_seen_at', a.last_seen_at, 'member_count', a.members,
            'members', (SELECT coalesce(jsonb_agg(jsonb_build_object('profile_id', m.profile_id, 'since', m.since,

@@ -336,17 +336,70 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION cdp_internal.rename_in_account_definitions(integer[], text, text, text) IS 'Part of renaming what definitions ask for';
 
+-- What rules, queries and expressions call, and the name in it as it may be written there.
+CREATE FUNCTION cdp_internal.account_call(kind text, named text) RETURNS text LANGUAGE sql IMMUTABLE
+  SET search_path = pg_catalog, pg_temp AS $$
+  SELECT format('(\m%s\s*\(\s*(?:name\s*=>\s*)?)''%s''', CASE kind WHEN 'segment' THEN 'in_account_segment' ELSE 'account_values' END, named)
+$$;
+COMMENT ON FUNCTION cdp_internal.account_call(text, text) IS 'A pattern of what asks for an account segment or account trait';
+
+-- Whom people's rules ask about: segments, and definitions of accounts that do so in a sub-query.
+CREATE FUNCTION cdp_internal.account_askers(kind text, named text) RETURNS TABLE (what text, name text, segment_id integer, definition_id integer)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT 'segment', s.name, s.segment_id, NULL::integer FROM cdp.segments AS s
+    WHERE concat_ws(' ', s.rule, s.per, s.query) ~ cdp_internal.account_call($1, $2)
+  UNION ALL
+  SELECT 'account ' || d.kind, d.name, NULL, d.definition_id FROM cdp.account_definitions AS d WHERE d.expression ~ cdp_internal.account_call($1, $2)
+$$;
+COMMENT ON FUNCTION cdp_internal.account_askers(text, text) IS 'What asks for an account segment or account trait by cdp.in_account_segment or cdp.account_values';
+
+-- What they mean stays, so that nobody needs to be judged.
+CREATE FUNCTION cdp_internal.rename_in_askers(kind text, named text, new_name text) RETURNS void LANGUAGE plpgsql
+  SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  call constant text := cdp_internal.account_call(kind, named);
+  said constant text := '\1''' || new_name || '''';
+  d    cdp.segments;
+  a    cdp.account_definitions;
+BEGIN
+  FOR d IN SELECT s.* FROM cdp.segments AS s JOIN cdp_internal.account_askers($1, named) AS o USING (segment_id) ORDER BY s.segment_id LOOP
+    d.rule := regexp_replace(d.rule, call, said, 'g');
+    d.per := regexp_replace(d.per, call, said, 'g');
+    d.query := regexp_replace(d.query, call, said, 'g');
+    d := cdp_internal.compile_definition(d);
+    UPDATE cdp.segments AS s SET rule = d.rule, per = d.per, query = d.query, compiled = d.compiled WHERE s.segment_id = d.segment_id;
+    UPDATE cdp.segment_versions AS v SET rule = d.rule, per = d.per, query = d.query
+      WHERE v.segment_id = coalesce(d.replaces, d.segment_id) AND v.version = d.version;
+    IF d.replaces IS NULL THEN
+      PERFORM cdp_internal.describe_segment_view(d);
+    END IF;
+  END LOOP;
+  FOR a IN SELECT c.* FROM cdp.account_definitions AS c JOIN cdp_internal.account_askers($1, named) AS o USING (definition_id) ORDER BY c.definition_id LOOP
+    a.expression := regexp_replace(a.expression, call, said, 'g');
+    a := cdp_internal.compile_account_definition(a);
+    UPDATE cdp.account_definitions AS o SET expression = a.expression, compiled = a.compiled WHERE o.definition_id = a.definition_id;
+  END LOOP;
+END $$;
+COMMENT ON FUNCTION cdp_internal.rename_in_askers(text, text, text) IS 'Part of renaming account segments and account traits';
+
 CREATE FUNCTION cdp_internal.rename_account_definition(caller jsonb, kind text, named text, new_name text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   d cdp.account_definitions;
+  asker text;
 BEGIN
-  PERFORM cdp_internal.lock_account_definitions();
+  PERFORM cdp_internal.lock_segments(), cdp_internal.lock_account_definitions(); -- rules of people are written anew
   d := cdp_internal.own_account_definition(caller, kind, named);
   PERFORM cdp_internal.check_account_name(kind, new_name);
   UPDATE cdp.account_definitions AS o SET name = new_name WHERE o.definition_id = d.definition_id;
   PERFORM cdp_internal.rename_in_account_definitions(ARRAY(SELECT o.definition_id FROM cdp.account_dependencies AS o
-    WHERE o.on_definition_id = d.definition_id), 'account', named, new_name);
+    WHERE o.on_definition_id = d.definition_id), 'account', named, new_name), cdp_internal.rename_in_askers(kind, named, new_name);
+  -- Views know it by its number.
+  FOR asker IN SELECT v FROM cdp_internal.profile_views_of_account($2, named) AS v LOOP
+    UPDATE cdp_internal.profile_view_columns AS c SET path = ARRAY[new_name]
+      WHERE c.view = asker AND c.kind = CASE d.kind WHEN 'trait' THEN 'account' ELSE 'account_segment' END AND c.path = ARRAY[named];
+    PERFORM cdp_internal.describe_profile_view(asker);
+  END LOOP;
 END $$;
 COMMENT ON FUNCTION cdp_internal.rename_account_definition(jsonb, text, text, text) IS
   'Part of cdp.rename_account_trait and cdp.rename_account_segment';
@@ -357,7 +410,7 @@ COMMENT ON FUNCTION cdp_internal.rename_account_trait(jsonb, text, text) IS 'See
 CREATE FUNCTION cdp.rename_account_trait(name text, new_name text) RETURNS void LANGUAGE c
   SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'cdp_forward';
 COMMENT ON FUNCTION cdp.rename_account_trait(text, text) IS
-  'Gives an account trait another name, and rewrites the account segments that ask for it. Rules of people that name it are not told';
+  'Gives an account trait another name, and rewrites the account segments and the rules of people that ask for it';
 
 CREATE FUNCTION cdp_internal.rename_account_segment(caller jsonb, named text, new_name text) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$ SELECT cdp_internal.rename_account_definition(caller, 'segment', named, new_name) $$;
@@ -365,29 +418,45 @@ COMMENT ON FUNCTION cdp_internal.rename_account_segment(jsonb, text, text) IS 'S
 CREATE FUNCTION cdp.rename_account_segment(name text, new_name text) RETURNS void LANGUAGE c
   SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'cdp_forward';
 COMMENT ON FUNCTION cdp.rename_account_segment(text, text) IS
-  'Gives an account segment another name. Rules of people that name it are not told, and say so in cdp.segment_errors';
+  'Gives an account segment another name, and rewrites the rules of people that ask for it';
 
 CREATE FUNCTION cdp_internal.drop_account_definition(caller jsonb, kind text, named text, cascading boolean) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   d      cdp.account_definitions;
-  askers text[];
-  asker  text;
+  others text;
+  asker  record;
 BEGIN
-  PERFORM cdp_internal.lock_account_definitions();
+  PERFORM cdp_internal.lock_segments(), cdp_internal.lock_account_definitions();
   d := cdp_internal.own_account_definition(caller, kind, named);
-  askers := ARRAY(SELECT o.name FROM cdp.account_dependencies AS e JOIN cdp.account_definitions AS o USING (definition_id)
-                  WHERE e.on_definition_id = d.definition_id ORDER BY o.name);
-  IF askers <> '{}' AND NOT coalesce(cascading, false) THEN
+  FOR asker IN SELECT DISTINCT o.what, o.name FROM (
+      SELECT 'account ' || t.kind AS what, t.name FROM cdp.account_dependencies AS e JOIN cdp.account_definitions AS t USING (definition_id)
+        WHERE e.on_definition_id = d.definition_id
+      UNION ALL SELECT k.what, coalesce(b.name, k.name) FROM cdp_internal.account_askers($2, named) AS k
+        LEFT JOIN cdp.segments AS s USING (segment_id) LEFT JOIN cdp.segments AS b ON b.segment_id = s.replaces
+        WHERE k.definition_id IS DISTINCT FROM d.definition_id
+      UNION ALL SELECT 'profile view', v FROM cdp_internal.profile_views_of_account($2, named) AS v) AS o
+    ORDER BY 1, 2 LOOP
+    IF NOT coalesce(cascading, false) THEN
+      others := concat_ws(E'\n', others, format('%s "%s" asks for it', asker.what, asker.name));
+      CONTINUE;
+    ELSIF asker.what = 'segment' THEN
+      CONTINUE WHEN NOT EXISTS (SELECT FROM cdp.segments AS s WHERE s.name = asker.name); -- it depended on another one
+      RAISE NOTICE 'drop cascades to segment "%"', asker.name;
+      PERFORM cdp_internal.drop_segment(caller, asker.name, true);
+    ELSIF asker.what = 'profile view' THEN
+      RAISE NOTICE 'drop cascades to profile view %', asker.name;
+      PERFORM cdp_internal.drop_profile_view(caller, asker.name, true);
+    ELSIF EXISTS (SELECT FROM cdp.account_definitions AS o WHERE 'account ' || o.kind = asker.what AND o.name = asker.name) THEN
+      RAISE NOTICE 'drop cascades to % "%"', asker.what, asker.name;
+      PERFORM cdp_internal.drop_account_definition(caller, substr(asker.what, 9), asker.name, true);
+    END IF;
+  END LOOP;
+  IF others IS NOT NULL THEN
     RAISE EXCEPTION USING ERRCODE = 'dependent_objects_still_exist',
-      MESSAGE = format('cannot drop account %s "%s" because others depend on it', kind, named),
-      DETAIL = (SELECT string_agg(format('account segment "%s" asks for it', a), E'\n') FROM unnest(askers) AS a),
+      MESSAGE = format('cannot drop account %s "%s" because others depend on it', kind, named), DETAIL = others,
       HINT = format('Change them first, or drop them too: SELECT cdp.drop_account_%s(%L, cascade => true).', kind, named);
   END IF;
-  FOREACH asker IN ARRAY askers LOOP
-    RAISE NOTICE 'drop cascades to account segment "%"', asker;
-    PERFORM cdp_internal.drop_account_definition(caller, 'segment', asker, true);
-  END LOOP;
   DELETE FROM cdp.account_definitions AS o WHERE o.definition_id = d.definition_id;
   DELETE FROM cdp.account_dependencies AS o WHERE d.definition_id IN (o.definition_id, o.on_definition_id);
   DELETE FROM cdp.account_errors AS e WHERE e.definition_id = d.definition_id;
@@ -402,14 +471,31 @@ COMMENT ON FUNCTION cdp_internal.drop_account_trait(jsonb, text, boolean) IS 'Se
 CREATE FUNCTION cdp.drop_account_trait(name text, cascade boolean DEFAULT false) RETURNS void LANGUAGE c
   SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'cdp_forward';
 COMMENT ON FUNCTION cdp.drop_account_trait(text, boolean) IS
-  'Drops an account trait with its values and their history. cascade: and the account segments that ask for it. Errors: 2BP01 when there are such';
+  'Drops an account trait with its values and their history. cascade: and what asks for it: segments of accounts and of people, profile views. Errors: 2BP01 when there are such';
 
-CREATE FUNCTION cdp_internal.drop_account_segment(caller jsonb, named text) RETURNS void
-LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$ SELECT cdp_internal.drop_account_definition(caller, 'segment', named, false) $$;
-COMMENT ON FUNCTION cdp_internal.drop_account_segment(jsonb, text) IS 'See cdp.drop_account_segment';
-CREATE FUNCTION cdp.drop_account_segment(name text) RETURNS void LANGUAGE c
+CREATE FUNCTION cdp_internal.drop_account_segment(caller jsonb, named text, cascading boolean) RETURNS void
+LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$ SELECT cdp_internal.drop_account_definition(caller, 'segment', named, cascading) $$;
+COMMENT ON FUNCTION cdp_internal.drop_account_segment(jsonb, text, boolean) IS 'See cdp.drop_account_segment';
+CREATE FUNCTION cdp.drop_account_segment(name text, cascade boolean DEFAULT false) RETURNS void LANGUAGE c
   SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'cdp_forward';
-COMMENT ON FUNCTION cdp.drop_account_segment(text) IS 'Drops an account segment with its history';
+COMMENT ON FUNCTION cdp.drop_account_segment(text, boolean) IS
+  'Drops an account segment with its history. cascade: and what asks for it: segments of people, profile views. Errors: 2BP01 when there are such';
+
+-- Part of dropping a segment or computed trait with all that asks for it.
+CREATE FUNCTION cdp_internal.drop_account_askers(caller jsonb, segment integer) RETURNS void LANGUAGE plpgsql
+  SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  asker record;
+BEGIN
+  FOR asker IN SELECT d.kind, d.name FROM cdp.account_dependencies AS o JOIN cdp.account_definitions AS d USING (definition_id)
+               WHERE o.segment_id = segment ORDER BY d.kind, d.name LOOP
+    IF EXISTS (SELECT FROM cdp.account_definitions AS d WHERE d.kind = asker.kind AND d.name = asker.name) THEN -- it may depend on another one
+      RAISE NOTICE 'drop cascades to account % "%"', asker.kind, asker.name;
+      PERFORM cdp_internal.drop_account_definition(caller, asker.kind, asker.name, true);
+    END IF;
+  END LOOP;
+END $$;
+COMMENT ON FUNCTION cdp_internal.drop_account_askers(jsonb, integer) IS 'Drops what asks about a segment or computed trait of accounts'' people';
 
 -- Segments and computed traits of people, which definitions ask for by name, change their names and end.
 CREATE FUNCTION cdp_internal.follow_segment() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -425,7 +511,7 @@ BEGIN
       MESSAGE = format('cannot drop %s "%s" because accounts depend on it', CASE old.kind WHEN 'trait' THEN 'computed trait' ELSE 'segment' END, old.name),
       DETAIL = (SELECT string_agg(format('account %s "%s" asks for it', d.kind, d.name), E'\n' ORDER BY d.kind, d.name)
                 FROM cdp.account_definitions AS d WHERE d.definition_id = ANY (askers)),
-      HINT = 'Change or drop these first: cdp.drop_account_trait, cdp.drop_account_segment.';
+      HINT = format('Change them first, or drop them too: SELECT cdp.drop_%s(%L, cascade => true).', CASE old.kind WHEN 'trait' THEN 'computed_trait' ELSE 'segment' END, old.name);
   END IF;
   RETURN NULL;
 END $$;

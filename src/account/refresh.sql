@@ -87,6 +87,7 @@ DECLARE
   low   constant text := coalesce(d.place, '');
   at    constant timestamptz := greatest(now(), d.judged_at); -- time never goes back
   ids   constant text[] := ARRAY(SELECT DISTINCT a.group_id FROM cdp.assertions AS a WHERE a.type = 'group' AND a.group_id > low
+                                   AND NOT coalesce(a.context @> '{"left": true}', false)
                                  ORDER BY a.group_id LIMIT most);
   ended constant boolean := cardinality(ids) < most;
   high  constant text := CASE WHEN NOT ended THEN ids[most] END;

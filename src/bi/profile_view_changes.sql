@@ -226,6 +226,7 @@ DECLARE
   kind  text := cdp_internal.view_kind(named);
   rights text[];
   statement text;
+  others text;
 BEGIN
   IF kind = 'VIEW' AND NOT (SELECT v.materialized FROM cdp_internal.profile_views AS v WHERE v.name = named) THEN
     BEGIN
@@ -239,7 +240,13 @@ BEGIN
     FROM pg_class AS k CROSS JOIN aclexplode(k.relacl) AS a LEFT JOIN pg_roles AS r ON r.oid = a.grantee
     WHERE k.relnamespace = 'cdp_views'::regnamespace AND k.relname = named AND a.grantee <> k.relowner);
   IF kind IS NOT NULL THEN
-    EXECUTE format('DROP %s cdp_views.%I', kind, named);
+    BEGIN
+      EXECUTE format('DROP %s cdp_views.%I', kind, named);
+    EXCEPTION WHEN dependent_objects_still_exist THEN
+      GET STACKED DIAGNOSTICS others = PG_EXCEPTION_DETAIL;
+      RAISE EXCEPTION USING ERRCODE = 'dependent_objects_still_exist', MESSAGE = format('cannot change columns of profile view "%s" because others depend on it', named),
+        DETAIL = others, HINT = 'Views that are made of it stay where columns are only added behind the others. Drop them first, and make them again.';
+    END;
   END IF;
   PERFORM cdp_internal.build_profile_view(named);
   IF kind IS NOT DISTINCT FROM cdp_internal.view_kind(named) THEN
@@ -301,9 +308,16 @@ CREATE FUNCTION cdp_internal.remove_profile_view(named text, cascading boolean) 
   SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   kind text := cdp_internal.view_kind(named);
+  others text;
 BEGIN
   IF kind IS NOT NULL THEN
-    EXECUTE format('DROP %s cdp_views.%I %s', kind, named, CASE WHEN cascading THEN 'CASCADE' END);
+    BEGIN
+      EXECUTE format('DROP %s cdp_views.%I %s', kind, named, CASE WHEN cascading THEN 'CASCADE' END);
+    EXCEPTION WHEN dependent_objects_still_exist THEN
+      GET STACKED DIAGNOSTICS others = PG_EXCEPTION_DETAIL;
+      RAISE EXCEPTION USING ERRCODE = 'dependent_objects_still_exist', MESSAGE = format('cannot drop profile view "%s" because others depend on it', named),
+        DETAIL = others, HINT = format('Drop them first, or too: SELECT cdp.drop_profile_view(%L, cascade => true).', named);
+    END;
   END IF;
   DELETE FROM cdp_internal.profile_view_columns AS c WHERE c.view = named;
   DELETE FROM cdp_internal.profile_view_refreshes AS r WHERE r.view = named;
@@ -347,6 +361,13 @@ CREATE FUNCTION cdp_internal.profile_views_of(segment integer) RETURNS SETOF tex
   SELECT DISTINCT c.view FROM cdp_internal.profile_view_columns AS c WHERE c.segment_id = segment ORDER BY 1
 $$;
 COMMENT ON FUNCTION cdp_internal.profile_views_of(integer) IS 'The profile views with a column of a segment, or computed trait';
+
+CREATE FUNCTION cdp_internal.profile_views_of_account(kind text, named text) RETURNS SETOF text LANGUAGE sql STABLE
+  SET search_path = pg_catalog, pg_temp AS $$
+  SELECT DISTINCT c.view FROM cdp_internal.profile_view_columns AS c
+  WHERE c.kind = CASE $1 WHEN 'trait' THEN 'account' ELSE 'account_segment' END AND c.path = ARRAY[named] ORDER BY 1
+$$;
+COMMENT ON FUNCTION cdp_internal.profile_views_of_account(text, text) IS 'The profile views with a column of an account trait or account segment';
 
 CREATE FUNCTION cdp_internal.describe_profile_views_of(segment integer) RETURNS void LANGUAGE sql
   SET search_path = pg_catalog, pg_temp AS $$

@@ -82,7 +82,7 @@ BEGIN
   END IF;
   IF base IS NULL OR NOT base = ANY (readable) OR is_array AND base = 'jsonb'::regtype THEN
     PERFORM cdp_internal.refuse_view_column(named, format('"%s" is not a type of columns', left(type, 100)),
-      format('There are %s, and arrays of them.', array_to_string(readable, ', ')), 'undefined_object');
+      format('There are %s, and arrays of them. A name with blanks is put in double quotes: trait "First Name".', array_to_string(readable, ', ')), 'undefined_object');
   ELSIF parts[2] IS NOT NULL AND NOT base = ANY ('{numeric,varchar,bpchar}'::regtype[]) THEN
     PERFORM cdp_internal.refuse_view_column(named, format('type %s takes no length here', base), 'numeric, varchar and char do.');
   END IF;
@@ -174,7 +174,7 @@ LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   parts   text[] := regexp_match(wanted.source, '^\s*(\w+)(?:\s+("(?:[^"]|"")+"|[^\s"]+))?(?:\s+(\S.*?))?\s*$');
   subject text := CASE WHEN parts[2] LIKE '"%' THEN replace(substr(parts[2], 2, length(parts[2]) - 2), '""', '"') ELSE parts[2] END;
-  kinds   constant text[] := '{identifier,identifiers,trait,computed,segment,public_id,first_seen_at,last_seen_at}';
+  kinds   constant text[] := '{identifier,identifiers,trait,computed,segment,account,account_segment,accounts,public_id,first_seen_at,last_seen_at}';
   c       cdp_internal.profile_view_columns;
   wanted_type text := coalesce(wanted.type, CASE WHEN parts[1] <> 'segment' THEN parts[3] END);
   s       cdp.segments;
@@ -183,12 +183,12 @@ BEGIN
   c.place := wanted.place;
   c.kind := parts[1];
   c.description := wanted.description;
-  c.name := coalesce(wanted.name, CASE parts[1] WHEN 'trait' THEN replace(subject, '.', '_') WHEN 'segment' THEN concat_ws('_', subject, parts[3]) ELSE coalesce(subject, parts[1]) END);
-  IF c.kind IS NULL OR NOT c.kind = ANY (kinds) OR (subject IS NULL) <> (c.kind IN ('public_id', 'first_seen_at', 'last_seen_at')) THEN
+  c.name := coalesce(wanted.name, CASE parts[1] WHEN 'trait' THEN replace(subject, '.', '_') WHEN 'segment' THEN concat_ws('_', subject, parts[3]) WHEN 'account' THEN 'account_' || subject ELSE coalesce(subject, parts[1]) END);
+  IF c.kind IS NULL OR NOT c.kind = ANY (kinds) OR (subject IS NULL) <> (c.kind IN ('public_id', 'first_seen_at', 'last_seen_at', 'accounts')) THEN
     PERFORM cdp_internal.refuse_view_column(c.name, format('"%s" is no source', left(wanted.source, 100)),
-      'Sources are: identifier TYPE, identifiers TYPE, trait NAME, computed NAME, segment NAME [since | until | keys], public_id, first_seen_at, last_seen_at; behind a name may stand a type. A name with blanks or dots in it is put in double quotes.');
+      'Sources are: identifier TYPE, identifiers TYPE, trait NAME, computed NAME, segment NAME [since | until | keys], account NAME, account_segment NAME, accounts, public_id, first_seen_at, last_seen_at; behind a name may stand a type. A name with blanks or dots in it is put in double quotes.');
   END IF;
-  c.path := CASE WHEN c.kind = 'trait' AND parts[2] NOT LIKE '"%' THEN string_to_array(subject, '.') WHEN c.kind LIKE 'identifier%' OR c.kind = 'trait' THEN ARRAY[subject] END;
+  c.path := CASE WHEN c.kind = 'trait' AND parts[2] NOT LIKE '"%' THEN string_to_array(subject, '.') WHEN c.kind LIKE 'identifier%' OR c.kind IN ('trait', 'account', 'account_segment') THEN ARRAY[subject] END;
   IF c.kind LIKE 'identifier%' AND NOT EXISTS (SELECT FROM cdp.identifier_types AS t WHERE t.type = subject)
      AND NOT EXISTS (SELECT FROM cdp.identifiers AS i WHERE i.type = subject) THEN
     PERFORM cdp_internal.refuse_view_column(c.name, format('there is no identifier type "%s"', subject),
@@ -202,6 +202,12 @@ BEGIN
                  format('There is none yet; see cdp.create_%s.', CASE c.kind WHEN 'segment' THEN 'segment' ELSE 'computed_trait' END)), 'undefined_object');
     END;
     c.segment_id := s.segment_id;
+  ELSIF c.kind IN ('account', 'account_segment') THEN
+    BEGIN
+      PERFORM cdp_internal.find_account_definition(CASE c.kind WHEN 'account' THEN 'trait' ELSE 'segment' END, subject);
+    EXCEPTION WHEN undefined_object THEN
+      PERFORM cdp_internal.refuse_view_column(c.name, SQLERRM, 'account NAME is an account trait, account_segment NAME an account segment; SELECT kind, name FROM cdp.account_definitions lists them.', 'undefined_object');
+    END;
   END IF;
   IF c.kind = 'segment' THEN
     c.part := nullif(lower(parts[3]), 'boolean');
@@ -209,13 +215,13 @@ BEGIN
       PERFORM cdp_internal.refuse_view_column(c.name, format('a segment has no "%s"', left(coalesce(wanted_type, parts[3]), 100)),
         'segment NAME is whether the person is in it; behind it may stand since, until or keys.');
     END IF;
-  ELSIF subject IS NULL AND wanted_type IS NOT NULL THEN
+  ELSIF (subject IS NULL OR c.kind LIKE 'account%') AND wanted_type IS NOT NULL THEN
     PERFORM cdp_internal.refuse_view_column(c.name, format('%s has a type of its own', c.kind), 'Leave the type out.');
   END IF;
   c.type := coalesce(wanted_type, CASE c.kind
     WHEN 'trait' THEN CASE WHEN cardinality(c.path) = 1 THEN (cdp_internal.defined_trait(subject)).type END
     WHEN 'computed' THEN cdp_internal.computed_type(s)
-    WHEN 'identifiers' THEN 'text[]'
+    WHEN 'identifiers' THEN 'text[]' WHEN 'accounts' THEN 'text[]' WHEN 'account' THEN 'text[]' WHEN 'account_segment' THEN 'boolean'
     WHEN 'public_id' THEN 'uuid'
     WHEN 'segment' THEN CASE c.part WHEN 'keys' THEN 'text[]' WHEN 'since' THEN 'timestamptz' WHEN 'until' THEN 'timestamptz' ELSE 'boolean' END
     WHEN 'first_seen_at' THEN 'timestamptz' WHEN 'last_seen_at' THEN 'timestamptz' END, 'text');
@@ -262,8 +268,14 @@ COMMENT ON FUNCTION cdp_internal.read_view_columns(text, json) IS 'The columns o
 -- What a column is in SQL: of a person p. A subquery by the indexes of people costs nothing where the column is not asked for;
 -- EXISTS becomes one hash of the whole segment when everybody is asked for.
 CREATE FUNCTION cdp_internal.view_source(c cdp_internal.profile_view_columns, as_text boolean) RETURNS text
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
   SELECT CASE c.kind
+    WHEN 'accounts' THEN 'ARRAY(SELECT m.group_id FROM cdp.account_members AS m WHERE m.profile_id = p.profile_id ORDER BY 1)'
+    WHEN 'account' THEN format('ARRAY(SELECT DISTINCT r.value #>> ''{}'' FROM cdp.account_members AS m JOIN cdp.account_results AS r USING (group_id) '
+      'WHERE m.profile_id = p.profile_id AND r.definition_id = %s AND r.left_at = ''infinity'' ORDER BY 1)',
+      (cdp_internal.find_account_definition('trait', c.path[1])).definition_id)
+    WHEN 'account_segment' THEN format('(EXISTS (SELECT FROM cdp.account_members AS m JOIN cdp.account_results AS r USING (group_id) '
+      'WHERE m.profile_id = p.profile_id AND r.definition_id = %s AND r.left_at = ''infinity''))', (cdp_internal.find_account_definition('segment', c.path[1])).definition_id)
     WHEN 'public_id' THEN 'p.public_id'
     WHEN 'last_seen_at' THEN 'p.last_seen_at'
     WHEN 'first_seen_at' THEN '(SELECT min(i.first_seen_at) FROM cdp.identifiers AS i WHERE i.profile_id = p.profile_id)'
@@ -308,6 +320,9 @@ CREATE FUNCTION cdp_internal.say_view_column(c cdp_internal.profile_view_columns
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
   SELECT concat_ws(' ', rtrim(coalesce(c.description, d.description), '.') || '.',
     CASE c.kind
+      WHEN 'accounts' THEN 'The accounts that the person belongs to'
+      WHEN 'account' THEN format('The values of account trait %s in the accounts that the person belongs to, as of its last refresh', c.path[1])
+      WHEN 'account_segment' THEN format('Whether an account that the person belongs to was in account segment %s at its last refresh', c.path[1])
       WHEN 'public_id' THEN 'The id to give to others'
       WHEN 'first_seen_at' THEN 'When the first of the person''s identifiers was first seen'
       WHEN 'last_seen_at' THEN 'Latest receipt time of a message about the person'

@@ -276,6 +276,8 @@ Verdict apply(const Case &one) {
   case Strategy::average:
   case Strategy::aggregate:
     return aggregated(one);
+  case Strategy::computed: // is of nothing that was said
+    break;
   }
   return {};
 }

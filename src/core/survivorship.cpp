@@ -11,7 +11,7 @@ namespace cdp::core {
 
 namespace {
 
-constexpr std::array<std::string_view, 20> kNames{"latest",
+constexpr std::array<std::string_view, 21> kNames{"latest",
                                                   "earliest",
                                                   "most_frequent",
                                                   "source_priority",
@@ -30,7 +30,8 @@ constexpr std::array<std::string_view, 20> kNames{"latest",
                                                   "verified_first",
                                                   "maximum_age",
                                                   "never",
-                                                  "aggregate"};
+                                                  "aggregate",
+                                                  "computed"};
 
 std::size_t literal(std::string_view pattern) {
   return pattern.size() - static_cast<std::size_t>(std::count(pattern.begin(), pattern.end(), '*'));
@@ -81,6 +82,8 @@ bool matches(std::string_view pattern, std::string_view trait) {
 void Rules::add(const std::string &pattern, Link link) {
   has_ages_ = has_ages_ || link.maximum_age > 0;
   auto &chain = chains_[pattern];
+  if (link.strategy == Strategy::computed)
+    computed_.insert(pattern);
   if (chain.empty() && pattern.find('*') != std::string::npos) {
     patterns_.push_back(pattern);
     std::sort(patterns_.begin(), patterns_.end(), [](const std::string &a, const std::string &b) {
@@ -88,6 +91,14 @@ void Rules::add(const std::string &pattern, Link link) {
     });
   }
   chain.push_back(std::move(link));
+}
+
+// Traits that this policy says something about are not the other's.
+void Rules::fall_back(const Rules *other) {
+  other_ = other;
+  for (const auto &trait : other->computed_)
+    if (find(trait) == other->find(trait))
+      computed_.insert(trait);
 }
 
 const Rules::Chains::value_type *Rules::find(std::string_view trait) const {
@@ -144,13 +155,16 @@ Verdict decide(std::span<const Claim> claims, const std::vector<Link> &chain, co
     if (!gone[i] && claims[i].value != "null")
       standing.push_back(i);
   Verdict verdict;
-  if (claims.empty())
-    return verdict;
+  std::vector<int> asks;
   for (std::size_t place = 0; place < chain.size(); ++place) {
     const auto &link = chain[place];
+    if (link.strategy == Strategy::computed) {
+      asks.push_back(static_cast<int>(place));
+      continue;
+    }
     auto live = standing;
     // The newest of all is null: nothing was said since.
-    if ((link.strategy == Strategy::latest || link.strategy == Strategy::maximum_age) &&
+    if ((link.strategy == Strategy::latest || link.strategy == Strategy::maximum_age) && !claims.empty() &&
         claims.back().value == "null")
       live.clear();
     if (link.maximum_age > 0)
@@ -166,7 +180,29 @@ Verdict decide(std::span<const Claim> claims, const std::vector<Link> &chain, co
     }
     verdict.made_from.clear();
   }
+  verdict.asks = std::move(asks);
   return verdict;
+}
+
+void answer(Verdict &verdict, const std::vector<Link> &chain, const TraitDefinition *definition,
+            const ComputedValues &values) {
+  for (const auto place : verdict.asks) {
+    const auto known = values.find(chain[static_cast<std::size_t>(place)].computed);
+    if (known == values.end())
+      continue;
+    verdict.until = std::min(verdict.until, known->second.until);
+    if (known->second.value == "null")
+      continue;
+    auto made = definition ? fit(*definition, known->second.value) : Fit{known->second.value, {}};
+    if (made.code.empty()) {
+      verdict.value = std::move(made.value);
+      verdict.made_from.clear();
+      verdict.link = place;
+      verdict.conflict = false;
+      return;
+    }
+    verdict.error = "the computed trait does not fit the definition: " + std::string(made.code);
+  }
 }
 
 } // namespace cdp::core

@@ -128,9 +128,12 @@ Value timestamp(std::string_view value) {
   return at ? Value(json::quoted(format_iso8601(*at))) : std::nullopt;
 }
 
+// The day as it is written, whatever zone it is in: a birthday is the same everywhere.
 Value date(std::string_view value) {
-  const auto at = instant(value);
-  return at ? Value(json::quoted(format_iso8601(*at).substr(0, 10))) : std::nullopt;
+  if (!instant(value))
+    return std::nullopt;
+  const auto written = json::unescape(value);
+  return json::quoted(padded(trimmed(written)).substr(0, 10));
 }
 
 // A number in the currency of the definition, or {"amount": …, "currency": …} in the same.

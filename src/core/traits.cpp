@@ -36,9 +36,8 @@ Traits::Traits(std::string_view traits, std::string_view origins, const Rules &r
       golden.decision_seq = to_number(pair.value());
     golden_.emplace(each.raw_key(), std::move(golden));
   }
-  for (json::Cursor each(traits); each.next();)
-    if (auto found = golden_.find(std::string(each.raw_key())); found != golden_.end())
-      found->second.value = each.value();
+  for (json::Cursor each(traits); each.next();) // what nobody said has no origin
+    golden_.try_emplace(std::string(each.raw_key()), Golden{"null", 0, 0}).first->second.value = each.value();
 }
 
 bool Traits::needs_claims(std::string_view traits, const Rules &rules) {
@@ -119,18 +118,31 @@ void Traits::absorb(const Traits &other) {
       offer(key, golden);
 }
 
-bool Traits::settle(const World &world, Timestamp at) {
+bool Traits::settle(const World &world, Timestamp at, const ComputedValues &values) {
   bool changed = false;
+  for (const auto &name : rules_->computed()) // whether or not anybody said something of it
+    governed_.try_emplace(name);
   for (auto &[name, governed] : governed_) {
-    if (governed.decided && governed.verdict.until > at)
+    const bool stands = governed.decided && governed.of_claims.until > at;
+    if (stands && governed.of_claims.asks.empty())
       continue;
-    governed.verdict = core::decide(governed.claims, *rules_->chain(name), *rules_, world, at);
+    const auto &chain = *rules_->chain(name);
+    if (!stands)
+      governed.of_claims = core::decide(governed.claims, chain, *rules_, world, at);
     governed.decided = true;
-    const auto &verdict = governed.verdict;
+    auto &verdict = governed.verdict = governed.of_claims;
+    answer(verdict, chain, rules_->definition(name), values);
+    const auto key = json::quoted(name);
+    if (governed.claims.empty()) {
+      auto &golden = golden_[key];
+      changed = changed || (golden.value.empty() ? "null" : golden.value) != verdict.value;
+      golden = {verdict.value, 0, 0};
+      continue;
+    }
     // Of several the newest, of none the newest of all.
     const auto &origin =
         governed.claims[verdict.made_from.empty() ? governed.claims.size() - 1 : verdict.made_from.back()];
-    auto &golden = golden_[json::quoted(name)];
+    auto &golden = golden_[key];
     changed = changed || (golden.value.empty() ? "null" : golden.value) != verdict.value;
     golden = {verdict.value, origin.asserted_at, origin.decision_seq};
   }
@@ -142,6 +154,40 @@ Timestamp Traits::until() const {
   for (const auto &[name, governed] : governed_)
     until = std::min(until, governed.verdict.until);
   return until;
+}
+
+OpenTraits Traits::open() const {
+  OpenTraits made;
+  std::set<std::int32_t> asked;
+  std::set<std::string> keys;
+  for (const auto &name : rules_->computed())
+    if (const auto found = governed_.find(name);
+        found != governed_.end() && !found->second.of_claims.asks.empty()) {
+      const auto &one = made.open_.emplace_back(OpenTraits::One{
+          json::quoted(name), found->second.of_claims, rules_->chain(name), rules_->definition(name)});
+      keys.insert(one.raw_key);
+      for (const auto place : one.verdict.asks)
+        asked.insert((*one.chain)[static_cast<std::size_t>(place)].computed);
+    }
+  for (const auto &[key, golden] : golden_)
+    if (golden.value != "null" && !keys.contains(key))
+      made.rest_ += (made.rest_.size() > 1 ? ", " : "") + key + ": " + golden.value;
+  made.asked_.assign(asked.begin(), asked.end());
+  return made;
+}
+
+std::string OpenTraits::traits_json(const ComputedValues &values, Timestamp &until) const {
+  auto json = rest_;
+  until = kInfinity;
+  for (const auto &one : open_) {
+    auto verdict = one.verdict;
+    verdict.until = kInfinity;
+    answer(verdict, *one.chain, one.definition, values);
+    until = std::min(until, verdict.until);
+    if (verdict.value != "null")
+      json += (json.size() > 1 ? ", " : "") + one.raw_key + ": " + verdict.value;
+  }
+  return json + "}";
 }
 
 std::string Traits::traits_json() const {
@@ -157,8 +203,9 @@ std::string Traits::traits_json() const {
 std::string Traits::origins_json() const {
   std::string json = "{";
   for (const auto &[key, golden] : golden_)
-    json += (json.size() > 1 ? ", " : "") + key + ": [" + std::to_string(golden.asserted_at) + ", " +
-            std::to_string(golden.decision_seq) + "]";
+    if (golden.decision_seq != 0)
+      json += (json.size() > 1 ? ", " : "") + key + ": [" + std::to_string(golden.asserted_at) + ", " +
+              std::to_string(golden.decision_seq) + "]";
   return json + "}";
 }
 

@@ -5,6 +5,7 @@
 
 #include "core/survivorship.hpp"
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <string>
@@ -18,12 +19,39 @@ struct Assertion {
   Timestamp asserted_at = 0;
   std::int64_t decision_seq = 0;
   std::int32_t source_id = 0;
+  Timestamp received_at = kInfinity;
+
+  /// What is said of a time to come counts from when it is received.
+  Timestamp counts_from() const { return std::min(asserted_at, received_at); }
 };
 
 /// A value that does not fit its trait's definition.
 struct Misfit {
   std::int64_t decision_seq;
   std::string trait, value, code, hint;
+};
+
+/// Golden traits at one moment, where computed traits that rules ask for are still to be known. The rules
+/// must outlive this.
+class OpenTraits {
+public:
+  struct One {
+    std::string raw_key;
+    Verdict verdict; // of what was said
+    const std::vector<Link> *chain;
+    const TraitDefinition *definition;
+  };
+
+  /// The computed traits that matter.
+  const std::vector<std::int32_t> &asked() const { return asked_; }
+  /// As Traits::traits_json(); until: when an answer is another, if nothing new happens.
+  std::string traits_json(const ComputedValues &values, Timestamp &until) const;
+
+private:
+  friend class Traits;
+  std::string rest_ = "{"; // of the others, not closed
+  std::vector<One> open_;
+  std::vector<std::int32_t> asked_;
 };
 
 class Traits {
@@ -49,8 +77,12 @@ public:
   /// What was asserted about somebody who turned out to be the same person.
   void absorb(const Traits &other);
 
-  /// Decides what rules govern, as of an instant. True: a golden value is another now.
-  bool settle(const World &world, Timestamp at);
+  /// Decides what rules govern, as of an instant. True: a golden value is another now. `values`: what
+  /// computed traits are for the person, as far as rules may ask for them.
+  bool settle(const World &world, Timestamp at, const ComputedValues &values = {});
+
+  /// As settled, for whatever computed traits will be.
+  OpenTraits open() const;
 
   /// From then on, claims that count now are too old.
   Timestamp until() const;
@@ -64,6 +96,7 @@ public:
 
   struct Governed {
     std::vector<Claim> claims; // by asserted_at, decision_seq
+    Verdict of_claims;         // computed traits left out
     Verdict verdict;
     bool decided = false;
   };

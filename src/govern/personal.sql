@@ -52,7 +52,7 @@ CREATE VIEW cdp.personal_columns WITH (security_invoker) AS
     ('cdp.pending_identifier_types', '{type,normalizer,default_region,sharing,blocked_values,blocked_patterns}'),
     ('cdp.evidence', '{rule}'), ('cdp.identity_decisions', '{kind}'), ('cdp.identity_changes', '{change}'), ('cdp.refusals', '{rule}'),
     ('cdp.normalizer_versions', '{version}'), ('cdp.secrets', '{name}'),
-    ('cdp.survivorship_rules', '{policy,trait,strategy,sources,aggregate,argument,search_path,datestyle,intervalstyle}'),
+    ('cdp.survivorship_rules', '{policy,trait,strategy,sources,aggregate,argument,computed,search_path,datestyle,intervalstyle}'),
     ('cdp.trait_definitions', '{trait,type,unit,allowed_values,description}'), ('cdp.quarantined_traits', '{code,hint}'),
     ('cdp_internal.survivorship_versions', '{rules}'),
     ('cdp.segments', '{name,kind,rule,per,query,time_zone,search_path,datestyle,intervalstyle,class,reasons,state,compiled}'),

@@ -4,7 +4,8 @@
 CREATE FUNCTION cdp_internal.verify_profiles()
   RETURNS TABLE (room text, problem text, subject text, stored text, expected text)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-  WITH newest AS (
+  -- Whatever is seen was committed before this instant; not so before the transaction's.
+  WITH instant AS MATERIALIZED (SELECT clock_timestamp() AS at), newest AS (
     SELECT DISTINCT ON (i.profile_id, t.key) i.profile_id, t.key, t.value, a.asserted_at, a.decision_seq
     FROM cdp.assertions AS a
     JOIN cdp.identifiers AS i USING (identifier_id)
@@ -19,11 +20,12 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     FROM newest AS n GROUP BY n.profile_id
     UNION ALL
     SELECT p.profile_id, coalesce(jsonb_object_agg(e.trait, e.value) FILTER (WHERE e.value <> 'null'), '{}'),
-           jsonb_object_agg(e.trait, jsonb_build_array(((extract(epoch FROM a.asserted_at) - 946684800) * 1000000)::bigint, e.origin))
-    FROM cdp.profiles AS p JOIN cdp_internal.survivorship_versions AS v ON v.version = p.rules_version
+           coalesce(jsonb_object_agg(e.trait, jsonb_build_array(((extract(epoch FROM a.asserted_at) - 946684800) * 1000000)::bigint, e.origin))
+                      FILTER (WHERE e.origin IS NOT NULL), '{}')
+    FROM instant AS i CROSS JOIN cdp.profiles AS p JOIN cdp_internal.survivorship_versions AS v ON v.version = p.rules_version
     LEFT JOIN cdp_internal.trait_lapses AS l USING (profile_id)
-    CROSS JOIN LATERAL cdp_internal.expected_traits(v.rules, p.profile_id, least(now(), l.lapses_at - interval '1 microsecond')) AS e
-    JOIN cdp.assertions AS a ON a.decision_seq = e.origin
+    CROSS JOIN LATERAL cdp_internal.expected_traits(v.rules, p.profile_id, least(i.at, l.lapses_at - interval '1 microsecond')) AS e
+    LEFT JOIN cdp.assertions AS a ON a.decision_seq = e.origin
     GROUP BY p.profile_id
   ), fact AS (
     SELECT i.profile_id, max(f.received_at) AS last_seen_at
@@ -86,6 +88,17 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 $$;
 COMMENT ON FUNCTION cdp_internal.verify_messages() IS 'Part of cdp.verify()';
 
+-- What was committed since the transaction began is seen, but both sides are judged as of its instant: whoever changed
+-- since is for the next verify.
+CREATE FUNCTION cdp_internal.changed_since(segment integer, profile_id bigint, at timestamptz) RETURNS boolean
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT EXISTS (SELECT FROM cdp.profiles AS p WHERE p.profile_id = $2 AND p.last_seen_at > $3)
+      OR EXISTS (SELECT FROM cdp.memberships AS m WHERE m.segment_id = $1 AND m.profile_id = $2
+                 AND (m.entered_at > $3 AND m.entered_at <= clock_timestamp() OR m.left_at > $3 AND m.left_at <= clock_timestamp()))
+      OR EXISTS (SELECT FROM cdp.identity_changes AS c WHERE $2 IN (c.profile_id, c.from_profile_id) AND c.recorded_at > $3)
+$$;
+COMMENT ON FUNCTION cdp_internal.changed_since(integer, bigint, timestamptz) IS 'Part of cdp.verify()';
+
 -- Who is in each segment now, by the rule's meaning as docs/design.md states it.
 CREATE FUNCTION cdp_internal.verify_segments()
   RETURNS TABLE (room text, problem text, subject text, stored text, expected text)
@@ -122,7 +135,8 @@ BEGIN
               UNION ALL
               (SELECT 'out', 'in', x.* FROM (TABLE expected EXCEPT TABLE kept) AS x)) AS d
         WHERE NOT EXISTS (SELECT FROM cdp.segment_errors AS f WHERE f.segment_id = s.segment_id
-                          AND (f.profile_id IS NULL OR f.profile_id = d.profile_id));
+                          AND (f.profile_id IS NULL OR f.profile_id = d.profile_id))
+          AND NOT cdp_internal.changed_since(s.segment_id, d.profile_id, now());
     EXCEPTION WHEN OTHERS THEN
       RETURN QUERY SELECT 'segment', 'the rule failed', format('segment %s', s.name), SQLERRM, NULL::text;
     END;

@@ -24,7 +24,8 @@ BEGIN
       WHEN type = 'boolean' AND lower(word) IN ('false', 'f', 'no', 'n', 'off', '0') THEN 'false'
       WHEN type IN ('date', 'timestamp') AND kind = 'string' AND word ~ '^[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}$' THEN to_jsonb(word::date::text || CASE type WHEN 'timestamp' THEN 'T00:00:00.000000Z' ELSE '' END)
       WHEN type IN ('date', 'timestamp') AND kind = 'string' AND word ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,9})?)?(Z|[+-][0-9]{2}(:?[0-9]{2})?)?$'
-        THEN to_jsonb(to_char(regexp_replace(word, '(\.[0-9]{6})[0-9]+', '\1')::timestamptz, CASE type WHEN 'date' THEN 'YYYY-MM-DD' ELSE 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"' END))
+        THEN (SELECT to_jsonb(CASE type WHEN 'date' THEN left(word, 10) ELSE to_char(i.at, 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') END)
+              FROM (SELECT regexp_replace(word, '(\.[0-9]{6})[0-9]+', '\1')::timestamptz AS at) AS i WHERE i.at IS NOT NULL)
       WHEN type = 'list' AND kind = 'array' OR type = 'object' AND kind = 'object' THEN value END;
   EXCEPTION WHEN data_exception THEN
     RETURN NULL;
@@ -108,7 +109,7 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION cdp_internal.expected_choice(jsonb, jsonb, cdp_internal.said[]) IS 'Part of cdp.verify(): what a strategy chooses';
 
-CREATE FUNCTION cdp_internal.expected_trait(rules jsonb, trait text, claims cdp_internal.said[], at timestamptz, OUT value jsonb, OUT origin bigint)
+CREATE FUNCTION cdp_internal.expected_trait(rules jsonb, trait text, claims cdp_internal.said[], at timestamptz, profile_id bigint, OUT value jsonb, OUT origin bigint)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   pattern text := (SELECT l ->> 'trait' FROM jsonb_array_elements(rules #> '{policies,default}') AS l
@@ -127,6 +128,13 @@ BEGIN
     RETURN;
   END IF;
   FOREACH link IN ARRAY links LOOP
+    IF link ->> 'strategy' = 'computed' THEN
+      SELECT cdp_internal.expected_value((SELECT d FROM jsonb_array_elements(rules -> 'definitions') AS d WHERE d ->> 'trait' = $2), m.key::jsonb) INTO value
+        FROM cdp.memberships AS m WHERE m.profile_id = $5 AND m.segment_id = (link ->> 'computed')::integer AND m.entered_at <= $4 AND m.left_at > $4;
+      EXIT WHEN value <> 'null';
+      value := 'null';
+      CONTINUE;
+    END IF;
     WITH silenced AS (
       SELECT DISTINCT ON (n.source) n.source, n.asserted_at, n.decision_seq FROM unnest(claims) AS n WHERE n.value = 'null'
       ORDER BY n.source, n.asserted_at DESC, n.decision_seq DESC
@@ -150,19 +158,21 @@ BEGIN
     END IF;
   END LOOP;
 END $$;
-COMMENT ON FUNCTION cdp_internal.expected_trait(jsonb, text, cdp_internal.said[], timestamptz) IS 'Part of cdp.verify(): what a chain of strategies chooses';
+COMMENT ON FUNCTION cdp_internal.expected_trait(jsonb, text, cdp_internal.said[], timestamptz, bigint) IS 'Part of cdp.verify(): what a chain of strategies chooses';
 
 CREATE FUNCTION cdp_internal.expected_traits(rules jsonb, profile_id bigint, at timestamptz)
   RETURNS TABLE (trait text, value jsonb, origin bigint)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-  SELECT s.key, e.value, e.origin
+  SELECT n.key, e.value, e.origin
   FROM (SELECT t.key, array_agg((f.value, a.asserted_at, a.decision_seq, o.source, coalesce(a.traits -> (t.key || '_verified') = 'true', false))::cdp_internal.said
                                 ORDER BY a.asserted_at, a.decision_seq) AS claims
         FROM cdp.identifiers AS i JOIN cdp.assertions AS a USING (identifier_id) JOIN cdp.sources AS o USING (source_id)
         CROSS JOIN LATERAL jsonb_each(a.traits) AS t
         CROSS JOIN LATERAL (SELECT cdp_internal.expected_value((SELECT d FROM jsonb_array_elements(rules -> 'definitions') AS d WHERE d ->> 'trait' = t.key), t.value) AS value) AS f
         WHERE i.profile_id = expected_traits.profile_id AND a.type = 'identify' AND f.value IS NOT NULL GROUP BY t.key) AS s
-  CROSS JOIN LATERAL cdp_internal.expected_trait(rules, s.key, s.claims, at) AS e
+  FULL JOIN (SELECT DISTINCT l ->> 'trait' AS key FROM jsonb_array_elements(rules #> '{policies,default}') AS l WHERE l ? 'computed') AS c USING (key)
+  CROSS JOIN LATERAL (SELECT coalesce(s.key, c.key) AS key) AS n
+  CROSS JOIN LATERAL cdp_internal.expected_trait(rules, n.key, coalesce(s.claims, '{}'), at, expected_traits.profile_id) AS e
 $$;
 COMMENT ON FUNCTION cdp_internal.expected_traits(jsonb, bigint, timestamptz) IS 'Part of cdp.verify(): all golden traits of a person';
 

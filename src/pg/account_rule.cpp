@@ -44,6 +44,12 @@ template <class F> auto pointing_at(const std::string &text, F &&body) {
       }
       if (!data->hint && data->sqlerrcode == ERRCODE_UNDEFINED_COLUMN)
         data->hint = pstrdup(kColumnsHint);
+      if (data->sqlerrcode == ERRCODE_GROUPING_ERROR && strstr(data->message, "not allowed in WHERE")) {
+        data->message = pstrdup("an aggregate here needs something of the people");
+        data->hint = pstrdup(
+            "account_traits, account_computed and group_id are the account's own, one value each: write them "
+            "outside of aggregates, such as account_traits ->> 'plan'.");
+      }
       if (!data->hint && data->sqlerrcode == ERRCODE_GROUPING_ERROR)
         data->hint = pstrdup(kGroupingHint);
     });
@@ -249,13 +255,31 @@ void refuse_rows(Node *node, const Source &source) {
     refuse_rows(child, source);
 }
 
+// A value that the clock alone makes another would be so at every refresh; what is asked about it stands
+// still.
+void refuse_running_clock(Node *node, const Source &source) {
+  const bool may_compare = IsA(node, OpExpr) || IsA(node, DistinctExpr) || IsA(node, ScalarArrayOpExpr) ||
+                           IsA(node, FuncExpr) || IsA(node, BoolExpr) || IsA(node, NullTest) ||
+                           IsA(node, RowCompareExpr);
+  if (may_compare && call([&] { return exprType(node); }) == BOOLOID)
+    return;
+  if (rule::is_param(node, rule::kInstant))
+    rule::refuse(source, call([&] { return exprLocation(node); }), ERRCODE_FEATURE_NOT_SUPPORTED,
+                 "an account trait cannot change with the clock alone: it would be another at every refresh",
+                 "Keep what stands still, such as max(since), and compare it where it is asked for: now() - "
+                 "max(since) > interval "
+                 "'30 days'.");
+  for (Node *child : rule::children(node))
+    refuse_running_clock(child, source);
+}
+
 const char *what_is(bool is_rule) {
   return is_rule ? "an account segment's rule" : "an account trait";
 }
 
 Found analyse(const std::string &text, bool is_rule) {
   // Analysis scribbles on raw trees, so each use parses anew.
-  const Source source{&text, rule::parse_expression(text, what_is(is_rule))};
+  const Source source{&text, rule::parse_expression(text, what_is(is_rule)), what_is(is_rule)};
   const Source changed{&text, rule::parse_expression(text, what_is(is_rule))};
   auto found = Reader(changed).read();
   Node *raw = is_rule ? changed.raw : call([&] { return not_null(changed.raw); });
@@ -267,7 +291,10 @@ Found analyse(const std::string &text, bool is_rule) {
     rule::refuse(source, 0, ERRCODE_INDETERMINATE_DATATYPE, "an account trait needs a type",
                  "Cast the constant, for example 'x'::text.");
   std::vector<std::string> reasons; // nothing is kept exact here
-  rule::check(call([&] { return hide_clock(having, nullptr); }), source, &reasons);
+  Node *hidden = call([&] { return hide_clock(having, nullptr); });
+  rule::check(hidden, source, &reasons);
+  if (!is_rule)
+    refuse_running_clock(reinterpret_cast<Node *>(castNode(NullTest, hidden)->arg), source);
   return found;
 }
 

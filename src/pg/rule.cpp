@@ -36,7 +36,7 @@ const char kTemplate[] =
     "NULL::pg_catalog.jsonb AS context) e)";
 
 const char kColumnsHint[] =
-    "A rule may use the event columns event_id, type, event, source, occurred_at, received_at, "
+    "There are the event columns event_id, type, event, source, occurred_at, received_at, "
     "properties and context, and of the person traits, computed and profile_id.";
 
 // An error of the parser or analyser points into the rule, not into the statement that called us.
@@ -327,7 +327,9 @@ Node *parse_expression(const std::string &text, const char *what) {
   List *parsed = pointing_at(text, [&] { return raw_parser(text.c_str(), RAW_PARSE_PLPGSQL_EXPR); });
   auto *select = call([&] { return castNode(SelectStmt, linitial_node(RawStmt, parsed)->stmt); });
   const std::string one = std::string(what) + " is exactly one expression";
-  const char *hint = "Write conditions joined by AND and OR, without SELECT, FROM, WHERE or ORDER BY.";
+  const char *hint = std::string_view(what).ends_with("trait")
+                         ? "Write one value, such as count(*), without SELECT, FROM, WHERE or ORDER BY."
+                         : "Write conditions joined by AND and OR, without SELECT, FROM, WHERE or ORDER BY.";
   const Source source{&text, nullptr};
   if (Node *clause = surplus(select))
     refuse(source, call([&] { return exprLocation(clause); }), ERRCODE_SYNTAX_ERROR, one, hint);
@@ -362,7 +364,7 @@ Expression analyse(const std::string &rule, const std::optional<std::string> &pe
                    Source &rule_source, Source &per_source) {
   // Analysis scribbles on raw trees, so each use parses anew.
   const char *what = is_value ? "a computed trait" : "a rule";
-  rule_source = {&rule, parse_expression(rule, what)};
+  rule_source = {&rule, parse_expression(rule, what), what};
   if (per) {
     per_source = {&*per, parse_expression(*per, "per")};
     Node *raw = parse_expression(*per, "per");

@@ -192,12 +192,12 @@ void check_function(Oid function, int location, const Source &source, Reasons *r
   const std::string builtin = builtin_name(function);
   const std::string name = call([&] { return get_func_name(function); });
   if (name == "clock_timestamp" || name == "statement_timestamp" || name == "timeofday")
-    refuse(source, location, ERRCODE_FEATURE_NOT_SUPPORTED, "a rule cannot use " + name + "()",
-           "Use now(): it stands for the instant at which the rule is judged.");
+    refuse(source, location, ERRCODE_FEATURE_NOT_SUPPORTED, source.what + " cannot use " + name + "()",
+           "Use now(): it stands for the instant at which this is judged.");
   if (volatility == PROVOLATILE_VOLATILE)
     refuse(
         source, location, ERRCODE_FEATURE_NOT_SUPPORTED,
-        "a rule cannot use the volatile function " + name + "()",
+        source.what + " cannot use the volatile function " + name + "()",
         builtin == "random"
             ? "For a random part of all people ask cdp.bucket(profile_id, 'salt'), which is always the same."
             : "Its result could change while nothing is known to have changed.");
@@ -206,7 +206,7 @@ void check_function(Oid function, int location, const Source &source, Reasons *r
   if (reasons && builtin.empty())
     return add_reason(reasons, reason_of(function, name));
   refuse(source, location, ERRCODE_FEATURE_NOT_SUPPORTED,
-         "a rule cannot use " + name + "(), which is not immutable: it cannot be kept exact",
+         source.what + " cannot use " + name + "(), which is not immutable: it cannot be kept exact",
          builtin == "age" ? "Subtract instead: now() - x."
                           : "If its result depends on its arguments alone, declare it IMMUTABLE.");
 }
@@ -285,8 +285,8 @@ private:
 
 void refuse_clock_word(const Source &source, int location) {
   refuse(source, location, ERRCODE_INVALID_OBJECT_DEFINITION,
-         "words such as 'now' and 'today' would freeze when the segment is created",
-         "Use now() or CURRENT_DATE, which stand for the instant at which the rule is judged.");
+         "words such as 'now' and 'today' would freeze when this is created",
+         "Use now() or CURRENT_DATE, which stand for the instant at which this is judged.");
 }
 
 void check_constant(Const *constant, const Literals &literals, const Source &source) {
@@ -347,7 +347,7 @@ void check_sub_query(Node *node, int location, const Source &source, Reasons *re
     refuse(source, location, ERRCODE_FEATURE_NOT_SUPPORTED, "a key cannot use a sub-query",
            "A key is an expression over one event.");
   if (call([&] { return contain_volatile_functions(node); }))
-    refuse(source, location, ERRCODE_FEATURE_NOT_SUPPORTED, "a rule cannot use a volatile function",
+    refuse(source, location, ERRCODE_FEATURE_NOT_SUPPORTED, source.what + " cannot use a volatile function",
            "Its result could change while nothing is known to have changed.");
   if (call([&] { return asks_by_name(node, nullptr); }))
     refuse(source, location, ERRCODE_FEATURE_NOT_SUPPORTED,
@@ -399,13 +399,14 @@ void check_node(Node *node, const Literals &literals, const Source &source, Reas
   case T_SubLink:
     return check_sub_query(node, location, source, reasons);
   case T_WindowFunc:
-    refuse(source, location, ERRCODE_FEATURE_NOT_SUPPORTED, "a rule cannot use a window function", "");
+    refuse(source, location, ERRCODE_FEATURE_NOT_SUPPORTED, source.what + " cannot use a window function",
+           "");
   case T_GroupingFunc:
-    refuse(source, location, ERRCODE_FEATURE_NOT_SUPPORTED, "a rule cannot use GROUPING", "");
+    refuse(source, location, ERRCODE_FEATURE_NOT_SUPPORTED, source.what + " cannot use GROUPING", "");
   case T_SQLValueFunction:
     refuse(source, location, ERRCODE_FEATURE_NOT_SUPPORTED,
            "a rule cannot depend on the session or the time of day",
-           "A rule may use now(), CURRENT_TIMESTAMP, LOCALTIMESTAMP and CURRENT_DATE.");
+           "There are now(), CURRENT_TIMESTAMP, LOCALTIMESTAMP and CURRENT_DATE.");
   case T_Const:
     check_constant(reinterpret_cast<Const *>(node), literals, source);
     return;

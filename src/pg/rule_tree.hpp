@@ -62,6 +62,7 @@ struct Expression {
 struct Source {
   const std::string *text;
   Node *raw;
+  std::string what = "a rule"; // what an error calls it
 };
 
 [[noreturn]] void refuse(const Source &source, int location, int sqlstate, std::string message,

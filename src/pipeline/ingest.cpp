@@ -4,6 +4,7 @@
 
 #include "collect/event_names.hpp"
 #include "identity/identities.hpp"
+#include "pipeline/computed.hpp"
 #include "pipeline/facts.hpp"
 #include "pipeline/imports.hpp"
 #include "pipeline/ready.hpp"
@@ -23,6 +24,7 @@ using core::Timestamp;
 struct Wave {
   std::vector<std::pair<std::int64_t, std::int64_t>> moves;
   std::vector<segment::Step> steps;
+  std::vector<core::OpenTraits> open; // at each step, where golden traits follow computed ones
 };
 
 // Whose a message is, and which identifier owns it.
@@ -42,10 +44,12 @@ void prepare_people(const std::vector<Candidate> &candidates, const identity::Id
     return;
   std::vector<std::int64_t> ids;
   for (std::size_t i = 0; i < candidates.size(); ++i)
-    if (const auto &one = candidates[i];
-        one.fate == Fate::accepted && one.traits && one.message.type == core::MessageType::identify)
+    if (const auto &one = candidates[i]; one.fate != Fate::accepted)
+      continue;
+    else if (const bool says = one.traits && one.message.type == core::MessageType::identify;
+             says || people.follow_computed())
       for (auto id : identities.people_of(i))
-        if (people.needs_claims(id, pg::jsonb_text(one.traits)))
+        if (people.needs_claims(id, says ? pg::jsonb_text(one.traits) : "{}"))
           ids.push_back(id);
   people.prepare(ids);
 }
@@ -54,7 +58,8 @@ void prepare_people(const std::vector<Candidate> &candidates, const identity::Id
 class Decider {
 public:
   Decider(identity::Identities &identities, profile::People &people, segment::Evaluation &evaluation)
-      : identities_(identities), people_(people), evaluation_(evaluation), wave_of_(identities.nodes()) {}
+      : identities_(identities), people_(people), evaluation_(evaluation), computed_(evaluation, people),
+        wave_of_(identities.nodes()) {}
 
   // What a message says goes to its person; on a shared device that may be another one than its identifiers'.
   Decided decide(const Candidate &candidate, std::size_t index, std::int64_t decision) {
@@ -70,8 +75,7 @@ public:
     // What was too old before this message is so from its own instant on.
     while (const auto at = people_.lapse(profile_id, candidate.received_at))
       if (evaluation_.any())
-        wave.steps.push_back(
-            {profile_id, decision, *at, person.traits(), false, true, nullptr, false, false});
+        put(wave, person, {profile_id, decision, *at, person.traits(), false, true, nullptr, false, false});
     person.touched = true;
     person.last_seen_at = std::max(person.last_seen_at, candidate.received_at);
     const bool says = candidate.message.type == core::MessageType::identify && candidate.traits;
@@ -108,8 +112,9 @@ public:
     }
     for (auto &wave : waves_) {
       identity::store_moves(wave.moves);
-      evaluation_.evaluate(wave.steps);
+      computed_.evaluate(std::move(wave.steps), std::move(wave.open));
     }
+    computed_.finish();
   }
 
 private:
@@ -141,19 +146,27 @@ private:
   void follow_lists(const identity::Joined &joined, Timestamp at, std::int64_t decision) {
     auto &into = people_.at(identities_.profile_id(joined.joined));
     if (into.stored || into.touched)
-      waves_[wave_of_[joined.joined]].steps.push_back({identities_.profile_id(joined.joined), decision,
-                                                       std::max(into.last_seen_at, at), into.traits(), false,
-                                                       false, nullptr, true, false});
+      put(waves_[wave_of_[joined.joined]], into,
+          {identities_.profile_id(joined.joined), decision, std::max(into.last_seen_at, at), into.traits(),
+           false, false, nullptr, true, false});
   }
 
   void add_step(Wave &wave, std::size_t node, profile::Person &person, std::int64_t decision, Change change) {
-    wave.steps.push_back({identities_.profile_id(node), decision, person.last_seen_at, person.traits(),
-                          change.everything, change.traits, nullptr, change.identifiers});
+    put(wave, person,
+        {identities_.profile_id(node), decision, person.last_seen_at, person.traits(), change.everything,
+         change.traits, nullptr, change.identifiers});
+  }
+
+  void put(Wave &wave, profile::Person &person, segment::Step step) {
+    wave.steps.push_back(std::move(step));
+    if (computed_.followed())
+      wave.open.push_back(person.open());
   }
 
   identity::Identities &identities_;
   profile::People &people_;
   segment::Evaluation &evaluation_;
+  Computed computed_;
   std::vector<std::size_t> wave_of_; // a node each
   std::vector<Wave> waves_;
 };

@@ -4,6 +4,7 @@
 
 #include "identity/refold.hpp"
 #include "pg/function.hpp"
+#include "pipeline/computed.hpp"
 #include "pipeline/ready.hpp"
 #include "profile/people.hpp"
 #include "segment/evaluation.hpp"
@@ -72,7 +73,9 @@ std::int64_t mend(const std::set<std::int64_t> &identifiers, const std::string &
     steps.push_back({id, decision, at, people.at(id).traits()});
   for (auto id : people.ended())
     evaluation.end(id, at, decision);
-  evaluation.evaluate(steps);
+  Computed computed(evaluation, people);
+  computed.evaluate(std::move(steps));
+  computed.finish();
   people.store(secret);
   evaluation.store();
   return decision;
@@ -82,12 +85,15 @@ namespace {
 
 // The person's steps, up to now: by other rules from now on, or as they were when a value was too old.
 void fold_person(profile::People &people, std::int64_t id, bool was_stale, std::int64_t decision,
-                 core::Timestamp now, std::vector<segment::Step> &steps) {
+                 core::Timestamp now, std::vector<segment::Step> &steps,
+                 std::vector<core::OpenTraits> &open) {
   auto &person = people.at(id);
   const auto step = [&](core::Timestamp from) {
     person.touched = true;
     steps.push_back({id, decision, from, person.traits()});
     steps.back().identifiers_changed = false;
+    if (people.follow_computed())
+      open.push_back(person.open());
   };
   if (was_stale) {
     person.as_of = now;
@@ -119,12 +125,15 @@ std::int64_t fold_anew(const std::vector<std::int64_t> &profile_ids) {
     return 0;
   const auto decision = draw_decision();
   std::vector<segment::Step> steps;
+  std::vector<core::OpenTraits> open;
   people.prepare(wanted);
   for (auto id : wanted) {
     pg::check_for_interrupts();
-    fold_person(people, id, stale.contains(id), decision, now, steps);
+    fold_person(people, id, stale.contains(id), decision, now, steps, open);
   }
-  evaluation.evaluate(steps);
+  Computed computed(evaluation, people);
+  computed.evaluate(std::move(steps), std::move(open));
+  computed.finish();
   people.store(secret);
   evaluation.store();
   return static_cast<std::int64_t>(wanted.size());

@@ -8,6 +8,7 @@
 #include "identity/identities.hpp"
 #include "identity/refold.hpp"
 #include "pg/function.hpp"
+#include "pipeline/computed.hpp"
 #include "pipeline/facts.hpp"
 #include "pipeline/ready.hpp"
 #include "profile/people.hpp"
@@ -276,7 +277,9 @@ void Exchanger::judge(std::int64_t decision, Timestamp at) {
     steps.push_back({id, decision, at, people_.at(id).traits()});
   for (auto id : people_.ended())
     evaluation_.end(id, at, decision);
-  evaluation_.evaluate(steps);
+  Computed computed(evaluation_, people_);
+  computed.evaluate(std::move(steps));
+  computed.finish();
   people_.store(secret_);
   evaluation_.store();
 }

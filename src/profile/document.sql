@@ -103,13 +103,14 @@ CREATE FUNCTION cdp_internal.folded_part(version integer, policy text, person bi
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
   SELECT jsonb_build_object(
     'traits', coalesce(jsonb_object_agg(g.trait, g.value) FILTER (WHERE g.value IS NOT NULL), '{}'),
-    'trait_sources', coalesce(jsonb_object_agg(g.trait, jsonb_build_object('source', s.source, 'asserted_at', a.asserted_at))
+    'trait_sources', coalesce(jsonb_object_agg(g.trait, CASE WHEN g.strategy LIKE 'computed:%' THEN jsonb_build_object('computed', substr(g.strategy, 10))
+                                ELSE jsonb_build_object('source', s.source, 'asserted_at', a.asserted_at) END)
                                 FILTER (WHERE g.value IS NOT NULL), '{}'),
     'conflicts', coalesce(jsonb_object_agg(g.trait, (
        SELECT jsonb_agg(jsonb_build_object('value', c.traits -> g.trait, 'source', o.source, 'asserted_at', c.asserted_at) ORDER BY c.asserted_at DESC, c.decision_seq DESC)
        FROM cdp.assertions AS c JOIN cdp.sources AS o USING (source_id) WHERE c.decision_seq = ANY (g.made_from))) FILTER (WHERE g.is_conflict), '{}'))
   FROM cdp_internal.fold_traits(version, policy, ARRAY[person], identifiers, at, known, at) AS g
-  JOIN cdp.assertions AS a USING (decision_seq) JOIN cdp.sources AS s USING (source_id)
+  LEFT JOIN (cdp.assertions AS a JOIN cdp.sources AS s USING (source_id)) USING (decision_seq)
 $$;
 COMMENT ON FUNCTION cdp_internal.folded_part(integer, text, bigint, bigint[], timestamptz, timestamptz) IS 'Part of cdp.profile';
 
@@ -183,6 +184,10 @@ DECLARE
   version integer;
 BEGIN
   PERFORM cdp_internal.check_instant(at, as_known);
+  IF events < 0 THEN
+    RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('events must not be negative, it is %s', events),
+      HINT = 'It is how many of the last events are shown; 0 for none.';
+  END IF;
   IF profile_id IS NULL OR events IS NULL THEN
     RETURN NULL;
   END IF;
@@ -191,8 +196,9 @@ BEGIN
     RETURN cdp_internal.profile_at(profile_id, events, policy, at, coalesce(as_known, 'now'));
   END IF;
   person := cdp.current_profile(profile_id);
-  -- What is stored is the default policy; conflicts are not stored.
-  IF policy <> 'default' OR version > 0 AND cdp_internal.rules_in_force() #> '{policies,default}' @> '[{"strategy": "never"}]' THEN
+  -- What is stored is the default policy; conflicts are not stored, nor that no source said it.
+  IF policy <> 'default' OR version > 0 AND (cdp_internal.rules_in_force() #> '{policies,default}' @> '[{"strategy": "never"}]'
+                                             OR cdp_internal.rules_in_force() #> '{policies,default}' @> '[{"strategy": "computed"}]') THEN
     RETURN cdp_internal.profile_now(person, events) || cdp_internal.folded_part(version, policy, person, NULL, NULL, NULL);
   END IF;
   RETURN cdp_internal.profile_now(person, events)

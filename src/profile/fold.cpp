@@ -20,6 +20,7 @@ core::Link read_link(std::string_view row) {
   link.aggregate = json::text_member(row, "aggregate");
   link.argument = json::text_member(row, "argument");
   link.settings = json::member(row, "settings");
+  link.computed = static_cast<std::int32_t>(json::number_member(row, "computed"));
   if (link.strategy == core::Strategy::sum || link.strategy == core::Strategy::average) {
     link.aggregate = link.strategy == core::Strategy::sum ? "pg_catalog.sum" : "pg_catalog.avg";
     link.argument = "numeric";
@@ -41,6 +42,9 @@ void read_definitions(core::Rules &rules, std::string_view document) {
       definition.allowed.push_back(json::equal_form(value));
     rules.define(json::text_member(row, "trait"), std::move(definition));
   }
+}
+
+void read_trust(core::Rules &rules, std::string_view document) {
   const auto trust = json::member(document, "trust");
   for (json::Cursor each(trust); each.next();)
     rules.trust(json::unescape(each.raw_key()),
@@ -85,19 +89,32 @@ core::World make_world(const core::Rules &rules) {
   auto rows = read.run();
   for (std::size_t i = 0; i < rows.size(); ++i)
     world.sources.emplace(rows.integer(i, 1), rows.text(i, 2));
+  if (rules.has_computed()) {
+    static pg::Statement names(
+        "SELECT segment_id, name FROM cdp.segments WHERE kind = 'trait' AND replaces IS NULL");
+    auto named = names.run();
+    for (std::size_t i = 0; i < named.size(); ++i)
+      world.computed.emplace(named.integer(i, 1), named.text(i, 2));
+  }
   world.aggregate = aggregate;
   return world;
 }
 
 } // namespace
 
-Policy::Policy(std::string_view document, const std::string &policy) {
+Policy::Policy(std::string_view document, const std::string &policy, bool alone) {
   const auto policies = json::member(document, "policies");
+  if (alone) {
+    read_policy(rules_, json::member(policies, policy));
+    read_trust(rules_, document);
+    return;
+  }
   read_policy(behind_, json::member(policies, "default"));
   if (policy != "default")
     read_policy(rules_, json::member(policies, policy));
   rules_.fall_back(&behind_);
   read_definitions(rules_, document);
+  read_trust(rules_, document);
 }
 
 Fold fold_by(std::int32_t version, const std::string &policy) {
@@ -109,25 +126,45 @@ Fold fold_by(std::int32_t version, const std::string &policy) {
   return fold;
 }
 
-Fold fold_in_force() {
-  static std::int32_t version = -1;
-  static std::shared_ptr<const Policy> policy;
-  static pg_uuid_t known{};
-  static pg::Statement newest("SELECT folds_as, stamp FROM cdp_internal.survivorship_versions "
-                              "ORDER BY version DESC LIMIT 1");
-  static pg::Statement document("SELECT rules::text FROM cdp_internal.survivorship_versions "
+namespace {
+
+// A version never changes, so each is read once.
+struct InForce {
+  const char *policy;
+  bool alone;
+  std::int32_t version = -1;
+  std::shared_ptr<const Policy> rules = {};
+  pg_uuid_t stamp = {};
+
+  Fold get() {
+    static pg::Statement newest("SELECT folds_as, stamp FROM cdp_internal.survivorship_versions "
                                 "ORDER BY version DESC LIMIT 1");
-  auto rows = newest.run();
-  if (rows.size() == 0) {
-    static const auto plain = std::make_shared<const Policy>("{}", "default");
-    return {0, plain, {}};
+    static pg::Statement document("SELECT rules::text FROM cdp_internal.survivorship_versions "
+                                  "ORDER BY version DESC LIMIT 1");
+    auto rows = newest.run();
+    if (rows.size() == 0) {
+      static const auto plain = std::make_shared<const Policy>("{}", "default");
+      return {0, plain, {}};
+    }
+    if (const auto now = rows.uuid(0, 2); version < 0 || !pg::operator==(now, stamp)) {
+      rules = std::make_shared<const Policy>(document.run().text(0, 1), policy, alone);
+      version = rows.integer(0, 1);
+      stamp = now;
+    }
+    return {version, rules, make_world(rules->rules())};
   }
-  if (const auto stamp = rows.uuid(0, 2); version < 0 || !pg::operator==(stamp, known)) {
-    policy = std::make_shared<const Policy>(document.run().text(0, 1), "default");
-    version = rows.integer(0, 1);
-    known = stamp;
-  }
-  return {version, policy, make_world(policy->rules())};
+};
+
+} // namespace
+
+Fold fold_in_force() {
+  static InForce people{"default", false};
+  return people.get();
+}
+
+Fold account_fold_in_force() {
+  static InForce accounts{"accounts", true};
+  return accounts.get();
 }
 
 namespace {
@@ -138,21 +175,23 @@ void read(pg::Statement &select, const Reading &what,
       pg::Params().bigints(what.people).timestamp(what.at).timestamp(what.known), [&](const pg::Rows &rows) {
         for (std::size_t i = 0; i < rows.size(); ++i) {
           const auto text = rows.text(i, 2);
-          take(rows.bigint(i, 1), {text, rows.timestamp(i, 3), rows.bigint(i, 4), rows.integer(i, 5)});
+          take(rows.bigint(i, 1),
+               {text, rows.timestamp(i, 3), rows.bigint(i, 4), rows.integer(i, 5), rows.timestamp(i, 6)});
         }
       });
 }
 
 } // namespace
 
-#define CDP_SAID ", a.traits::text, a.asserted_at, a.decision_seq, a.source_id FROM cdp.assertions AS a "
+#define CDP_SAID                                                                                             \
+  ", a.traits::text, a.asserted_at, a.decision_seq, a.source_id, a.received_at FROM cdp.assertions AS a "
 
 void read_assertions(const Reading &what,
                      const std::function<void(std::int64_t, const core::Assertion &)> &take) {
   static pg::Statement select(
       "SELECT i.profile_id" CDP_SAID
       "JOIN cdp.identifiers AS i USING (identifier_id) WHERE i.profile_id = ANY ($1) AND "
-      "a.type = 'identify' AND a.traits IS NOT NULL AND a.asserted_at <= $2 AND "
+      "a.type = 'identify' AND a.traits IS NOT NULL AND least(a.asserted_at, a.received_at) <= $2 AND "
       "a.received_at <= $3",
       pg::few_keys);
   read(select, what, take);
@@ -163,9 +202,48 @@ void read_assertions_of(const Reading &what,
   static pg::Statement select(
       "SELECT a.identifier_id" CDP_SAID
       "WHERE a.identifier_id = ANY ($1) AND a.type = 'identify' AND a.traits IS NOT NULL "
-      "AND a.asserted_at <= $2 AND a.received_at <= $3",
+      "AND least(a.asserted_at, a.received_at) <= $2 AND a.received_at <= $3",
       pg::few_keys);
   read(select, what, take);
+}
+
+std::vector<std::int32_t> asked_computed(const core::Rules &rules) {
+  std::set<std::int32_t> asked;
+  for (const auto &trait : rules.computed())
+    for (const auto &link : *rules.chain(trait))
+      if (link.strategy == core::Strategy::computed)
+        asked.insert(link.computed);
+  return {asked.begin(), asked.end()};
+}
+
+std::map<std::int64_t, core::ComputedValues>
+computed_at(const core::Rules &rules, const std::vector<std::int64_t> &people, Timestamp at) {
+  static pg::Statement read(
+      "SELECT m.profile_id, m.segment_id, m.key, m.left_at FROM cdp.memberships AS m "
+      "WHERE m.profile_id = ANY ($1) AND m.segment_id = ANY ($2) AND m.entered_at <= $3 AND m.left_at > $3",
+      pg::few_keys);
+  std::map<std::int64_t, core::ComputedValues> found;
+  if (!rules.has_computed() || people.empty())
+    return found;
+  const auto asked = asked_computed(rules);
+  auto rows = read.run(pg::Params().bigints(people).integers(asked).timestamp(at));
+  for (std::size_t i = 0; i < rows.size(); ++i)
+    found[rows.bigint(i, 1)][rows.integer(i, 2)] = {rows.text(i, 3), rows.timestamp(i, 4)};
+  return found;
+}
+
+const core::ComputedValues &of(const std::map<std::int64_t, core::ComputedValues> &found,
+                               std::int64_t profile_id) {
+  static const core::ComputedValues none;
+  const auto place = found.find(profile_id);
+  return place == found.end() ? none : place->second;
+}
+
+std::string describe(const core::Link &link, const core::World &world) {
+  if (link.strategy != core::Strategy::computed)
+    return std::string(core::to_string(link.strategy));
+  const auto name = world.computed.find(link.computed);
+  return "computed:" + (name == world.computed.end() ? std::to_string(link.computed) : name->second);
 }
 
 std::map<std::int64_t, std::string> golden_at(const Fold &fold, const std::vector<std::int64_t> &people,
@@ -175,9 +253,13 @@ std::map<std::int64_t, std::string> golden_at(const Fold &fold, const std::vecto
   read_assertions({people, at, core::kInfinity}, [&](std::int64_t id, const core::Assertion &said) {
     folded.try_emplace(id, fold.rules()).first->second.assert_all(said, misfits);
   });
+  if (fold.rules().has_computed())
+    for (auto id : people)
+      folded.try_emplace(id, fold.rules());
+  const auto computed = computed_at(fold.rules(), people, at);
   std::map<std::int64_t, std::string> texts;
   for (auto &[id, traits] : folded) {
-    traits.settle(fold.world, at);
+    traits.settle(fold.world, at, of(computed, id));
     texts[id] = traits.traits_json();
   }
   return texts;

@@ -36,6 +36,10 @@ public:
                                                         true, TYPALIGN_DOUBLE));
                }));
   }
+  Row &null(int column) {
+    nulls_[column] = true;
+    return *this;
+  }
   void put() {
     pg::call([&] { tuplestore_putvalues(result_->setResult, result_->setDesc, values_, nulls_); });
   }
@@ -87,13 +91,20 @@ std::vector<std::int64_t> decisions(const core::Traits::Governed &governed) {
   return seqs;
 }
 
+bool is_computed(const core::Verdict &verdict, const std::vector<core::Link> *chain) {
+  return chain && verdict.link >= 0 &&
+         (*chain)[static_cast<std::size_t>(verdict.link)].strategy == core::Strategy::computed;
+}
+
 void put_trait(FunctionCallInfo fcinfo, const Fold &fold, std::int64_t id, const core::Traits &traits,
                const std::string &raw_key, const core::Traits::Golden &golden) {
   const auto name = json::unescape(raw_key);
   const auto *chain = fold.rules().chain(name);
   const auto governed = traits.governed().find(name);
   Row row(fcinfo);
-  row.bigint(0, id).text(1, name).bigint(3, golden.decision_seq).boolean(4, false);
+  row.bigint(0, id).text(1, name).boolean(4, false);
+  if (golden.decision_seq != 0)
+    row.bigint(3, golden.decision_seq);
   if (golden.value != "null")
     row.json(2, golden.value);
   if (chain)
@@ -105,8 +116,10 @@ void put_trait(FunctionCallInfo fcinfo, const Fold &fold, std::int64_t id, const
   const auto &verdict = governed->second.verdict;
   row.boolean(4, verdict.conflict).bigints(8, decisions(governed->second));
   if (verdict.link >= 0)
-    row.text(6, core::to_string((*chain)[static_cast<std::size_t>(verdict.link)].strategy))
+    row.text(6, describe((*chain)[static_cast<std::size_t>(verdict.link)], fold.world))
         .integer(7, verdict.link + 1);
+  if (is_computed(verdict, chain))
+    row.null(3);
   if (verdict.until != core::kInfinity)
     row.timestamp(9, verdict.until);
   if (!verdict.error.empty())
@@ -131,9 +144,14 @@ CDP_FUNCTION(cdp_fold_traits) {
   read(fcinfo, 2, [&](std::int64_t id, const core::Assertion &said) {
     people.try_emplace(id, fold.rules()).first->second.assert_all(said, misfits);
   });
+  const auto asked = bigints_argument(fcinfo, 2);
+  if (fold.rules().has_computed())
+    for (auto id : asked)
+      people.try_emplace(id, fold.rules());
+  const auto computed = computed_at(fold.rules(), asked, as_of(fcinfo, 6));
   for (auto &[id, traits] : people) {
     pg::check_for_interrupts();
-    traits.settle(fold.world, as_of(fcinfo, 6));
+    traits.settle(fold.world, as_of(fcinfo, 6), of(computed, id));
     for (const auto &[key, golden] : traits.golden())
       put_trait(fcinfo, fold, id, traits, key, golden);
   }
@@ -147,6 +165,7 @@ namespace {
 // All that was said about one trait: what it was, and what became of it.
 struct Heard {
   core::Claim claim;
+  Timestamp from; // counts from then on
   std::string said, code;
 };
 
@@ -159,6 +178,7 @@ std::vector<Heard> hear(FunctionCallInfo fcinfo, const Fold &fold, const std::st
       return;
     Heard one{{std::string(value), said.asserted_at, said.decision_seq, said.source_id,
                json::member(said.traits, trait + "_verified") == "true"},
+              said.counts_from(),
               std::string(value),
               {}};
     if (definition) {
@@ -181,11 +201,51 @@ const std::vector<core::Link> &chain_of(const Fold &fold, const std::string &tra
   return chain ? *chain : latest;
 }
 
-std::string reason(const core::Verdict &verdict, const std::vector<core::Link> &chain) {
-  if (verdict.link < 0)
+// Strategies that look at values of one kind leave the others out.
+std::string left_out(const core::Link &link, std::string_view value) {
+  const char *needed = nullptr;
+  switch (link.strategy) {
+  case core::Strategy::sum:
+  case core::Strategy::average:
+    needed = "number";
+    break;
+  case core::Strategy::longest:
+  case core::Strategy::shortest:
+    needed = "text";
+    break;
+  case core::Strategy::any_true:
+  case core::Strategy::all_true:
+    needed = "boolean";
+    break;
+  case core::Strategy::aggregate:
+    needed = link.argument == "numeric" ? "number" : link.argument == "boolean" ? "boolean" : nullptr;
+    break;
+  default:
+    break;
+  }
+  const char *kind = value.starts_with('"')                ? "text"
+                     : value == "true" || value == "false" ? "boolean"
+                     : value.starts_with('[')              ? "list"
+                     : value.starts_with('{')              ? "object"
+                                                           : "number";
+  if (!needed || std::string_view(needed) == kind)
+    return {};
+  return std::string("left out by ") + std::string(core::to_string(link.strategy)) + ": a " + kind +
+         ", not a " + needed;
+}
+
+std::string reason(const core::Verdict &verdict, const std::vector<core::Link> &chain, std::string_view value,
+                   const core::World &world) {
+  if (verdict.link < 0) {
+    for (const auto &link : chain)
+      if (auto out = left_out(link, value); !out.empty())
+        return out;
     return "no strategy of the rule finds a value";
-  return std::string(core::to_string(chain[static_cast<std::size_t>(verdict.link)].strategy)) +
-         " chose another";
+  }
+  const auto &link = chain[static_cast<std::size_t>(verdict.link)];
+  if (auto out = left_out(link, value); !out.empty())
+    return out;
+  return describe(link, world) + " chose another";
 }
 
 // Too old for every strategy up to the one that decided.
@@ -197,6 +257,44 @@ bool too_old(const core::Claim &claim, const core::Verdict &verdict, const std::
                        return link.maximum_age > 0 && claim.asserted_at + link.maximum_age <= at;
                      });
 }
+
+// What the computed traits were that a rule falls back on, as it was stored.
+class Turns {
+public:
+  Turns(const core::Rules &rules, const std::string &trait, const std::vector<std::int64_t> &people) {
+    static pg::Statement read("SELECT segment_id, key, entered_at, left_at FROM cdp.memberships "
+                              "WHERE profile_id = ANY ($1) AND segment_id = ANY ($2)",
+                              pg::few_keys);
+    if (!rules.computed().contains(trait))
+      return;
+    auto rows = read.run(pg::Params().bigints(people).integers(asked_computed(rules)));
+    for (std::size_t i = 0; i < rows.size(); ++i)
+      turns_.push_back({rows.integer(i, 1), {rows.text(i, 2), rows.timestamp(i, 4)}, rows.timestamp(i, 3)});
+  }
+  std::set<Timestamp> instants(Timestamp until) const {
+    std::set<Timestamp> found;
+    for (const auto &turn : turns_)
+      for (auto at : {turn.from, turn.value.until})
+        if (at <= until)
+          found.insert(at);
+    return found;
+  }
+  core::ComputedValues at(Timestamp instant) const {
+    core::ComputedValues values;
+    for (const auto &turn : turns_)
+      if (turn.from <= instant && instant < turn.value.until)
+        values[turn.segment_id] = turn.value;
+    return values;
+  }
+
+private:
+  struct Turn {
+    std::int32_t segment_id;
+    core::Computed value;
+    Timestamp from;
+  };
+  std::vector<Turn> turns_;
+};
 
 } // namespace
 
@@ -220,7 +318,21 @@ CDP_FUNCTION(cdp_explain_trait) {
       place_of[i] = claims.size();
       claims.push_back(heard[i].claim);
     }
-  const auto verdict = core::decide(claims, chain, fold.rules(), fold.world, now);
+  auto verdict = core::decide(claims, chain, fold.rules(), fold.world, now);
+  const auto people = bigints_argument(fcinfo, 3);
+  const auto computed = computed_at(fold.rules(), people, now);
+  core::answer(verdict, chain, fold.rules().definition(trait),
+               of(computed, people.empty() ? 0 : people.front()));
+  if (is_computed(verdict, &chain)) {
+    const auto strategy = describe(chain[static_cast<std::size_t>(verdict.link)], fold.world);
+    Row(fcinfo)
+        .json(2, verdict.value)
+        .text(3, "winner")
+        .text(4, strategy)
+        .text(5, strategy)
+        .integer(6, verdict.link + 1)
+        .put();
+  }
   const auto gone = core::taken_back(claims);
   for (std::size_t i = 0; i < heard.size(); ++i) {
     const auto &one = heard[i];
@@ -243,12 +355,12 @@ CDP_FUNCTION(cdp_explain_trait) {
       } else if (too_old(one.claim, verdict, chain, now)) {
         because = "too old";
       } else {
-        because = reason(verdict, chain);
+        because = reason(verdict, chain, one.claim.value, fold.world);
       }
     }
     row.text(3, outcome).text(4, because);
     if (verdict.link >= 0)
-      row.text(5, core::to_string(chain[static_cast<std::size_t>(verdict.link)].strategy))
+      row.text(5, describe(chain[static_cast<std::size_t>(verdict.link)], fold.world))
           .integer(6, verdict.link + 1);
     row.put();
   }
@@ -266,35 +378,38 @@ CDP_FUNCTION(cdp_history_of_trait) {
   const auto heard = hear(fcinfo, fold, trait, 3);
   const auto &chain = chain_of(fold, trait);
   const auto now = as_of(fcinfo, 7);
+  const auto *definition = fold.rules().definition(trait);
+  const Turns turns(fold.rules(), trait, bigints_argument(fcinfo, 3));
+  auto instants = turns.instants(now);
+  for (const auto &one : heard)
+    instants.insert(one.from);
   std::vector<core::Claim> claims;
   std::string last = "null";
-  const auto put = [&](Timestamp at, const core::Verdict &verdict) {
-    if (verdict.value == last)
-      return;
-    last = verdict.value;
-    Row row(fcinfo);
-    row.timestamp(0, at);
-    if (last != "null")
-      row.json(1, last);
-    if (!verdict.made_from.empty())
-      row.bigint(2, claims[verdict.made_from.back()].decision_seq);
-    row.put();
-  };
-  for (std::size_t i = 0; i < heard.size(); ++i) {
-    if (heard[i].code.empty())
-      claims.push_back(heard[i].claim);
-    const auto at = heard[i].claim.asserted_at;
-    if (i + 1 < heard.size() && heard[i + 1].claim.asserted_at == at)
-      continue;
-    const auto next = i + 1 < heard.size() ? heard[i + 1].claim.asserted_at : now + 1;
-    pg::check_for_interrupts();
+  const auto decide = [&](Timestamp at) {
     auto verdict = core::decide(claims, chain, fold.rules(), fold.world, at);
-    put(at, verdict);
-    while (verdict.until < next) { // time alone
-      const auto due = verdict.until;
-      verdict = core::decide(claims, chain, fold.rules(), fold.world, due);
-      put(due, verdict);
+    const auto until = verdict.until;
+    core::answer(verdict, chain, definition, turns.at(at));
+    if (verdict.value != last) {
+      last = verdict.value;
+      Row row(fcinfo);
+      row.timestamp(0, at);
+      if (last != "null")
+        row.json(1, last);
+      if (!verdict.made_from.empty())
+        row.bigint(2, claims[verdict.made_from.back()].decision_seq);
+      row.put();
     }
+    return until;
+  };
+  for (auto place = instants.begin(); place != instants.end();) {
+    pg::check_for_interrupts();
+    const auto at = *place++;
+    for (const auto &one : heard)
+      if (one.from == at && one.code.empty())
+        core::add_claim(claims, one.claim);
+    const auto next = place == instants.end() ? now + 1 : *place;
+    for (auto until = decide(at); until < next;) // time alone
+      until = decide(until);
   }
   return 0;
 }

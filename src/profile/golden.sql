@@ -25,11 +25,17 @@ LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   rules jsonb;
 BEGIN
-  IF policy = 'default' THEN
+  IF policy IS NULL THEN
+    RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'policy must not be null',
+      HINT = 'Leave it out for the default policy; SELECT DISTINCT policy FROM cdp.survivorship_rules lists others.';
+  ELSIF policy = 'accounts' THEN
+    RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'policy "accounts" is that of accounts, not of people',
+      HINT = 'SELECT cdp.account(group_id) shows what it makes of one.';
+  ELSIF policy = 'default' THEN
     RETURN cdp_internal.version_at('infinity');
   END IF;
   rules := cdp_internal.rules_in_force() -> 'policies';
-  IF policy IS NULL OR NOT rules ? policy THEN
+  IF NOT rules ? policy THEN
     RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('there is no policy "%s" in force', left(policy, 100)),
       HINT = CASE WHEN EXISTS (SELECT FROM cdp.survivorship_rules AS r WHERE r.policy = known_policy.policy) THEN 'SELECT cdp.apply_survivorship() puts it in force.'
              ELSE 'There are: ' || (SELECT string_agg(o.p, ', ' ORDER BY o.p) FROM (SELECT jsonb_object_keys(rules) UNION SELECT 'default') AS o (p)) || '.' END;
@@ -82,11 +88,11 @@ CREATE FUNCTION cdp.golden_traits(profile_id bigint, policy text DEFAULT 'defaul
 LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp AS $$
   SELECT g.trait, g.value, g.is_conflict, g.rule, g.strategy, s.source, a.message_id, a.asserted_at, a.received_at, g.made_from, g.until, g.error
   FROM cdp_internal.fold_traits(cdp_internal.known_policy($2), $2, ARRAY[cdp.current_profile($1)]) AS g
-  JOIN cdp.assertions AS a USING (decision_seq) JOIN cdp.sources AS s USING (source_id)
+  LEFT JOIN (cdp.assertions AS a JOIN cdp.sources AS s USING (source_id)) USING (decision_seq)
   WHERE g.value IS NOT NULL OR g.is_conflict OR g.error IS NOT NULL ORDER BY g.trait
 $$;
 COMMENT ON FUNCTION cdp.golden_traits(bigint, text) IS
-  'A person''s traits by a policy, with where they come from: rule (null: the latest value, without one) and strategy that decided; source, message_id and times of the value, or of the newest it is made of; made_from: the messages (decision_seq in cdp.assertions); is_conflict: sources say different things and the rule chooses none; until: when it is too old. Errors: 42704 no such policy';
+  'A person''s traits by a policy, with where they come from: rule (null: the latest value, without one) and strategy that decided (computed:name is what a computed trait is, and no source said it); source, message_id and times of the value, or of the newest it is made of; made_from: the messages (decision_seq in cdp.assertions); is_conflict: sources say different things and the rule chooses none; until: when it is too old. Errors: 42704 no such policy';
 
 CREATE FUNCTION cdp.why_trait(profile_id bigint, trait text, policy text DEFAULT 'default')
   RETURNS TABLE (outcome text, because text, value jsonb, said jsonb, rule text, strategy text, place integer, source text, message_id text,
@@ -95,9 +101,9 @@ LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp AS $$
   WITH rules AS (SELECT cdp_internal.known_policy($3) AS version)
   SELECT w.outcome, w.because, w.value, w.said,
          (SELECT g.rule FROM cdp_internal.fold_traits(r.version, $3, ARRAY[cdp.current_profile($1)]) AS g WHERE g.trait = $2),
-         w.strategy, w.place, s.source, a.message_id, a.asserted_at, a.received_at, a.decision_seq
+         w.strategy, w.place, s.source, a.message_id, a.asserted_at, a.received_at, w.decision_seq
   FROM rules AS r CROSS JOIN LATERAL cdp_internal.explain_trait(r.version, $3, $2, ARRAY[cdp.current_profile($1)]) AS w
-  JOIN cdp.assertions AS a USING (decision_seq) JOIN cdp.sources AS s USING (source_id)
+  LEFT JOIN (cdp.assertions AS a JOIN cdp.sources AS s USING (source_id)) USING (decision_seq)
   ORDER BY array_position(ARRAY['winner', 'conflict', 'part', 'loser'], w.outcome), a.asserted_at DESC, a.decision_seq DESC
 $$;
 COMMENT ON FUNCTION cdp.why_trait(bigint, text, text) IS
@@ -123,7 +129,7 @@ DECLARE
   people bigint[];
   place bigint := -1;
 BEGIN
-  IF policy IS NULL OR policy <> 'default' AND NOT cdp_internal.drafted_rules() -> 'policies' ? policy THEN
+  IF policy IS NULL OR policy = 'accounts' OR policy <> 'default' AND NOT cdp_internal.drafted_rules() -> 'policies' ? policy THEN
     PERFORM cdp_internal.known_policy(policy);
   END IF;
   IF NOT EXISTS (SELECT FROM cdp.pending_survivorship()) THEN

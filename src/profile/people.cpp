@@ -38,6 +38,8 @@ bool Person::needs_claims() {
     return true;
   if (!fold_->rules().governs_any())
     return false;
+  if (fold_->rules().has_computed())
+    return true;
   return folded_ ? folded_->needs_claims() : core::Traits(traits_, origins_, fold_->rules()).needs_claims();
 }
 
@@ -69,12 +71,23 @@ void Person::absorb(Person &other) {
 
 const std::string &Person::traits() {
   if (texts_stale_) {
-    folded_->settle(fold_->world, std::max(last_seen_at, as_of));
+    folded_->settle(fold_->world, std::max(last_seen_at, as_of), computed_);
     traits_ = folded_->traits_json();
     origins_ = folded_->origins_json();
     texts_stale_ = false;
   }
   return traits_;
+}
+
+core::OpenTraits Person::open() {
+  take_apart();
+  traits();
+  return folded_->open();
+}
+
+void Person::answer(core::ComputedValues values) {
+  take_apart();
+  computed_ = std::move(values);
 }
 
 const std::string &Person::origins() {
@@ -104,7 +117,7 @@ std::vector<std::int64_t> People::lock(const std::vector<std::int64_t> &profile_
                              .first->second;
     any_stale_ = any_stale_ || person.is_stale();
   }
-  if (fold_.rules().has_ages() || any_stale_)
+  if (fold_.rules().has_ages() || follow_computed() || any_stale_)
     read_lapses(found);
   return found;
 }
@@ -154,7 +167,7 @@ void People::forget_misfits(const std::vector<std::int64_t> &ids) {
 bool People::needs_claims(std::int64_t profile_id, std::string_view traits) {
   const auto known = people_.find(profile_id);
   return known != people_.end() && !known->second.has_claims() &&
-         (known->second.is_stale() || core::Traits::needs_claims(traits, fold_.rules()));
+         (known->second.is_stale() || follow_computed() || core::Traits::needs_claims(traits, fold_.rules()));
 }
 
 bool People::say(std::int64_t profile_id, const core::Assertion &said) {

@@ -37,7 +37,11 @@ public:
   bool weighs_claims() const { return folded_ && !folded_->governed().empty(); }
   const core::Traits *folded() const { return folded_ ? &*folded_ : nullptr; }
   void decide_anew() { texts_stale_ = changed(); } // at another instant
-  Timestamp until();                               // from then on what is folded is too old
+  // What is folded, for whatever the computed traits will be that rules ask for; and what they are in the
+  // end.
+  core::OpenTraits open();
+  void answer(core::ComputedValues values);
+  Timestamp until(); // from then on what is folded is too old
 
   Timestamp last_seen_at = core::kMinusInfinity;
   Timestamp as_of = core::kMinusInfinity; // the fold's instant, where it is later than last_seen_at
@@ -53,6 +57,7 @@ private:
   const Fold *fold_;
   std::string traits_ = "{}", origins_ = "{}";
   std::optional<core::Traits> folded_;
+  core::ComputedValues computed_;
   bool texts_stale_ = false, is_anew_ = false;
 };
 
@@ -75,6 +80,8 @@ public:
   void prepare(const std::vector<std::int64_t> &profile_ids);
   bool needs_claims(std::int64_t profile_id, std::string_view traits); // to take in what is said
   bool may_need_claims() const { return fold_.rules().governs_any() || any_stale_; }
+  // Whether anything that people do may give them another golden value.
+  bool follow_computed() const { return fold_.rules().has_computed(); }
   const Fold &fold() const { return fold_; }
 
   // The next instant, up to this one, at which a value was too old: the person is as they were from then on.

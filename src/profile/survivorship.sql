@@ -7,11 +7,12 @@ CREATE TABLE cdp.survivorship_rules (
   place         integer NOT NULL CHECK (place > 0),
   strategy      text NOT NULL CHECK (strategy IN ('latest', 'earliest', 'most_frequent', 'source_priority', 'min', 'max', 'sum', 'average',
                   'longest', 'shortest', 'any_true', 'all_true', 'union_list', 'intersection_list', 'counted_list', 'first_non_empty',
-                  'verified_first', 'maximum_age', 'never', 'aggregate')),
+                  'verified_first', 'maximum_age', 'never', 'aggregate', 'computed')),
   sources       text[] NOT NULL DEFAULT '{}',
   maximum_age   interval,
   aggregate     text,
   argument      text CHECK (argument IN ('jsonb', 'text', 'numeric', 'boolean', 'timestamptz')),
+  computed      text,
   owner         name NOT NULL,
   search_path   text NOT NULL,
   datestyle     text NOT NULL,
@@ -19,13 +20,15 @@ CREATE TABLE cdp.survivorship_rules (
   PRIMARY KEY (policy, trait, place),
   CHECK ((strategy = 'aggregate') = (aggregate IS NOT NULL)),
   CHECK ((aggregate IS NULL) = (argument IS NULL)),
+  CHECK ((strategy = 'computed') = (computed IS NOT NULL)),
   CHECK (strategy <> 'maximum_age' OR maximum_age IS NOT NULL)
 );
 COMMENT ON TABLE cdp.survivorship_rules IS
   'How the golden value of a trait is chosen, a row a strategy of a chain; the draft, see cdp.set_survivorship and cdp.apply_survivorship';
-COMMENT ON COLUMN cdp.survivorship_rules.policy IS 'default is what cdp.profiles holds; others are chosen when a profile is read, and fall back on it';
+COMMENT ON COLUMN cdp.survivorship_rules.policy IS 'default is what cdp.profiles holds, accounts what cdp.accounts shows; others are chosen when a profile is read, and fall back on it';
 COMMENT ON COLUMN cdp.survivorship_rules.trait IS 'A trait''s name, or a pattern in which * stands for any characters';
 COMMENT ON COLUMN cdp.survivorship_rules.place IS 'In the chain: the first strategy that finds a value decides';
+COMMENT ON COLUMN cdp.survivorship_rules.computed IS 'The computed trait whose value it is, where the strategy is computed; follows when that is renamed';
 COMMENT ON COLUMN cdp.survivorship_rules.owner IS 'The role an aggregate runs as';
 
 CREATE TABLE cdp.trait_definitions (
@@ -152,7 +155,7 @@ DECLARE
   last cdp.survivorship_rules;
   wrong text;
 BEGIN
-  r.policy := coalesce(set_survivorship.policy, 'default');
+  r.policy := set_survivorship.policy;
   r.trait := set_survivorship.trait;
   r.strategy := split_part(set_survivorship.strategy, ':', 1);
   r.sources := coalesce(set_survivorship.sources, '{}');
@@ -163,13 +166,18 @@ BEGIN
   r.intervalstyle := caller ->> 'intervalstyle';
   wrong := CASE
     WHEN r.trait IS NULL OR r.trait = '' THEN 'trait is the name of a trait, a pattern such as address_*, or * for all.'
+    WHEN r.policy IS NULL THEN 'policy must not be null: leave it out for the default policy.'
     WHEN r.policy !~ '^[a-z][a-z0-9_]{0,62}$' THEN 'A policy is named in lower case: letters, digits and underscores.'
     WHEN r.strategy IS NULL OR r.strategy NOT IN ('latest', 'earliest', 'most_frequent', 'source_priority', 'min', 'max', 'sum', 'average', 'longest',
            'shortest', 'any_true', 'all_true', 'union_list', 'intersection_list', 'counted_list', 'first_non_empty', 'verified_first',
-           'maximum_age', 'never', 'aggregate')
-      THEN 'Strategies are latest, earliest, most_frequent, source_priority, min, max, sum, average, longest, shortest, any_true, all_true, union_list, intersection_list, counted_list, first_non_empty, verified_first, maximum_age, never, and aggregate:name.'
+           'maximum_age', 'never', 'aggregate', 'computed')
+      THEN 'Strategies are latest, earliest, most_frequent, source_priority, min, max, sum, average, longest, shortest, any_true, all_true, union_list, intersection_list, counted_list, first_non_empty, verified_first, maximum_age, never, aggregate:name, and computed:name of a computed trait.'
     WHEN r.strategy = 'aggregate' AND coalesce(trim(substr(set_survivorship.strategy, 11)), '') = '' THEN 'Name the aggregate: aggregate:name.'
-    WHEN r.strategy <> 'aggregate' AND strpos(set_survivorship.strategy, ':') > 0 THEN 'Only aggregate takes a name.'
+    WHEN r.strategy = 'computed' AND coalesce(trim(substr(set_survivorship.strategy, 10)), '') = '' THEN 'Name the computed trait: computed:name.'
+    WHEN r.strategy = 'computed' AND r.policy = 'accounts' THEN 'Computed traits are people''s: cdp.create_account_trait makes traits of an account''s people.'
+    WHEN r.strategy = 'computed' AND strpos(r.trait, '*') > 0 THEN 'computed goes with one trait: name it.'
+    WHEN r.strategy = 'computed' AND r.maximum_age IS NOT NULL THEN 'A computed trait is as it is now: maximum_age goes with what sources say.'
+    WHEN r.strategy NOT IN ('aggregate', 'computed') AND strpos(set_survivorship.strategy, ':') > 0 THEN 'Only aggregate and computed take a name.'
     WHEN array_position(r.sources, NULL) IS NOT NULL THEN 'sources names sources, the best first.'
     WHEN cardinality(r.sources) > 0 AND r.strategy NOT IN ('source_priority', 'first_non_empty') THEN 'sources goes with source_priority and first_non_empty.'
     WHEN r.strategy = 'maximum_age' AND r.maximum_age IS NULL THEN 'maximum_age needs a time: maximum_age => ''90 days''.'
@@ -182,6 +190,9 @@ BEGIN
   IF r.strategy = 'aggregate' THEN
     SELECT c.aggregate, c.argument INTO r.aggregate, r.argument
       FROM cdp_internal.check_aggregate(caller, trim(substr(set_survivorship.strategy, 11))) AS c;
+  ELSIF r.strategy = 'computed' THEN
+    r.computed := trim(substr(set_survivorship.strategy, 10));
+    PERFORM cdp_internal.find_segment(r.computed, true);
   END IF;
   SELECT o.* INTO last FROM cdp.survivorship_rules AS o WHERE o.policy = r.policy AND o.trait = r.trait ORDER BY o.place DESC LIMIT 1;
   IF coalesce(fallback, false) THEN
@@ -196,17 +207,24 @@ BEGIN
     r.place := 1;
   END IF;
   INSERT INTO cdp.survivorship_rules SELECT r.*;
+  IF r.computed IS NOT NULL THEN
+    PERFORM cdp_internal.refuse_trait_circle(cdp_internal.drafted_rules());
+  END IF;
 END $$;
 
 -- Keeps its caller's search_path, which is what an aggregate's name is looked up with.
 CREATE FUNCTION cdp.set_survivorship(trait text, strategy text, policy text DEFAULT 'default', sources text[] DEFAULT '{}',
     maximum_age interval DEFAULT NULL, fallback boolean DEFAULT false) RETURNS void LANGUAGE c AS 'MODULE_PATHNAME', 'cdp_forward';
 COMMENT ON FUNCTION cdp.set_survivorship(text, text, text, text[], interval, boolean) IS
-  'How the golden value of a trait is chosen, in the draft until cdp.apply_survivorship(). trait: a name, a pattern with * for any characters, or *; the name goes before patterns, of these the one with most characters of its own. strategy: latest, earliest, most_frequent, source_priority, min, max, sum, average, longest, shortest, any_true, all_true, union_list, intersection_list, counted_list, first_non_empty, verified_first, maximum_age, never, or aggregate:name of any aggregate. maximum_age: only what was asserted within that time counts. fallback: one more strategy for when those before it find no value; else it replaces the chain. Errors: 22023, 42501 aggregate not allowed, 55000 nothing to fall back from';
+  'How the golden value of a trait is chosen, in the draft until cdp.apply_survivorship(). trait: a name, a pattern with * for any characters, or *; the name goes before patterns, of these the one with most characters of its own. strategy: latest, earliest, most_frequent, source_priority, min, max, sum, average, longest, shortest, any_true, all_true, union_list, intersection_list, counted_list, first_non_empty, verified_first, maximum_age, never, aggregate:name of any aggregate, or computed:name, the value of a computed trait. maximum_age: only what was asserted within that time counts. fallback: one more strategy for when those before it find no value; else it replaces the chain. Errors: 22023, 42501 aggregate not allowed, 42704 no such computed trait, 42P17 a computed trait that asks for the trait itself, 55000 nothing to fall back from';
 
 CREATE FUNCTION cdp.drop_survivorship(trait text, policy text DEFAULT 'default') RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
+  IF trait IS NULL OR policy IS NULL THEN
+    RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = format('%s must not be null', CASE WHEN trait IS NULL THEN 'trait' ELSE 'policy' END),
+      HINT = 'SELECT policy, trait FROM cdp.survivorship_rules lists them.';
+  END IF;
   DELETE FROM cdp.survivorship_rules AS r WHERE r.policy = drop_survivorship.policy AND r.trait = drop_survivorship.trait;
   IF NOT FOUND THEN
     RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('there is no rule for trait "%s" in policy "%s"', left(trait, 100), left(policy, 100)),
@@ -229,6 +247,23 @@ END $$;
 COMMENT ON FUNCTION cdp.set_source_trust(text, integer) IS
   'How far a source goes before others that a rule does not list, in the draft until cdp.apply_survivorship(); 0 at first. Errors: 22023';
 
+-- What people call types elsewhere.
+CREATE FUNCTION cdp_internal.nearest_trait_type(type text) RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT CASE
+    WHEN t ~ '^(int|bigint|smallint|serial|long|short|whole)' THEN 'integer'
+    WHEN t ~ '^(num|dec|float|double|real)' THEN 'numeric'
+    WHEN t ~ '^(mon|curr|price|amount)' THEN 'money'
+    WHEN t ~ '^(bool|bit|flag|yes)' THEN 'boolean'
+    WHEN t ~ '^(timest|datetime|instant|time)' THEN 'timestamp'
+    WHEN t ~ '^(date|day|dat)' THEN 'date'
+    WHEN t ~ '^(str|varch|char|tex|uuid|email)' THEN 'text'
+    WHEN t ~ '(^(arr|lis|set|enum)|\[\]$)' THEN 'list'
+    WHEN t ~ '^(json|obj|map|dict|struct|record|hstore)' THEN 'object' END
+  FROM (SELECT lower(trim(type)) AS t) AS o
+$$;
+COMMENT ON FUNCTION cdp_internal.nearest_trait_type(text) IS 'The type of traits that somebody may have meant; null: none';
+
 CREATE FUNCTION cdp.define_trait(trait text, type text DEFAULT 'text', unit text DEFAULT NULL, is_personal boolean DEFAULT false,
     allowed_values text[] DEFAULT NULL, description text DEFAULT NULL) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -236,7 +271,7 @@ DECLARE
   wrong text := CASE
     WHEN coalesce(trait, '') = '' THEN 'trait is the name of a trait.'
     WHEN type IS NULL OR type NOT IN ('text', 'integer', 'numeric', 'money', 'boolean', 'date', 'timestamp', 'list', 'object')
-      THEN 'Types are text, integer, numeric, money, boolean, date, timestamp, list and object.'
+      THEN coalesce('Did you mean ' || cdp_internal.nearest_trait_type(type) || '? ', '') || 'Types are text, integer, numeric, money, boolean, date, timestamp, list and object.'
     WHEN unit = '' THEN 'unit is a name, or left out.'
     WHEN cardinality(allowed_values) = 0 OR array_position(allowed_values, NULL) IS NOT NULL THEN 'allowed_values names at least one value, or is left out.'
     WHEN allowed_values IS NOT NULL AND type IN ('list', 'object') THEN 'allowed_values goes with single values.' END;
@@ -284,6 +319,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
        SELECT r.policy, jsonb_agg(jsonb_strip_nulls(jsonb_build_object('trait', r.trait, 'strategy', r.strategy,
                 'sources', CASE WHEN cardinality(r.sources) > 0 THEN to_jsonb(r.sources) END,
                 'maximum_age', (extract(epoch FROM r.maximum_age) * 1000000)::bigint, 'aggregate', r.aggregate, 'argument', r.argument,
+                'computed', (SELECT s.segment_id FROM cdp.segments AS s WHERE s.name = r.computed AND s.kind = 'trait' AND s.replaces IS NULL),
                 'settings', CASE WHEN r.aggregate IS NOT NULL THEN jsonb_build_object('owner', r.owner, 'search_path', r.search_path,
                                    'datestyle', r.datestyle, 'intervalstyle', r.intervalstyle) END)) ORDER BY r.trait COLLATE "C", r.place) AS links
        FROM cdp.survivorship_rules AS r GROUP BY r.policy) AS p),
@@ -308,8 +344,9 @@ $$;
 COMMENT ON FUNCTION cdp_internal.rules_in_force() IS 'All rules, definitions and trust as they are applied';
 
 CREATE FUNCTION cdp_internal.as_rows(rules jsonb) RETURNS TABLE (kind text, policy text, name text, what jsonb)
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
-  SELECT 'rule', p.key, l ->> 'trait', jsonb_agg(l - 'trait' ORDER BY o)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT 'rule', p.key, l ->> 'trait', jsonb_agg(l - 'trait' || CASE WHEN l ? 'computed' THEN jsonb_build_object('computed', -- as it is called today
+           (SELECT s.name FROM cdp.segments AS s WHERE s.segment_id = (l ->> 'computed')::integer)) ELSE '{}' END ORDER BY o)
     FROM jsonb_each(rules -> 'policies') AS p, jsonb_array_elements(p.value) WITH ORDINALITY AS e (l, o) GROUP BY p.key, l ->> 'trait'
   UNION ALL SELECT 'definition', NULL, d ->> 'trait', d - 'trait' FROM jsonb_array_elements(rules -> 'definitions') AS d
   UNION ALL SELECT 'trust', NULL, t.key, t.value FROM jsonb_each(rules -> 'trust') AS t
@@ -343,6 +380,7 @@ BEGIN
   -- Writers hold ROW SHARE here until they commit: whoever comes after this folds by the new rules.
   LOCK TABLE cdp.segments IN EXCLUSIVE MODE;
   drafted := cdp_internal.drafted_rules();
+  PERFORM cdp_internal.refuse_trait_circle(drafted);
   force := cdp_internal.rules_in_force();
   SELECT coalesce(max(v.version), 0) + 1 INTO made FROM cdp_internal.survivorship_versions AS v;
   SELECT coalesce((SELECT v.folds_as FROM cdp_internal.survivorship_versions AS v ORDER BY v.version DESC LIMIT 1), 0) INTO before;

@@ -91,7 +91,7 @@ COMMENT ON FUNCTION cdp_internal.few_people(bigint[]) IS 'These people; null, wh
 
 CREATE FUNCTION cdp_internal.is_asked_about(segment integer) RETURNS boolean LANGUAGE sql STABLE
   SET search_path = pg_catalog, pg_temp AS $$
-  SELECT EXISTS (SELECT FROM cdp.segment_dependencies AS d WHERE d.on_segment_id = segment)
+  SELECT EXISTS (SELECT FROM cdp.segment_dependencies AS d WHERE d.on_segment_id = segment) OR EXISTS (SELECT FROM cdp_internal.survivorship_of(segment))
 $$;
 COMMENT ON FUNCTION cdp_internal.is_asked_about(integer) IS 'Whether a rule asks about a segment';
 
@@ -112,7 +112,7 @@ BEGIN
   DELETE FROM cdp_internal.segment_builds AS b WHERE b.segment_id = s.segment_id;
   DELETE FROM cdp.segment_errors AS e WHERE e.segment_id = s.segment_id;
   UPDATE cdp.segments AS o SET state = 'disabled' WHERE o.segment_id = s.segment_id;
-  PERFORM cdp_internal.judge_dependents(s.segment_id, cdp_internal.few_people(people));
+  PERFORM cdp_internal.judge_dependents(s.segment_id, cdp_internal.few_people(people)), cdp_internal.refold_followers(s.segment_id, people);
 END $$;
 COMMENT ON FUNCTION cdp_internal.disable_segment(jsonb, text) IS 'See cdp.disable_segment';
 CREATE FUNCTION cdp.disable_segment(name text) RETURNS void LANGUAGE c
@@ -177,6 +177,9 @@ BEGIN
     RAISE NOTICE 'drop cascades to profile view %', o.profile_view;
     PERFORM cdp_internal.drop_profile_view(caller, o.profile_view, true);
   END LOOP;
+  IF cascading THEN
+    PERFORM cdp_internal.drop_account_askers(caller, s.segment_id);
+  END IF;
   IF s.kind <> 'trait' THEN
     EXECUTE format('DROP VIEW IF EXISTS cdp_segments.%I %s', s.name, CASE WHEN cascading THEN 'CASCADE' END);
   END IF;

@@ -242,7 +242,7 @@ BEGIN
   DELETE FROM cdp.segment_dependencies AS o WHERE o.segment_id = d.segment_id;
   INSERT INTO cdp.segment_dependencies (segment_id, on_segment_id)
     SELECT DISTINCT d.segment_id, u.id::integer FROM jsonb_array_elements_text(coalesce(d.compiled -> 'segments', '[]')) AS u (id);
-  PERFORM cdp_internal.refuse_circle(d);
+  PERFORM cdp_internal.refuse_circle(d), cdp_internal.check_trait_circles();
 END $$;
 COMMENT ON FUNCTION cdp_internal.note_dependencies(cdp.segments) IS 'Fills cdp.segment_dependencies for a segment';
 
@@ -373,6 +373,7 @@ BEGIN
   ELSE
     PERFORM cdp_internal.refresh_kept(d, true);
   END IF;
+  PERFORM cdp_internal.refold_followers(d.segment_id, NULL);
 END $$;
 COMMENT ON FUNCTION cdp_internal.fill_segment(cdp.segments) IS 'Finds all members of a segment, whatever it is';
 

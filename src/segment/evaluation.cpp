@@ -181,6 +181,41 @@ void Evaluation::evaluate(std::vector<Step> steps) {
   state_->evaluate(chosen, histories);
 }
 
+namespace {
+
+// The value of an instant; where there is none, until there is one.
+core::Computed value_at(const std::vector<Range> &ranges, core::Timestamp at) {
+  core::Computed value;
+  for (const auto &range : ranges) {
+    if (range.from <= at && at < range.to)
+      return {range.key.value_or("null"), range.to};
+    if (range.from > at)
+      value.until = std::min(value.until, range.from);
+  }
+  return value;
+}
+
+} // namespace
+
+std::vector<core::ComputedValues> Evaluation::computed(const std::vector<Step> &steps,
+                                                       const std::vector<std::int32_t> &asked) const {
+  std::vector<std::int64_t> people;
+  auto from = core::kInfinity;
+  for (const auto &step : steps) {
+    people.push_back(step.profile_id);
+    from = std::min(from, step.from);
+  }
+  const auto stored = stored_of(people, asked, from);
+  const Insides insides(stored, [&](std::int32_t id) { return state_->found(id); });
+  std::vector<core::ComputedValues> values;
+  for (const auto &step : steps) {
+    auto &one = values.emplace_back();
+    for (auto id : asked)
+      one[id] = value_at(insides.ranges_of(id, step), step.from);
+  }
+  return values;
+}
+
 void Evaluation::end(std::int64_t profile_id, core::Timestamp at, std::int64_t) {
   for (auto &segment : state_->segments)
     segment.end(profile_id, at);

@@ -1,6 +1,7 @@
 // Memberships follow people: every decision about a person is a step, and a step is judged for the whole
 // known future. One Evaluation an ingest call; see evaluation.cpp for how batches stay invisible.
 #pragma once
+#include "core/survivorship.hpp"
 #include "core/timestamp.hpp"
 
 #include <cstdint>
@@ -56,6 +57,10 @@ public:
   // A wave: each person's identity (cdp.identifiers.profile_id) is now as in these steps, and their events
   // are stored. Steps of one person come in decision order, over all waves, and `from` never goes back.
   void evaluate(std::vector<Step> steps);
+
+  // What computed traits are at each step, as found so far, else as stored.
+  std::vector<core::ComputedValues> computed(const std::vector<Step> &steps,
+                                             const std::vector<std::int32_t> &asked) const;
 
   // The person was merged away: nothing holds from this instant on.
   void end(std::int64_t profile_id, core::Timestamp at, std::int64_t decision_seq);

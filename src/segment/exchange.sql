@@ -39,10 +39,10 @@ CREATE FUNCTION cdp.export_definitions() RETURNS text LANGUAGE sql STABLE
       WHERE m.value IS NOT NULL)) AS block
     FROM wanted AS w
   )
-  SELECT format(E'{\n  "segments": {\n%s\n  }\n}\n', coalesce(string_agg(m.block, E',\n' ORDER BY m.name COLLATE "C"), '')) FROM member AS m
+  SELECT format(E'{\n  "segments": {\n%s\n  }%s\n}\n', coalesce(string_agg(m.block, E',\n' ORDER BY m.name COLLATE "C"), ''), cdp_internal.export_accounts()) FROM member AS m
 $$;
 COMMENT ON FUNCTION cdp.export_definitions() IS
-  'All segments as JSON, sorted, a block each and a line a line: keep it in version control, and give it to cdp.import_definitions(). Members, and who is on lists, are not in it';
+  'All segments, computed traits, account traits and account segments as JSON, sorted, a block each and a line a line: keep it in version control, and give it to cdp.import_definitions(). Members, and who is on lists, are not in it';
 
 CREATE FUNCTION cdp_internal.read_definitions(definitions text) RETURNS jsonb LANGUAGE plpgsql
   SET search_path = pg_catalog, pg_temp AS $$
@@ -62,7 +62,19 @@ BEGIN
     RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = wrong,
       HINT = 'Members are kind, rule, per, query, refresh, time_zone, search_path, datestyle, intervalstyle and disabled.';
   END IF;
-  RETURN document -> 'segments';
+  SELECT format('account %s "%s" has a member "%s"', k.kind, s.key, m.key) INTO wrong
+    FROM (VALUES ('trait', 'account_traits'), ('segment', 'account_segments')) AS k (kind, member),
+      jsonb_each(coalesce(document -> k.member, '{}')) AS s, jsonb_each(s.value) AS m
+    WHERE m.key NOT IN ('expression', 'refresh', 'time_zone', 'search_path', 'datestyle', 'intervalstyle')
+    ORDER BY k.kind, s.key, m.key LIMIT 1;
+  IF wrong IS NOT NULL THEN
+    RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = wrong,
+      HINT = 'Members are expression, refresh, time_zone, search_path, datestyle and intervalstyle.';
+  END IF;
+  -- Names have no blanks, so that these are nobody else's.
+  RETURN document -> 'segments'
+    || (SELECT coalesce(jsonb_object_agg('account trait ' || a.key, a.value || '{"account": "trait"}'), '{}') FROM jsonb_each(document -> 'account_traits') AS a)
+    || (SELECT coalesce(jsonb_object_agg('account segment ' || a.key, a.value || '{"account": "segment"}'), '{}') FROM jsonb_each(document -> 'account_segments') AS a);
 END $$;
 COMMENT ON FUNCTION cdp_internal.read_definitions(text) IS 'Part of cdp.import_definitions';
 
@@ -104,6 +116,9 @@ DECLARE
   before integer;
   done   text := 'unchanged';
 BEGIN
+  IF block ? 'account' THEN
+    RETURN cdp_internal.import_account_definition(reader, block ->> 'account', split_part(named, ' ', 3), block);
+  END IF;
   SELECT * INTO s FROM cdp.segments AS o WHERE o.name = named AND o.replaces IS NULL;
   IF s.segment_id IS NULL THEN
     IF kind = 'list' THEN
@@ -159,14 +174,14 @@ BEGIN
         GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
       WHEN OTHERS THEN
         GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
-        RAISE EXCEPTION USING ERRCODE = SQLSTATE, MESSAGE = format('segment "%s": %s', named, message),
+        RAISE EXCEPTION USING ERRCODE = SQLSTATE, MESSAGE = format('%s: %s', CASE WHEN blocks -> named ? 'account' THEN named ELSE format('segment "%s"', named) END, message),
           DETAIL = coalesce(nullif(detail, ''), 'Nothing was imported.'), HINT = coalesce(nullif(hint, ''), 'Correct the text, and import it again.');
       END;
     END LOOP;
     IF later = '{}' THEN
       RETURN done;
     ELSIF later = waiting THEN
-      RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('segment "%s": %s', later[cardinality(later)], message),
+      RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('%s: %s', CASE WHEN blocks -> later[cardinality(later)] ? 'account' THEN later[cardinality(later)] ELSE format('segment "%s"', later[cardinality(later)]) END, message),
         DETAIL = coalesce(nullif(detail, ''), 'Nothing was imported.'), HINT = coalesce(nullif(hint, ''), 'Correct the text, and import it again.');
     END IF;
     waiting := later;
@@ -180,7 +195,8 @@ CREATE FUNCTION cdp_internal.import_definitions(caller jsonb, definitions text, 
 DECLARE
   blocks constant jsonb := cdp_internal.read_definitions(definitions);
   done   jsonb;
-  kept   constant text[] := ARRAY(SELECT s.name FROM cdp.segments AS s WHERE s.replaces IS NULL AND NOT blocks ? s.name);
+  kept   constant text[] := ARRAY(SELECT s.name FROM cdp.segments AS s WHERE s.replaces IS NULL AND NOT blocks ? s.name
+    UNION ALL SELECT format('account %s %s', d.kind, d.name) FROM cdp.account_definitions AS d WHERE NOT blocks ? format('account %s %s', d.kind, d.name));
 BEGIN
   BEGIN
     done := cdp_internal.import_all(caller, blocks);
@@ -200,4 +216,4 @@ COMMENT ON FUNCTION cdp_internal.import_definitions(jsonb, text, boolean) IS 'Se
 CREATE FUNCTION cdp.import_definitions(definitions text, dry_run boolean DEFAULT false)
   RETURNS TABLE (segment text, action text) LANGUAGE c AS 'MODULE_PATHNAME', 'cdp_forward';
 COMMENT ON FUNCTION cdp.import_definitions(text, boolean) IS
-  'Creates the segments of a text of cdp.export_definitions() that are not there, alters those that differ, leaves the equal and all others alone, and says what it did; all or none. What is new is built in the background. dry_run: only says what it would do';
+  'Creates the segments, computed traits, account traits and account segments of a text of cdp.export_definitions() that are not there, alters those that differ, leaves the equal and all others alone, and says what it did; all or none. What is new is built in the background. dry_run: only says what it would do';

@@ -18,10 +18,9 @@ public:
 
   // Lives as long as this does.
   const Inside *of(const Judge &judge, const Step &step);
-
-private:
   std::vector<Range> ranges_of(std::int32_t segment_id, const Step &step) const;
 
+private:
   const Stored &stored_;
   FindFound found_;
   std::deque<Inside> made_;

@@ -126,7 +126,8 @@ BEGIN
       members = excluded.members, entered = excluded.entered, left_it = excluded.left_it, unknown = excluded.unknown;
   DELETE FROM cdp.segment_errors AS e WHERE e.segment_id IN (s.segment_id, target);
   -- Exclusive is only what replaces, or is new: then anybody's may be others.
-  PERFORM cdp_internal.judge_dependents(target, CASE WHEN NOT exclusive THEN coalesce(change.ids, '{}') END);
+  PERFORM cdp_internal.judge_dependents(target, CASE WHEN NOT exclusive THEN coalesce(change.ids, '{}') END),
+          cdp_internal.refold_followers(target, coalesce(change.ids, '{}'));
 END $$;
 COMMENT ON FUNCTION cdp_internal.refresh_kept(cdp.segments, boolean) IS 'Refreshes a segment of class interval';
 
@@ -191,12 +192,14 @@ BEGIN
   IF s.replaces IS NULL THEN
     UPDATE cdp.segments AS o SET state = 'active' WHERE o.segment_id = s.segment_id;
     UPDATE cdp.segment_versions AS v SET applied_at = coalesce(v.applied_at, now()) WHERE v.segment_id = s.segment_id AND v.version = s.version;
+    PERFORM cdp_internal.refold_followers(s.segment_id, NULL);
   ELSE
     IF s.class = 'exact' THEN
       people := cdp_internal.people_who_differ(s.segment_id, s.replaces);
       PERFORM cdp_internal.swap_memberships(s.segment_id, s.replaces);
     END IF;
-    PERFORM cdp_internal.promote_segment(s), cdp_internal.judge_dependents(s.replaces, cdp_internal.few_people(people));
+    PERFORM cdp_internal.promote_segment(s), cdp_internal.judge_dependents(s.replaces, cdp_internal.few_people(people)),
+            cdp_internal.refold_followers(s.replaces, people);
   END IF;
 END $$;
 COMMENT ON FUNCTION cdp_internal.finish_build(cdp.segments, boolean) IS 'Puts in force what was built';

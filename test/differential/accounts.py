@@ -161,6 +161,8 @@ class World:
                 groups.setdefault(content[0], []).append((at, number, person, *content[1:]))
         accounts = {}
         for group, messages in groups.items():
+            if all(m[3] for m in messages):  # nobody was ever put into it
+                continue
             since = {}
             for at, _, person, left, _ in sorted(messages, key=lambda m: m[:2]):
                 if left:

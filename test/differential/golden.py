@@ -4,7 +4,7 @@
     golden.py --host DIR [--seed N] [--histories 12]
 
 DIR holds the socket of a server with cdp. Random messages with ties, nulls, arrays, late arrival and values that do not fit, random
-policies of every strategy, definitions and trust that change on the way, merges and splits. Two databases get the same, one message
+policies of every strategy and of computed traits, definitions and trust that change on the way, merges and splits. Two databases get the same, one message
 by message, the other in random batches. After each step: both have the same profiles; what is stored is the fold; other policies are
 the fold when read; cdp.why_trait's winner is what is stored; cdp.profile_diff is what the drafted rules would change; what does not
 fit is in quarantine; cdp.verify() finds nothing. At the end faults are planted, and verify() must see each. SEED and CASES are defaults.
@@ -30,8 +30,11 @@ STRATEGIES = ["latest", "earliest", "most_frequent", "source_priority", "min", "
               "all_true", "union_list", "intersection_list", "counted_list", "first_non_empty", "verified_first", "maximum_age", "never",
               "aggregate:max(text)", "aggregate:array_agg", "aggregate:bool_and", "aggregate:public.grumpy"]
 VALUES = [None, None, 1, 1.0, 2, 2.50, -3, 10, 12345678901234567890, "x", "yy", "ÄÖ", "", "  ", "7", "49.95", "yes", "2024-1-5", "2024-02-30",
-          "2024-01-05T10:30:00+02:00", True, False, [], [1, "x"], [1.0, 2], ["x", "x", None], {}, {"k": [1.0]}, {"k": [1]},
+          "2024-01-05T10:30:00+02:00", "2024-01-05T00:30:00+02:00", True, False, [], [1, "x"], [1.0, 2], ["x", "x", None], {}, {"k": [1.0]}, {"k": [1]},
           {"amount": 5, "currency": "EUR"}, {"amount": 5, "currency": "USD"}, "a\tb\"c\\", "EUR"]
+# Computed traits that rules fall back on, by what they are in plain Python; the last asks for a golden trait itself.
+COMPUTED = {"top": "max(properties ->> 'v')", "recent": "max(properties ->> 'v') FILTER (WHERE occurred_at > now() - interval '290 days')",
+            "from_b": "CASE WHEN traits ->> 'b' IS NOT NULL THEN 'b is ' || (traits ->> 'b') END"}
 TYPES = ["text", "integer", "numeric", "money", "boolean", "date", "timestamp", "list", "object"]
 DAY = datetime.timedelta(days=1)
 
@@ -104,7 +107,7 @@ def fit(definition, value):
         made = words.get(word)
     elif kind in ("date", "timestamp"):
         at = instant(value)
-        made = at and (at.strftime("%Y-%m-%d") if kind == "date" else at.strftime("%Y-%m-%dT%H:%M:%S.%fZ"))
+        made = at and ((value.strip()[:10] if "T" in value else at.strftime("%Y-%m-%d")) if kind == "date" else at.strftime("%Y-%m-%dT%H:%M:%S.%fZ"))
     elif kind == "list":
         made = value if isinstance(value, list) else None
     else:
@@ -234,22 +237,27 @@ class Rules:
                 return rules[min(found, key=lambda p: (p != trait, -len(p.replace("*", "")), p))]
         return [{"strategy": "latest"}]
 
-    def golden(self, policy, trait, claims, now):
-        """(value, claim) of one trait; claims that fit, in order."""
+    def golden(self, policy, trait, claims, now, computed):
+        """(value, claim) of one trait; claims that fit, in order; "computed" instead of a claim."""
         chain = self.chain(policy, trait)
         if len(chain) == 1 and chain[0]["strategy"] == "latest" and not chain[0].get("days"):
-            return claims[-1].value, claims[-1]
+            return (claims[-1].value, claims[-1]) if claims else (None, None)
         live = [c for c in claims if c.value is not None and not any(n.value is None and n.source == c.source and n.key > c.key for n in claims)]
         for link in chain:
+            if link["strategy"].startswith("computed:"):
+                made, fits = fit(self.definitions.get(trait), computed.get(link["strategy"][9:]))
+                if fits and made is not None:
+                    return made, "computed"
+                continue
             some = [c for c in live if not link.get("days") or c.at + link["days"] * DAY > now]
-            if link["strategy"] in ("latest", "maximum_age") and claims[-1].value is None:
+            if link["strategy"] in ("latest", "maximum_age") and claims and claims[-1].value is None:
                 some = []
             value, claim = choose(link, self.trust, some) if some else (None, None)
             if value is not None or claim == "conflict":
                 return value, claim
         return None, None
 
-    def fold(self, policy, said, now):
+    def fold(self, policy, said, now, computed):
         """{trait: (value, claim)}, without those that are absent; and what does not fit."""
         claims, misfits = {}, set()
         for traits, at, seq, source in sorted(said, key=lambda s: (s[1], s[2])):
@@ -259,7 +267,11 @@ class Rules:
                     claims.setdefault(trait, []).append(Claim(made, at, seq, source, traits.get(trait + "_verified") is True))
                 else:
                     misfits.add((seq, trait))
-        found = {trait: self.golden(policy, trait, some, now) for trait, some in claims.items()}
+        for name in (policy, "default"):
+            for trait, chain in self.policies.get(name, {}).items():
+                if any(link["strategy"].startswith("computed:") for link in chain):
+                    claims.setdefault(trait, [])
+        found = {trait: self.golden(policy, trait, some, now, computed) for trait, some in claims.items()}
         return {trait: value for trait, value in found.items() if value[0] is not None}, misfits
 
 
@@ -284,6 +296,9 @@ class World:
         made.cursor().execute("""CREATE FUNCTION public.step(bigint, numeric) RETURNS bigint LANGUAGE plpgsql IMMUTABLE AS
               $$ BEGIN IF $2 = 10 THEN RAISE EXCEPTION 'ten'; END IF; RETURN $1 + 1; END $$;
             CREATE AGGREGATE public.grumpy(numeric) (SFUNC = public.step, STYPE = bigint, INITCOND = '0')""")
+        for trait, expression in COMPUTED.items():
+            made.cursor().execute("SELECT cdp.create_computed_trait(%s, %s)", (trait, expression))
+        made.cursor().execute("SELECT cdp.create_segment('has_a', $$traits ? 'a'$$), cdp.create_segment('b_is_7', $$traits ->> 'b' = '7'$$)")
         return made
 
     def sql(self, which, text, *values):
@@ -307,8 +322,8 @@ class World:
             made["userId"] = f"u{r.randint(1, 3)}"
         if who > 0.6:
             made["anonymousId"] = f"a{r.randint(1, 4)}"
-        if r.random() < 0.1:
-            made.update(type="track", event="Seen")
+        if r.random() < 0.25:
+            made.update(type="track", event="Seen", properties={"v": r.choice(["7", "x", "yes", "2024-1-5", "zz"])})
             made.pop("traits")
         return made
 
@@ -334,9 +349,11 @@ class World:
             if chain and chain[-1]["strategy"] == "never":
                 break
             link = {"strategy": r.choice(STRATEGIES)}
+            if "*" not in trait and r.random() < 0.25:
+                link["strategy"] = "computed:" + r.choice([c for c in COMPUTED if c != "from_b" or trait != "b" or policy != "default"])
             if link["strategy"] in ("source_priority", "first_non_empty"):
                 link["sources"] = r.sample(SOURCES, r.randint(0, 2))
-            if link["strategy"] == "maximum_age" or r.random() < 0.15:
+            if link["strategy"] == "maximum_age" or r.random() < 0.15 and not link["strategy"].startswith("computed:"):
                 link["days"] = r.choice([20.5, 100.5, 295.5])
             self.both("SELECT cdp.set_survivorship(%s, %s, %s, %s, %s, %s)", trait, link["strategy"], policy, link.get("sources", []),
                       link.get("days") and datetime.timedelta(days=link["days"]), place > 0)
@@ -395,6 +412,20 @@ class World:
                 some.append((parse(traits), at, seq, source))
         return people
 
+    def computed(self, said, now, which=0):
+        """What everybody's computed traits are, by the rules in force."""
+        people = {person: {} for person in said}
+        for person, value, at in self.sql(which, """SELECT i.profile_id, r.properties ->> 'v', r.occurred_at FROM cdp.event_records r JOIN cdp.identifiers i USING (identifier_id)
+                                                    WHERE r.event = 'Seen' AND r.occurred_at <= now()"""):
+            for trait, counts in (("top", True), ("recent", at > now - 290 * DAY)):
+                if counts:
+                    people[person][trait] = max(people[person].get(trait, value), value)
+        for person, known in people.items():
+            b = self.force.fold("default", said[person], now, known)[0].get("b")
+            if b:
+                known["from_b"] = "b is " + written(b[0])
+        return people
+
     def expect(self, what, found, wanted):
         if found.keys() != wanted.keys() or not all(same(found[key], wanted[key]) for key in wanted):
             raise Difference(f"{what}:\n  is       {found}\n  expected {wanted}\n  rules {self.force.policies} {self.force.definitions} {self.force.trust}")
@@ -404,25 +435,30 @@ class World:
         state = "SELECT profile_id, traits::text, trait_origins::text, last_seen_at, rules_version FROM cdp.profiles ORDER BY 1"
         if self.sql(0, state) != self.sql(1, state):
             raise Difference(f"batches make a difference:\n{self.sql(0, state)}\n{self.sql(1, state)}")
+        where = "SELECT segment_id, profile_id, key FROM cdp.memberships WHERE entered_at <= now() AND left_at > now() ORDER BY 1, 2, 3"
+        if self.sql(0, where) != self.sql(1, where):
+            raise Difference(f"batches make a difference to memberships:\n{self.sql(0, where)}\n{self.sql(1, where)}")
         now, people, misfits = self.sql(0, "SELECT now()")[0][0], self.said(), set()
+        computed = self.computed(people, now)
         for person, traits in self.sql(0, "SELECT profile_id, traits::text FROM cdp.profiles"):
-            golden, wrong = self.force.fold("default", people[person], now)
+            golden, wrong = self.force.fold("default", people[person], now, computed[person])
             misfits |= wrong
             self.expect(f"profile {person}: {people[person]}", parse(traits), {t: v[0] for t, v in golden.items()})
-            self.check_reading(person, people[person], golden, now)
+            self.check_reading(person, people[person], golden, now, computed[person])
         if misfits != set(self.sql(0, "SELECT decision_seq, trait FROM cdp.quarantined_traits")):
             raise Difference(f"what does not fit is {misfits}")
         for which in (0, 1):
             if wrong := self.sql(which, "SELECT * FROM cdp.verify()"):
                 raise Difference(f"verify(): {wrong}")
 
-    def check_reading(self, person, said, golden, now):
+    def check_reading(self, person, said, golden, now, computed):
         for policy in self.force.policies:
             found = {trait: parse(value) for trait, value in self.sql(1, "SELECT trait, value::text FROM cdp.golden_traits(%s, %s) WHERE value IS NOT NULL", person, policy)}
-            self.expect(f"policy {policy} of {person}: {said}", found, {t: v[0] for t, v in self.force.fold(policy, said, now)[0].items()})
+            self.expect(f"policy {policy} of {person}: {said}", found, {t: v[0] for t, v in self.force.fold(policy, said, now, computed)[0].items()})
         for trait in TRAITS:
             rows = self.sql(1, "SELECT outcome, value::text, decision_seq FROM cdp.why_trait(%s, %s) ORDER BY asserted_at, decision_seq", person, trait)
-            if len(rows) != sum(trait in one[0] for one in said):
+            is_computed = golden.get(trait, (None, None))[1] == "computed"
+            if len(rows) != sum(trait in one[0] for one in said) + is_computed:
                 raise Difference(f"why_trait({person}, {trait}) has {len(rows)} rows")
             winners, parts = [r for r in rows if r[0] == "winner"], [r for r in rows if r[0] == "part"]
             if trait not in golden:
@@ -430,7 +466,10 @@ class World:
                     raise Difference(f"why_trait({person}, {trait}): {rows} of an absent trait")
                 continue
             value, claim = golden[trait]
-            if (winners or parts)[-1][2] != claim.seq or len(winners) > 1 or len(winners) == 1 and not parts and \
+            if is_computed:
+                if parts or len(winners) != 1 or winners[0][2] is not None or form(parse(winners[0][1])) != form(value):
+                    raise Difference(f"why_trait({person}, {trait}): {rows}, golden is {value}, computed")
+            elif (winners or parts)[-1][2] != claim.seq or len(winners) > 1 or len(winners) == 1 and not parts and \
                     form(claim.value) != form(parse(winners[0][1])):
                 raise Difference(f"why_trait({person}, {trait}): {rows}, golden is {value} of {claim.seq}")
             last = self.sql(1, "SELECT value::text FROM cdp.trait_history(%s, %s) ORDER BY since DESC LIMIT 1", person, trait)
@@ -439,9 +478,10 @@ class World:
 
     def check_diff(self):
         now = self.sql(0, "SELECT now()")[0][0]
-        wanted = {}
-        for person, said in self.said().items():
-            old, new = (rules.fold("default", said, now)[0] for rules in (self.force, self.draft))
+        wanted, people = {}, self.said()
+        computed = self.computed(people, now)
+        for person, said in people.items():
+            old, new = (rules.fold("default", said, now, computed[person])[0] for rules in (self.force, self.draft))
             for trait in old.keys() | new.keys():
                 pair = [side[trait][0] if trait in side else None for side in (old, new)]
                 if form(pair[0]) != form(pair[1]):
