@@ -11,6 +11,8 @@ CREATE VIEW cdp.personal_columns WITH (security_invoker) AS
     ('cdp.event_records', 'event', 'delete', true), ('cdp.event_records', 'type', 'delete', true), ('cdp.event_records', 'message_id', 'delete', true),
     ('cdp.assertions', 'traits', 'delete', true), ('cdp.assertions', 'context', 'delete', true), ('cdp.assertions', 'extra', 'delete', true),
     ('cdp.assertions', 'group_id', 'delete', true), ('cdp.assertions', 'type', 'delete', true), ('cdp.assertions', 'message_id', 'delete', true),
+    ('cdp.withdrawn_events', 'properties', 'delete', true), ('cdp.withdrawn_events', 'context', 'delete', true), ('cdp.withdrawn_events', 'extra', 'delete', true), ('cdp.withdrawn_events', 'event', 'delete', true), ('cdp.withdrawn_events', 'type', 'delete', true), ('cdp.withdrawn_events', 'message_id', 'delete', true),
+    ('cdp.withdrawn_assertions', 'traits', 'delete', true), ('cdp.withdrawn_assertions', 'context', 'delete', true), ('cdp.withdrawn_assertions', 'extra', 'delete', true), ('cdp.withdrawn_assertions', 'group_id', 'delete', true), ('cdp.withdrawn_assertions', 'type', 'delete', true), ('cdp.withdrawn_assertions', 'message_id', 'delete', true),
     ('cdp.quarantined_traits', 'value', 'delete', true), ('cdp.quarantined_traits', 'trait', 'delete', true),
     -- Who they are.
     ('cdp.identifiers', 'value', 'delete', true), ('cdp.identifiers', 'raw_value', 'delete', true), ('cdp.identifiers', 'raw_region', 'delete', false),

@@ -50,6 +50,12 @@ FROM cdp.profiles p
 """
 
 
+REMEMBER = """
+SELECT now()::text, p.profile_id, p.traits, ARRAY(SELECT e.event_id FROM cdp.events e WHERE e.profile_id = p.profile_id AND e.occurred_at <= now())
+FROM cdp.profiles p
+"""
+
+
 class Difference(Exception):
     pass
 
@@ -57,6 +63,7 @@ class Difference(Exception):
 class History:
     def __init__(self, one, other, seed):
         self.one, self.other, self.random, self.trace = one, other, random.Random(seed), []
+        self.remembered = []  # (instant, person, traits, events) as they were stored then
         self.said = []      # ("message", text, source) and ("part", table, key, document), in the order of their decisions
         self.pending = []   # rows that changed and were not followed yet
         self.decisions, self.number = [], 0
@@ -73,6 +80,7 @@ class History:
             if self.random.random() < 0.4:
                 self.follow()
         self.follow()
+        self.recall()
         keep = self.random.random() < 0.5
         for table in ("shop.customers", "shop.orders"):
             self.execute(f"SELECT cdp.detach_table('{table}', keep_data => {str(keep).lower()})")
@@ -320,6 +328,15 @@ class History:
         if stored != expected:
             raise Difference("stored " + "\n  ".join(sorted(set(stored) - set(expected))) +
                              "\nexpected " + "\n  ".join(sorted(set(expected) - set(stored))))
+        self.remembered += self.execute(REMEMBER)
+
+    def recall(self):
+        """What was stored at some instant is what is known to have been known then, whatever was taken back since."""
+        for at, person, traits, events in self.random.sample(self.remembered, min(40, len(self.remembered))):
+            then = self.execute(f"SELECT cdp.profile({person}, at => '{at}', as_known => 'then', events => 1000)")[0][0]
+            found = (then["traits"], sorted(event["event_id"] for event in then["events"])) if then else None
+            if found != (traits, sorted(events)):
+                raise Difference(f"at {at} of {person} is known {found}, and was {(traits, sorted(events))}")
 
 
 def unquoted(text, name):
