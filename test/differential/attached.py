@@ -127,7 +127,8 @@ class History:
             table = self.random.choice(["customers", "orders"])
             self.execute(f"TRUNCATE shop.{table}")
             self.said = [one for one in self.said if one[:2] != ("part", table)]
-            self.pending = [one for one in self.pending if one[0] != table]
+            self.pending = [(count, [key for key in keys if key[0] != table], emptied) for count, keys, emptied in self.pending]
+            self.pending.append((1, [], True))
         elif roll < 0.93:
             self.message()
         else:
@@ -145,7 +146,12 @@ class History:
     def changed(self, table, statement):
         key = "no::text" if table == "customers" else "no::text, day::text"
         rows = self.execute(statement.format(table) + f" RETURNING {key}")
-        self.pending += [(table, tuple(row)) for row in rows]
+        self.note([(table, tuple(row)) for row in rows])
+
+    def note(self, keys):
+        """A line of changes, as a statement makes one: how many rows, which of them are still to be said, and whether all went."""
+        if keys:
+            self.pending.append((len(keys), keys, False))
 
     def insert(self):
         number = self.random.randint(1, 5)
@@ -169,7 +175,7 @@ class History:
             there = self.execute(f"SELECT FROM shop.customers WHERE no = {new}")
             if not there and self.execute(f"SELECT FROM shop.customers WHERE no = {old}"):
                 self.execute(f"UPDATE shop.customers SET no = {new} WHERE no = {old}")
-                self.pending += [("customers", (str(old),)), ("customers", (str(new),))]
+                self.note([("customers", (str(old),)), ("customers", (str(new),))])
             return
         table = "orders" if one in ("customer", "email_of_order", "total") else "customers"
         column = {"email_of_order": "email"}.get(one, one)
@@ -245,13 +251,28 @@ class History:
         most = self.random.choice([1, 2, 3, 1000])
         self.execute(f"SET cdp.batch_size = {most}")
         self.execute("CALL cdp.run()")
+        rows, changed = self.rows(), []
+        for keys in self.batches(most):
+            for table, key in keys:
+                self.say(table, key, rows.get((table, key)))
+            changed += keys
         # What changed while it was being loaded is said where it changed.
-        changed = list(dict.fromkeys(reversed(self.pending)))[::-1]
-        rows = self.rows()
-        for table, key in changed + [one for one in self.loaded(most) if one not in changed]:
-            self.say(table, key, rows.get((table, key)))
+        for table, key in self.loaded(most):
+            if (table, key) not in changed:
+                self.say(table, key, rows.get((table, key)))
         self.pending, self.loading = [], False
         self.compare()
+
+    def batches(self, most):
+        """The changes that are read together, each row at the place of its last one among them."""
+        found, taken = [[]], 0
+        for count, keys, emptied in self.pending:
+            if emptied or (taken > 0 and taken + count > most):
+                found.append([])
+                taken = 0
+            taken += 0 if emptied else count
+            found[-1] += keys
+        return [list(dict.fromkeys(reversed(keys)))[::-1] for keys in found]
 
     def say(self, table, key, row):
         """What a row's messages are from now on. Those that say what they said stay where they are; of the others what is as it
