@@ -320,7 +320,7 @@ CREATE VIEW cdp.attached_tables AS
          (SELECT count(*) FROM cdp_internal.attached_rows AS w WHERE w.attachment_id = a.attachment_id) AS rows,
          coalesce(c.rows, 0) AS waiting,
          CASE WHEN a.kind = 'followed' THEN coalesce(pg_catalog.clock_timestamp() - c.since, interval '0') WHEN a.state = 'current' THEN pg_catalog.clock_timestamp() - a.updated_at END AS lag,
-         (SELECT count(*) FROM cdp_internal.attached_rows AS w WHERE w.attachment_id = a.attachment_id AND w.message_id IS NOT NULL) AS quarantined,
+         (SELECT count(*) FROM cdp_internal.attached_rows AS w WHERE w.attachment_id = a.attachment_id AND w.message_ids IS NOT NULL) AS quarantined,
          coalesce(p.problem, CASE WHEN NOT a.is_broken THEN a.error END) AS error,
          CASE WHEN p.problem IS NOT NULL THEN p.hint WHEN NOT a.is_broken THEN a.hint END AS hint, a.error_at, a.compared_at, a.owner, a.mapping, a.key_columns AS key
   FROM cdp_internal.attachments AS a

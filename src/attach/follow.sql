@@ -142,8 +142,8 @@ DECLARE
   gone    bigint[];
   refused text[];
 BEGIN
-  SELECT coalesce(array_agg(d.decision) FILTER (WHERE d.decision IS NOT NULL), '{}'), array_agg(DISTINCT k.message_id) FILTER (WHERE k.message_id IS NOT NULL)
-    INTO gone, refused FROM cdp_internal.known_rows(news) AS k LEFT JOIN LATERAL unnest(k.decisions) AS d (decision) ON true;
+  gone := ARRAY(SELECT unnest(k.decisions) FROM cdp_internal.known_rows(news) AS k);
+  refused := ARRAY(SELECT unnest(k.message_ids) FROM cdp_internal.known_rows(news) AS k);
   PERFORM cdp_internal.drop_rows(news);
   UPDATE cdp.quarantine AS q SET resolved_at = now(), resolution = 'discarded' WHERE q.resolved_at IS NULL AND q.message_id = ANY (refused);
   PERFORM cdp_internal.withdraw(gone, 'an attached row is gone');
