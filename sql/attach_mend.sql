@@ -225,10 +225,25 @@ SELECT split_part(message_id, '/', 2) AS row, traits, asserted_at FROM cdp.asser
 UPDATE crm.members SET level = 'four', since = '2026-01-04';
 CALL cdp.run();
 SELECT split_part(message_id, '/', 2) AS row, traits, asserted_at FROM cdp.assertions WHERE message_id LIKE 'crm.members/%' ORDER BY 1, asserted_at;
+-- Whom a suppression keeps out comes in when it was lifted and all rows are compared.
+SELECT cdp.suppress('crm_id', '4', 'asked for it') AS suppression \gset
+INSERT INTO crm.members VALUES (4, 'Dora');
+CALL cdp.run();
+SELECT cdp.recompare_table('crm.members', 'club') > 0 AS comparing;
+CALL cdp.run();
+SELECT cdp.lookup('crm_id', '4') IS NULL AS kept_out;
+SELECT cdp.lift_suppression(:suppression, 'changed her mind');
+SELECT cdp.recompare_table('crm.members', 'club') > 0 AS comparing;
+CALL cdp.run();
+SELECT traits FROM cdp.profiles WHERE profile_id = cdp.lookup('crm_id', '4');
 SELECT cdp.detach_table('crm.members', keep_data => false);
 CALL cdp.run();
 SELECT count(*) FROM cdp.assertions WHERE message_id LIKE 'crm.members/%';
 SELECT * FROM cdp.verify();
+
+-- Its messages name the table as their import, so no import of the source may be called as it is.
+SELECT cdp.begin_import('papers', 'crm.members') > 0 AS begun;
+SELECT cdp.attach_table('crm.members', source => 'papers', identifiers => '{"crm_id": "no"}', traits => '["name"]');
 
 -- Who may run cdp sees what is attached.
 REVOKE USAGE ON SCHEMA crm FROM regress_cdp_operator;

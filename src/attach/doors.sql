@@ -138,6 +138,10 @@ BEGIN
       HINT = format('SELECT cdp.alter_attached_table(%L, %L, …) attaches it in another way; or name another source.', relation::text, source);
   END IF;
   a := cdp_internal.plan_attachment(caller, relation, source, identifiers, traits, event, event_from, properties, occurred_at, key, filter, watermark, overlap, every, recompare);
+  IF EXISTS (SELECT FROM cdp_internal.imports AS i WHERE i.source = a.source AND i.name = a.name) THEN
+    RAISE EXCEPTION USING ERRCODE = 'duplicate_object', MESSAGE = format('source "%s" has an import that is called "%s"', a.source, a.name),
+      HINT = 'Its rows would be taken for messages of that import: name another source.';
+  END IF;
   -- What was kept when it was detached is what its rows said before, and each row goes on from there.
   SELECT * INTO kept FROM cdp_internal.attachments AS o WHERE o.state = 'kept' AND o.source = a.source AND o.name = a.name;
   IF FOUND THEN
