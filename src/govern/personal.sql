@@ -23,7 +23,7 @@ CREATE VIEW cdp.personal_columns WITH (security_invoker) AS
     ('cdp.identity_decisions', 'revoke_reason', 'clear', false), ('cdp.identity_changes', 'reason', 'clear', false),
     ('cdp.withdrawn_messages', 'message_id', 'delete', false), ('cdp.withdrawn_messages', 'reason', 'clear', false), ('cdp.withdrawn_messages', 'kind', 'keep', false),
     ('cdp_internal.attached_changes', 'keys', 'delete', false), ('cdp_internal.attached_rows', 'row_key', 'delete', false),
-    ('cdp_internal.attached_rows', 'message_id', 'delete', false), ('cdp_internal.attachments', 'place', 'delete', false), ('cdp_internal.attachments', 'compare_place', 'delete', false), ('cdp_internal.attachments', 'pass_from', 'keep', false),
+    ('cdp_internal.attached_rows', 'message_ids', 'delete', false), ('cdp_internal.attachments', 'place', 'delete', false), ('cdp_internal.attachments', 'compare_place', 'delete', false), ('cdp_internal.attachments', 'pass_from', 'keep', false),
     ('cdp.account_results', 'group_id', 'derived', true), ('cdp.account_results', 'value', 'derived', true), ('cdp.account_errors', 'group_id', 'derived', false),
     ('cdp.account_errors', 'message', 'derived', false), ('cdp_internal.profile_view_refreshes', 'misfits', 'derived', false), ('cdp_internal.profile_view_refreshes', 'message', 'derived', false), ('cdp.account_definitions', 'place', 'derived', false),
     -- Counts by source name the newest message that broke a tracking plan, and what it said.
