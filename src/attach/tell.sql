@@ -71,6 +71,14 @@ CREATE FUNCTION cdp_internal.row_body(said jsonb) RETURNS jsonb LANGUAGE sql IMM
 $$;
 COMMENT ON FUNCTION cdp_internal.row_body(jsonb) IS 'Part of cdp.run';
 
+-- What is checked or changed at the door is told whole: a plan asks for all of a row's traits, and a hash is not what the row says.
+CREATE FUNCTION cdp_internal.is_told_whole(source text) RETURNS boolean
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT EXISTS (SELECT FROM cdp.sources AS s LEFT JOIN cdp.tracking_plans AS p USING (source_id)
+                 WHERE s.source = is_told_whole.source AND (p.is_enabled OR s.drops || s.hashes <> '{}'))
+$$;
+COMMENT ON FUNCTION cdp_internal.is_told_whole(text) IS 'Whether rows of this source are one message each';
+
 -- Of rows that said traits before: the messages that stay, and the traits of others that are said again with the times they had,
 -- since their row says something else beside them, or of somebody else. `moved`: a row whose time is earlier now was so earlier.
 CREATE FUNCTION cdp_internal.kept_traits(news cdp_internal.attached_news[])
@@ -81,7 +89,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
            (n.said ->> 'occurred_at')::timestamptz AS moved
     FROM unnest(news) AS n JOIN cdp_internal.attachments AS a USING (attachment_id)
     JOIN cdp_internal.known_rows(news) AS k ON k.attachment_id = n.attachment_id AND k.row_key = n.row_key
-    WHERE n.said IS NOT NULL AND a.event IS NULL
+    WHERE n.said IS NOT NULL AND a.event IS NULL AND NOT cdp_internal.is_told_whole(a.source)
   ), said AS MATERIALIZED (
     SELECT o.attachment_id, o.row_key, o.body, s.*, s.context -> 'externalIds' = o.identifiers AS is_same
     FROM cdp_internal.said_by(ARRAY(SELECT unnest(k.decisions) FROM known AS k)) AS s
