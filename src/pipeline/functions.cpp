@@ -117,12 +117,13 @@ CDP_FUNCTION(cdp_drain_inbox) {
   pg::run_once(
       "SELECT pg_catalog.pg_advisory_xact_lock('cdp.inbox'::pg_catalog.regclass::pg_catalog.int4, 0)");
   // Lines may be long: what is read at once is bounded in bytes, too.
-  static pg::Statement select("SELECT inbox_id, source, import, received_at, coalesce(message, '') FROM ("
-                              "  SELECT i.*, coalesce(pg_catalog.octet_length(message), 0) AS bytes,"
-                              "    pg_catalog.sum(coalesce(pg_catalog.octet_length(message), 0)) OVER (ORDER "
-                              "BY inbox_id) AS bytes_so_far"
-                              "  FROM (SELECT * FROM cdp.inbox ORDER BY inbox_id LIMIT $1) AS i) AS line "
-                              "WHERE bytes_so_far - bytes < $2 ORDER BY inbox_id");
+  static pg::Statement select(
+      "SELECT inbox_id, source, import, received_at, coalesce(message, ''), line FROM ("
+      "  SELECT i.*, coalesce(pg_catalog.octet_length(message), 0) AS bytes,"
+      "    pg_catalog.sum(coalesce(pg_catalog.octet_length(message), 0)) OVER (ORDER "
+      "BY inbox_id) AS bytes_so_far"
+      "  FROM (SELECT * FROM cdp.inbox ORDER BY inbox_id LIMIT $1) AS i) AS line "
+      "WHERE bytes_so_far - bytes < $2 ORDER BY inbox_id");
   auto rows = select.run(pg::Params().integer(PG_GETARG_INT32(0)).bigint(kMostBytes));
   if (rows.size() == 0)
     PG_RETURN_INT64(0);
@@ -131,6 +132,8 @@ CDP_FUNCTION(cdp_drain_inbox) {
   for (std::size_t i = 0; i < rows.size(); ++i) {
     ids.push_back(rows.bigint(i, 1));
     lines.push_back({rows.text(i, 2), rows.optional_text(i, 3), rows.timestamp(i, 4), rows.text(i, 5)});
+    if (!rows.is_null(i, 6))
+      lines.back().line = rows.bigint(i, 6);
   }
   auto outcome = pipeline::ingest(lines);
   collect::write_quarantine(outcome.candidates, lines);
