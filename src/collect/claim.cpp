@@ -3,6 +3,7 @@
 #include <set>
 
 #include "collect/candidate.hpp"
+#include "core/text.hpp"
 
 namespace cdp::collect {
 
@@ -156,6 +157,22 @@ void claim_keys(std::vector<Candidate> &candidates) {
   }
 }
 
+namespace {
+
+// What no text column can hold is written as bytea is.
+std::string as_text(std::string bytes) {
+  if (core::is_valid_utf8(bytes) && bytes.find('\0') == std::string::npos)
+    return bytes;
+  static constexpr char kDigits[] = "0123456789abcdef";
+  std::string hex = "\\x";
+  hex.reserve(2 + 2 * bytes.size());
+  for (const unsigned char byte : bytes)
+    hex += {kDigits[byte >> 4], kDigits[byte & 15]};
+  return hex;
+}
+
+} // namespace
+
 void write_quarantine(const std::vector<Candidate> &candidates, const std::vector<Incoming> &lines) {
   std::vector<std::string> sources, texts, codes, reasons;
   std::vector<std::optional<std::string>> imports, message_ids, details, hashed, came_as, numbers;
@@ -168,7 +185,7 @@ void write_quarantine(const std::vector<Candidate> &candidates, const std::vecto
     sources.push_back(line.source);
     imports.push_back(line.import);
     received.push_back(line.received_at);
-    texts.push_back(with_defaults(candidate));
+    texts.push_back(as_text(with_defaults(candidate)));
     message_ids.push_back(optional(candidate.refusal.message_id));
     codes.push_back(candidate.refusal.code);
     reasons.push_back(candidate.refusal.reason);

@@ -65,10 +65,8 @@ collect::Incoming quarantined_line(const pg::Rows &rows, std::size_t i) {
   return line;
 }
 
-} // namespace
-
-// cdp.ingest(messages jsonb, source text, received_at timestamptz, write_key text, import text)
-CDP_FUNCTION(cdp_ingest) {
+// cdp.ingest(messages, source text, received_at timestamptz, write_key text, import text)
+Datum ingest_call(FunctionCallInfo fcinfo, std::string (*text_of)(FunctionCallInfo, int)) {
   if (PG_ARGISNULL(0))
     throw Error(ERRCODE_NULL_VALUE_NOT_ALLOWED, "messages must not be null");
   auto source = pg::text_argument(fcinfo, 1);
@@ -76,11 +74,10 @@ CDP_FUNCTION(cdp_ingest) {
     pg::Session session;
     source = collect::source_of_key(pg::text_argument(fcinfo, 3), source);
   }
-  const collect::Incoming line{source.empty() && PG_ARGISNULL(1) ? "default" : source,
-                               PG_ARGISNULL(4) ? std::nullopt : std::optional(pg::text_argument(fcinfo, 4)),
-                               PG_ARGISNULL(2) ? GetCurrentTransactionStartTimestamp()
-                                               : PG_GETARG_TIMESTAMPTZ(2),
-                               jsonb_argument(fcinfo, 0)};
+  const collect::Incoming line{
+      source.empty() && PG_ARGISNULL(1) ? "default" : source,
+      PG_ARGISNULL(4) ? std::nullopt : std::optional(pg::text_argument(fcinfo, 4)),
+      PG_ARGISNULL(2) ? GetCurrentTransactionStartTimestamp() : PG_GETARG_TIMESTAMPTZ(2), text_of(fcinfo, 0)};
   pipeline::Outcome outcome;
   {
     pg::Session session;
@@ -88,6 +85,17 @@ CDP_FUNCTION(cdp_ingest) {
     collect::write_quarantine(outcome.candidates, {line});
   }
   return counts(fcinfo, outcome);
+}
+
+} // namespace
+
+CDP_FUNCTION(cdp_ingest) {
+  return ingest_call(fcinfo, jsonb_argument);
+}
+
+// Of text, or of bytes of any kind.
+CDP_FUNCTION(cdp_ingest_raw) {
+  return ingest_call(fcinfo, pg::text_argument);
 }
 
 // cdp_internal.accept(message jsonb, source text): one message of a friendly function; refuses with an error.
