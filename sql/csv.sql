@@ -1,6 +1,8 @@
 -- Files by COPY: what is wrong is told with the line of the file that it is in, and all else goes in.
+\set SHOW_CONTEXT never
 SET client_min_messages = warning;
-CREATE EXTENSION IF NOT EXISTS cdp;
+DROP EXTENSION IF EXISTS cdp CASCADE;
+CREATE EXTENSION cdp;
 SET TimeZone = 'UTC';
 \pset null -
 
@@ -67,3 +69,5 @@ SELECT * FROM cdp.ingest('{"type": "track", "event": "Torn');
 SELECT * FROM cdp.ingest('\x7b2274797065223a22ff00227d'::bytea);
 SELECT * FROM cdp.ingest('{"type": "track", "event": "E", "userId": "u\u0000", "messageId": "nul-1"}'::text);
 SELECT code, message FROM cdp.quarantine WHERE source = 'default' ORDER BY quarantine_id;
+DROP TABLE file, tills;
+DROP EXTENSION cdp CASCADE;

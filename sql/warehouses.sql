@@ -1,6 +1,8 @@
 -- Warehouses: tables that Segment, RudderStack, Snowplow or a Shopify export wrote, found and attached as they are.
+\set SHOW_CONTEXT never
 SET client_min_messages = warning;
-CREATE EXTENSION IF NOT EXISTS cdp;
+DROP EXTENSION IF EXISTS cdp CASCADE;
+CREATE EXTENSION cdp;
 SET TimeZone = 'UTC';
 \pset null -
 
@@ -171,3 +173,5 @@ SELECT cdp.attach_warehouse('snowplow', 'shop');
 SELECT cdp.attach_table('website.raw', source => 'other', message => 'payload', event => 'E', occurred_at => 'now()');
 SELECT cdp.attach_table('website.raw', source => 'other', message => 'number');
 SELECT * FROM cdp.verify();
+DROP SCHEMA website, app, atomic, shop CASCADE;
+DROP EXTENSION cdp CASCADE;

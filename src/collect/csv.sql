@@ -64,8 +64,9 @@ DECLARE
   held    text[] := '{}';
   first   bigint;
   fields  text[];
-  quotes  integer := 0;
+  is_open boolean := false; -- within quotes, where a line ends
   wrong   text;
+  opens   constant text := replace('^(?:(?:"(?:[^"]|"")*"|[^"@]*)@)*"(?:[^"]|"")*$', '@', '\u' || lpad(to_hex(ascii(delimiter)), 4, '0'));
 BEGIN
   lines := 0; queued := 0; quarantined := 0;
   IF length(delimiter) <> 1 OR delimiter = '"' OR file IS NULL OR coalesce(source, '') = '' THEN
@@ -82,12 +83,12 @@ BEGIN
         first := r.line_number;
       END IF;
       held := held || CASE WHEN lines = 1 THEN ltrim(r.line, U&'\FEFF') ELSE coalesce(r.line, '') END;
-      quotes := quotes + length(r.line) - length(replace(r.line, '"', ''));
-      CONTINUE WHEN quotes % 2 = 1 AND cardinality(held) < longest;
+      is_open := CASE WHEN is_open THEN '"' ELSE '' END || held[cardinality(held)] ~ opens;
+      CONTINUE WHEN is_open AND cardinality(held) < longest;
     END IF;
     -- A record; or lines after a quote that nobody closes, each of which is one then.
-    FOR n IN 1 .. CASE WHEN quotes % 2 = 0 THEN least(cardinality(held), 1) ELSE cardinality(held) END LOOP
-      fields := cdp_internal.csv_fields(CASE WHEN quotes % 2 = 0 THEN array_to_string(held, E'\n') ELSE held[n] END, delimiter);
+    FOR n IN 1 .. CASE WHEN NOT is_open THEN least(cardinality(held), 1) ELSE cardinality(held) END LOOP
+      fields := cdp_internal.csv_fields(CASE WHEN NOT is_open THEN array_to_string(held, E'\n') ELSE held[n] END, delimiter);
       IF header IS NULL THEN
         wrong := (SELECT h.name FROM unnest(fields) AS h (name) GROUP BY h.name HAVING count(*) > 1 OR h.name IS NULL LIMIT 1);
         IF fields IS NULL OR wrong IS NOT NULL OR array_position(fields, NULL) IS NOT NULL THEN
@@ -101,7 +102,7 @@ BEGIN
                          AND NOT EXISTS (SELECT FROM jsonb_array_elements(who) AS w WHERE w.value ->> 1 = h.name)))), 'traits or properties') AS p;
         CONTINUE;
       END IF;
-      wrong := CASE WHEN fields IS NULL AND quotes % 2 = 1 THEN 'a quote is opened, and not closed'
+      wrong := CASE WHEN fields IS NULL AND is_open THEN 'a quote is opened, and not closed'
                     WHEN fields IS NULL THEN 'a quote stands where none may be'
                     WHEN cardinality(fields) <> cardinality(header) THEN format('it has %s fields, and the header %s', cardinality(fields), cardinality(header)) END;
       IF wrong IS NULL THEN
@@ -109,11 +110,11 @@ BEGIN
           VALUES (source, import, cdp_internal.csv_message(jsonb_object(header, fields), who, body, event, occurred_at, message_id), first + n - 1);
         queued := queued + 1;
       ELSE
-        PERFORM cdp_internal.refuse_line(source, import, CASE WHEN quotes % 2 = 0 THEN array_to_string(held, E'\n') ELSE held[n] END, first + n - 1, wrong);
+        PERFORM cdp_internal.refuse_line(source, import, CASE WHEN NOT is_open THEN array_to_string(held, E'\n') ELSE held[n] END, first + n - 1, wrong);
         quarantined := quarantined + 1;
       END IF;
     END LOOP;
-    held := '{}'; quotes := 0;
+    held := '{}'; is_open := false;
   END LOOP;
 END $$;
 COMMENT ON FUNCTION cdp.load_csv(regclass, text, jsonb, jsonb, text, text, jsonb, text, text, text) IS
