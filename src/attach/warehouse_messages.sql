@@ -7,86 +7,101 @@ CREATE FUNCTION cdp_internal.iso_time(value jsonb) RETURNS text LANGUAGE sql IMM
 $$;
 COMMENT ON FUNCTION cdp_internal.iso_time(jsonb) IS 'A time as databases and shops write it, in ISO 8601; anything else as it is';
 
-CREATE FUNCTION cdp_internal.camel_case(name text) RETURNS text LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
-  SELECT left(name, 1) || substr(replace(initcap(replace(name, '_', ' ')), ' ', ''), 2)
-$$;
-COMMENT ON FUNCTION cdp_internal.camel_case(text) IS 'user_agent as userAgent';
-
 -- A column that holds JSON, as text or as it is.
 CREATE FUNCTION cdp_internal.as_json(value jsonb) RETURNS jsonb LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
   SELECT CASE WHEN jsonb_typeof(value) = 'string' AND value #>> '{}' ~ '^\s*[\[{]' THEN (value #>> '{}')::jsonb ELSE value END
 $$;
 COMMENT ON FUNCTION cdp_internal.as_json(jsonb) IS 'Part of cdp.warehouse_message';
 
--- context_page_url and context_user_agent as {"page": {"url": …}, "userAgent": …}: the objects of the spec are known, all else is flat.
-CREATE FUNCTION cdp_internal.warehouse_context(said jsonb) RETURNS jsonb LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
-  WITH part AS (
-    SELECT m[1] AS section, coalesce(m[2], substr(c.key, 9)) AS name, c.value
-    FROM jsonb_each(said) AS c
-    LEFT JOIN LATERAL regexp_match(c.key, '^context_(app|campaign|device|library|location|network|os|page|referrer|screen|traits)_(.+)$') AS m ON true
-    WHERE c.key LIKE 'context\_%' AND c.value <> 'null'
-  )
-  SELECT coalesce((SELECT jsonb_object_agg(cdp_internal.camel_case(p.name), CASE p.name WHEN 'external_ids' THEN cdp_internal.as_json(p.value) ELSE p.value END)
-                   FROM part AS p WHERE p.section IS NULL), '{}')
-      || coalesce((SELECT jsonb_object_agg(s.section, s.value) FROM (
-           SELECT p.section, jsonb_object_agg(CASE p.section WHEN 'traits' THEN p.name ELSE cdp_internal.camel_case(p.name) END, p.value) AS value
-           FROM part AS p WHERE p.section IS NOT NULL GROUP BY p.section) AS s), '{}')
-$$;
-COMMENT ON FUNCTION cdp_internal.warehouse_context(jsonb) IS 'Part of cdp.warehouse_message';
-
--- Segment's and RudderStack's: a table a kind of message, and one an event; id is the messageId.
-CREATE FUNCTION cdp_internal.segment_message(name text, said jsonb) RETURNS jsonb LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
-  SELECT jsonb_strip_nulls(jsonb_build_object('type', k.type,
-           'messageId', CASE WHEN name <> 'users' THEN said -> 'id' END,
-           'userId', CASE WHEN name = 'users' THEN said -> 'id' ELSE said -> 'user_id' END, 'anonymousId', said -> 'anonymous_id',
-           'event', CASE k.type WHEN 'track' THEN coalesce(nullif(said -> 'event_text', 'null'), said -> 'event') END,
-           'name', CASE WHEN k.type IN ('page', 'screen') THEN said -> 'name' END, 'category', CASE WHEN k.type IN ('page', 'screen') THEN said -> 'category' END,
-           'groupId', CASE k.type WHEN 'group' THEN said -> 'group_id' END, 'previousId', CASE k.type WHEN 'alias' THEN said -> 'previous_id' END,
-           'timestamp', cdp_internal.iso_time(coalesce(nullif(said -> 'timestamp', 'null'), said -> 'received_at')),
-           'originalTimestamp', cdp_internal.iso_time(coalesce(nullif(said -> 'original_timestamp', 'null'), nullif(said -> 'timestamp', 'null'), said -> 'received_at')),
-           'sentAt', cdp_internal.iso_time(said -> 'sent_at'), 'receivedAt', cdp_internal.iso_time(said -> 'received_at')))
-      || jsonb_build_object('context', cdp_internal.warehouse_context(said),
-           CASE WHEN k.type IN ('identify', 'group') THEN 'traits' ELSE 'properties' END, coalesce(b.body, '{}'))
-  FROM (SELECT CASE name WHEN 'identifies' THEN 'identify' WHEN 'users' THEN 'identify' WHEN 'pages' THEN 'page' WHEN 'screens' THEN 'screen'
-                         WHEN 'groups' THEN 'group' WHEN 'aliases' THEN 'alias' ELSE 'track' END AS type) AS k
-  CROSS JOIN LATERAL (
-    SELECT jsonb_object_agg(CASE WHEN k.type <> 'identify' THEN c.key WHEN c.key IN ('first_name', 'last_name', 'created_at') THEN cdp_internal.camel_case(c.key) ELSE c.key END,
-             CASE c.key WHEN 'products' THEN cdp_internal.as_json(c.value) ELSE c.value END) AS body
-    FROM jsonb_each(said) AS c
-    WHERE c.value <> 'null' AND c.key NOT LIKE 'context\_%'
-      AND c.key NOT IN ('id', 'user_id', 'anonymous_id', 'timestamp', 'original_timestamp', 'sent_at', 'received_at', 'uuid', 'uuid_ts', 'loaded_at', 'channel')
-      AND NOT (k.type = 'track' AND c.key IN ('event', 'event_text')) AND NOT (k.type = 'group' AND c.key = 'group_id')
-      AND NOT (k.type = 'alias' AND c.key = 'previous_id')) AS b
-$$;
+-- Segment's and RudderStack's: a table a kind of message, and one an event; id is the messageId. context_page_url and
+-- context_user_agent become {"page": {"url": …}, "userAgent": …}: the objects of the spec are known, all else is flat. What a
+-- call of a function would cost more than its work stands here itself.
+CREATE FUNCTION cdp_internal.segment_message(name text, said jsonb) RETURNS jsonb LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+  kind    constant text := CASE name WHEN 'identifies' THEN 'identify' WHEN 'users' THEN 'identify' WHEN 'pages' THEN 'page' WHEN 'screens' THEN 'screen'
+                                     WHEN 'groups' THEN 'group' WHEN 'aliases' THEN 'alias' ELSE 'track' END;
+  row     jsonb := jsonb_strip_nulls(said);
+  other   text[] := '{id,user_id,anonymous_id,timestamp,original_timestamp,sent_at,received_at,uuid,uuid_ts,loaded_at,channel}'::text[]
+                    || CASE kind WHEN 'track' THEN '{event,event_text}'::text[] WHEN 'group' THEN '{group_id}' WHEN 'alias' THEN '{previous_id}' ELSE '{}' END;
+  body    jsonb;
+  context jsonb;
+  objects jsonb;
+  time    text;
+BEGIN
+  SELECT jsonb_object_agg(CASE WHEN kind = 'identify' AND c.key IN ('first_name', 'last_name', 'created_at')
+                               THEN CASE c.key WHEN 'first_name' THEN 'firstName' WHEN 'last_name' THEN 'lastName' ELSE 'createdAt' END ELSE c.key END,
+                          CASE WHEN c.key = 'products' THEN cdp_internal.as_json(c.value) ELSE c.value END) FILTER (WHERE c.key NOT LIKE 'context\_%'),
+         jsonb_object_agg(left(n.name, 1) || substr(replace(initcap(replace(n.name, '_', ' ')), ' ', ''), 2),
+                          CASE WHEN n.name = 'external_ids' THEN cdp_internal.as_json(c.value) ELSE c.value END) FILTER (WHERE c.key LIKE 'context\_%' AND n.section IS NULL)
+    INTO body, context
+    FROM jsonb_each(row) AS c
+    CROSS JOIN LATERAL (SELECT substr(c.key, 9) AS name, substring(c.key FROM '^context_(app|campaign|device|library|location|network|os|page|referrer|screen|traits)_.') AS section) AS n
+    WHERE c.key <> ALL (other);
+  SELECT jsonb_object_agg(s.section, s.value) INTO objects FROM (
+    SELECT m.parts[1] AS section, jsonb_object_agg(CASE WHEN m.parts[1] = 'traits' THEN m.parts[2]
+                                                        ELSE left(m.parts[2], 1) || substr(replace(initcap(replace(m.parts[2], '_', ' ')), ' ', ''), 2) END, c.value) AS value
+    FROM jsonb_each(row) AS c
+    CROSS JOIN LATERAL (SELECT regexp_match(c.key, '^context_(app|campaign|device|library|location|network|os|page|referrer|screen|traits)_(.+)$') AS parts) AS m
+    WHERE c.key LIKE 'context\_%' AND m.parts IS NOT NULL GROUP BY m.parts[1]) AS s;
+  -- Columns of text may hold times as a database writes them.
+  FOREACH time IN ARRAY '{timestamp,original_timestamp,sent_at,received_at}'::text[] LOOP
+    IF row ->> time LIKE '____-__-__ %' THEN
+      row := jsonb_set(row, ARRAY[time], to_jsonb(cdp_internal.iso_time(row -> time)));
+    END IF;
+  END LOOP;
+  RETURN jsonb_strip_nulls(jsonb_build_object('type', kind, 'messageId', CASE WHEN name <> 'users' THEN row -> 'id' END,
+      'userId', CASE WHEN name = 'users' THEN row -> 'id' ELSE row -> 'user_id' END, 'anonymousId', row -> 'anonymous_id',
+      'event', CASE kind WHEN 'track' THEN coalesce(row -> 'event_text', row -> 'event') END,
+      'name', CASE WHEN kind IN ('page', 'screen') THEN row -> 'name' END, 'category', CASE WHEN kind IN ('page', 'screen') THEN row -> 'category' END,
+      'groupId', CASE kind WHEN 'group' THEN row -> 'group_id' END, 'previousId', CASE kind WHEN 'alias' THEN row -> 'previous_id' END,
+      'timestamp', coalesce(row -> 'timestamp', row -> 'received_at'),
+      'originalTimestamp', coalesce(row -> 'original_timestamp', row -> 'timestamp', row -> 'received_at'),
+      'sentAt', row -> 'sent_at', 'receivedAt', row -> 'received_at'))
+    || jsonb_build_object('context', coalesce(context, '{}') || coalesce(objects, '{}'),
+      CASE WHEN kind IN ('identify', 'group') THEN 'traits' ELSE 'properties' END, coalesce(body, '{}'));
+END $$;
 COMMENT ON FUNCTION cdp_internal.segment_message(text, jsonb) IS 'Part of cdp.warehouse_message';
 
 -- Snowplow's atomic.events: a page view is a page, a screen view a screen, all else is tracked. Its times are UTC without a zone.
-CREATE FUNCTION cdp_internal.snowplow_message(said jsonb) RETURNS jsonb LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
-  SELECT jsonb_strip_nulls(jsonb_build_object('messageId', said -> 'event_id', 'userId', said -> 'user_id',
-           'anonymousId', coalesce(nullif(said -> 'domain_userid', 'null'), said -> 'network_userid'),
-           'type', CASE k.event WHEN 'page_view' THEN 'page' WHEN 'screen_view' THEN 'screen' ELSE 'track' END,
-           'event', CASE WHEN k.event NOT IN ('page_view', 'screen_view') THEN k.name END, 'name', CASE k.event WHEN 'page_view' THEN said -> 'page_title' WHEN 'screen_view' THEN k.data -> 'name' END,
-           'timestamp', cdp_internal.iso_time(coalesce(nullif(said -> 'derived_tstamp', 'null'), said -> 'collector_tstamp')),
-           'originalTimestamp', cdp_internal.iso_time(coalesce(nullif(said -> 'dvce_created_tstamp', 'null'), nullif(said -> 'dvce_tstamp', 'null'), said -> 'collector_tstamp')),
-           'sentAt', cdp_internal.iso_time(said -> 'dvce_sent_tstamp'), 'receivedAt', cdp_internal.iso_time(said -> 'collector_tstamp')))
-      || jsonb_build_object('context', jsonb_strip_nulls(jsonb_build_object('ip', said -> 'user_ipaddress', 'userAgent', said -> 'useragent', 'locale', said -> 'br_lang',
-           'timezone', said -> 'os_timezone', 'app', jsonb_build_object('namespace', said -> 'app_id'), 'channel', said -> 'platform',
-           'page', jsonb_build_object('url', said -> 'page_url', 'title', said -> 'page_title', 'referrer', said -> 'page_referrer', 'path', said -> 'page_urlpath'),
-           'campaign', jsonb_build_object('name', said -> 'mkt_campaign', 'source', said -> 'mkt_source', 'medium', said -> 'mkt_medium', 'term', said -> 'mkt_term', 'content', said -> 'mkt_content'),
-           'location', jsonb_build_object('country', said -> 'geo_country', 'region', said -> 'geo_region', 'city', said -> 'geo_city'),
-           'os', jsonb_build_object('name', said -> 'os_name'), 'library', jsonb_build_object('name', said -> 'name_tracker', 'version', said -> 'v_tracker'),
-           'contexts', cdp_internal.as_json(said -> 'contexts'))),
-         'properties', coalesce(k.data, '{}') || coalesce(b.body, '{}'))
-  FROM (SELECT e.event, e.data, coalesce(CASE e.event WHEN 'struct' THEN said ->> 'se_action' WHEN 'unstruct' THEN coalesce(nullif(said ->> 'event_name', ''), split_part(e.schema, '/', 2)) END,
-               nullif(said ->> 'event_name', ''), e.event) AS name
-        FROM (SELECT CASE WHEN said ->> 'event' = 'unstruct' AND coalesce(said ->> 'event_name', split_part(u.data ->> 'schema', '/', 2)) = 'screen_view' THEN 'screen_view' ELSE said ->> 'event' END AS event,
-                     u.data ->> 'schema' AS schema, CASE WHEN jsonb_typeof(u.data -> 'data') = 'object' THEN u.data -> 'data' END AS data
-              FROM (SELECT cdp_internal.as_json(said -> 'unstruct_event') -> 'data' AS data) AS u) AS e) AS k
-  CROSS JOIN LATERAL (
-    SELECT jsonb_object_agg(coalesce(substring(c.key FROM '^page_(url|title|referrer)$'), CASE k.event WHEN 'struct' THEN substring(c.key FROM '^se_(.+)$') END, c.key), c.value) AS body
-    FROM jsonb_each(said) AS c
-    WHERE c.value <> 'null' AND (c.key ~ '^(tr|ti|pp|mkt|refr)_' OR c.key ~ '^page_(url|title|referrer)$' OR k.event = 'struct' AND c.key ~ '^se_')) AS b
-$$;
+CREATE FUNCTION cdp_internal.snowplow_message(said jsonb) RETURNS jsonb LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+  row      jsonb := jsonb_strip_nulls(said);
+  event    text := row ->> 'event';
+  described jsonb := CASE WHEN row ? 'unstruct_event' THEN cdp_internal.as_json(row -> 'unstruct_event') -> 'data' END;
+  data     jsonb := CASE jsonb_typeof(described -> 'data') WHEN 'object' THEN described -> 'data' END;
+  named    text := coalesce(nullif(row ->> 'event_name', ''), CASE event WHEN 'unstruct' THEN split_part(described ->> 'schema', '/', 2) END, event);
+  body     jsonb;
+  time     text;
+BEGIN
+  IF event = 'unstruct' AND named = 'screen_view' THEN
+    event := named;
+  ELSIF event = 'struct' THEN
+    named := coalesce(row ->> 'se_action', named);
+  END IF;
+  SELECT jsonb_object_agg(coalesce(substring(c.key FROM '^page_(url|title|referrer)$'), CASE event WHEN 'struct' THEN substring(c.key FROM '^se_(.+)$') END, c.key), c.value) INTO body
+    FROM jsonb_each(row) AS c WHERE c.key ~ '^(tr|ti|pp|mkt|refr)_|^page_(url|title|referrer)$' OR event = 'struct' AND c.key LIKE 'se\_%';
+  FOREACH time IN ARRAY '{derived_tstamp,collector_tstamp,dvce_created_tstamp,dvce_tstamp,dvce_sent_tstamp}'::text[] LOOP
+    IF row ->> time LIKE '____-__-__ %' THEN
+      row := jsonb_set(row, ARRAY[time], to_jsonb(cdp_internal.iso_time(row -> time)));
+    END IF;
+  END LOOP;
+  RETURN jsonb_strip_nulls(jsonb_build_object('messageId', row -> 'event_id', 'userId', row -> 'user_id', 'anonymousId', coalesce(row -> 'domain_userid', row -> 'network_userid'),
+      'type', CASE event WHEN 'page_view' THEN 'page' WHEN 'screen_view' THEN 'screen' ELSE 'track' END,
+      'event', CASE WHEN event NOT IN ('page_view', 'screen_view') THEN named END, 'name', CASE event WHEN 'page_view' THEN row -> 'page_title' WHEN 'screen_view' THEN data -> 'name' END,
+      'timestamp', coalesce(row -> 'derived_tstamp', row -> 'collector_tstamp'),
+      'originalTimestamp', coalesce(row -> 'dvce_created_tstamp', row -> 'dvce_tstamp', row -> 'collector_tstamp'),
+      'sentAt', row -> 'dvce_sent_tstamp', 'receivedAt', row -> 'collector_tstamp'))
+    || jsonb_build_object('context', jsonb_strip_nulls(jsonb_build_object('ip', row -> 'user_ipaddress', 'userAgent', row -> 'useragent', 'locale', row -> 'br_lang',
+      'timezone', row -> 'os_timezone', 'app', jsonb_build_object('namespace', row -> 'app_id'), 'channel', row -> 'platform',
+      'page', jsonb_build_object('url', row -> 'page_url', 'title', row -> 'page_title', 'referrer', row -> 'page_referrer', 'path', row -> 'page_urlpath'),
+      'campaign', jsonb_build_object('name', row -> 'mkt_campaign', 'source', row -> 'mkt_source', 'medium', row -> 'mkt_medium', 'term', row -> 'mkt_term', 'content', row -> 'mkt_content'),
+      'location', jsonb_build_object('country', row -> 'geo_country', 'region', row -> 'geo_region', 'city', row -> 'geo_city'),
+      'os', jsonb_build_object('name', row -> 'os_name'), 'library', jsonb_build_object('name', row -> 'name_tracker', 'version', row -> 'v_tracker'),
+      'contexts', CASE WHEN row ? 'contexts' THEN cdp_internal.as_json(row -> 'contexts') END)),
+    'properties', coalesce(data, '{}') || coalesce(body, '{}'));
+END $$;
 COMMENT ON FUNCTION cdp_internal.snowplow_message(jsonb) IS 'Part of cdp.warehouse_message';
 
 -- Shops put an apostrophe before what a spreadsheet would take for a number or a formula.
@@ -163,10 +178,15 @@ CREATE FUNCTION cdp_internal.shopify_order(lines jsonb) RETURNS jsonb LANGUAGE s
 $$;
 COMMENT ON FUNCTION cdp_internal.shopify_order(jsonb) IS 'Part of cdp.warehouse_message';
 
-CREATE FUNCTION cdp.warehouse_message(kind text, "table" text, "row" jsonb) RETURNS jsonb LANGUAGE sql IMMUTABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-  SELECT CASE kind WHEN 'segment' THEN cdp_internal.segment_message("table", "row") WHEN 'rudderstack' THEN cdp_internal.segment_message("table", "row")
-                   WHEN 'snowplow' THEN cdp_internal.snowplow_message("row")
-                   WHEN 'shopify' THEN CASE "table" WHEN 'orders' THEN cdp_internal.shopify_order("row") WHEN 'customers' THEN cdp_internal.shopify_customer("row") END END
-$$;
+CREATE FUNCTION cdp.warehouse_message(kind text, "table" text, "row" jsonb) RETURNS jsonb LANGUAGE plpgsql IMMUTABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  CASE kind
+    WHEN 'segment', 'rudderstack' THEN RETURN cdp_internal.segment_message("table", "row");
+    WHEN 'snowplow' THEN RETURN cdp_internal.snowplow_message("row");
+    WHEN 'shopify' THEN
+      RETURN CASE "table" WHEN 'orders' THEN cdp_internal.shopify_order("row") WHEN 'customers' THEN cdp_internal.shopify_customer("row") END;
+    ELSE RETURN NULL;
+  END CASE;
+END $$;
 COMMENT ON FUNCTION cdp.warehouse_message(text, text, jsonb) IS
   'A row of a warehouse''s table as a message: what cdp.attach_warehouse maps rows with. kind: segment, rudderstack, snowplow or shopify. "row": to_jsonb of it; of an order of shopify, an array of its lines';

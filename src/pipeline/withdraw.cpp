@@ -327,7 +327,7 @@ std::vector<cdp::collect::Incoming> lines_arguments(FunctionCallInfo fcinfo) {
   auto rows = list.run(params);
   for (std::size_t i = 0; i < rows.size(); ++i) {
     lines.push_back({rows.text(i, 1), rows.optional_text(i, 2), rows.timestamp(i, 3), rows.text(i, 4)});
-    const auto known_by = rows.text(i, 5);
+    const auto known_by = rows.optional_text(i, 5).value_or("content");
     lines.back().known_by = known_by == "id"       ? collect::KnownBy::id
                             : known_by == "own id" ? collect::KnownBy::own_id
                                                    : collect::KnownBy::content;

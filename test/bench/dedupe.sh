@@ -48,6 +48,6 @@ for size in "${sizes[@]}"; do
   printf '%12s %14s %14s %14s %12s\n' "$size M" "$n" "$a" "$k" "$(db -At -c "SELECT pg_total_relation_size('cdp.message_keys') / 1048576")"
   first=${first:-"$n $a"}
   read -r n0 a0 <<<"$first"
-  ratio=$(echo "$n $n0 $a $a0 $ratio" | awk '{ x = $1 / $2; y = $3 / $4; m = x > y ? x : y; print m > $5 ? m : $5 }')
+  ratio=$(echo "$n $n0 $a $a0 $ratio" | awk '{ x = $1 / $2; y = $3 / $4; m = x > y ? x : y; print (m > $5 ? m : $5) }')
 done
 echo "$batch messages a time; the dearest against the first: $ratio (bar 1.3)"
