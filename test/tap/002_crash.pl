@@ -106,7 +106,11 @@ for my $what ('checkpointer', 'walwriter', 'background writer', 'postmaster')
 	{
 		$storm->kill9;
 		# Those that it started notice by themselves, and the memory they share is free then.
-		ok(wait_until(sub { $storm->start(fail_ok => 1) }, 30), 'the server itself killed, and started again');
+		ok(wait_until(sub {
+			return 1 if $storm->start(fail_ok => 1);
+			$storm->{_pid} = undef; # of the file that the dead one left
+			return 0;
+		}, 30), 'the server itself killed, and started again');
 		next;
 	}
 	my $pid = $storm->safe_psql('postgres', "SELECT pid FROM pg_stat_activity WHERE backend_type = '$what'");
