@@ -182,6 +182,7 @@ def main():
     connection.commit()
     run = Run(connection, arguments.seed)
     rng, began, waiting, done, bad = run.rng, time.time(), [], 0, []
+    recent = []
     inbox_lines = 0
     print("seed %d" % arguments.seed, flush=True)
 
@@ -232,7 +233,12 @@ def main():
         send(data)
         connection.commit()
     while done < arguments.rounds:
-        send(run.sound_one() if done % SOUND == 0 else mutant(rng))
+        if recent and rng.random() < 0.05: # what came before comes again
+            send(rng.choice(recent))
+            continue
+        recent.append(run.sound_one() if done % SOUND == 0 else mutant(rng))
+        del recent[:-50]
+        send(recent[-1])
         if done % 20000 == 0:
             connection.commit()
             print("%d sent, %d accepted, %d duplicates, %d quarantined directly; %d/s" % (done, run.accepted, run.duplicate, run.quarantined, done / (time.time() - began)), flush=True)
