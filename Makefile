@@ -15,7 +15,7 @@ SQL_PARTS = src/schema.sql \
   src/segment/templates.sql src/segment/templates_shipped.sql src/segment/feed.sql src/segment/sets.sql src/segment/statistics.sql \
   src/pipeline/pipeline.sql src/identity/decisions.sql src/identity/explain.sql src/identity/health.sql \
   src/identity/profiles_sync.sql src/identity/check.sql src/profile/document.sql \
-  src/worker/worker.sql src/pipeline/mend.sql src/govern/verify_identity.sql src/govern/verify.sql src/govern/health.sql src/govern/access.sql
+  src/worker/worker.sql src/pipeline/mend.sql src/match/similarity.sql src/match/matcher.sql src/match/people.sql src/govern/verify_identity.sql src/govern/verify.sql src/govern/health.sql src/govern/access.sql
 DATA       = $(wildcard updates/*.sql)
 DATA_built = cdp--$(EXTVERSION).sql
 SRCS       = $(wildcard src/*.cpp src/*/*.cpp)
