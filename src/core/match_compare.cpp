@@ -139,25 +139,39 @@ double Evaluator::of_numbers(const Pair &pair, Place left, Place right) const {
 }
 
 Comparer::Comparer(const Model &model, const Records &records) : evaluator_(model, records) {
-  compared_.reserve(model.comparisons.size()); // values may point into an element
-  for (const auto &comparison : model.comparisons) {
+  const auto width = model.comparisons.size();
+  values_.resize(records.size() * width);
+  for (std::size_t c = 0; c < width; ++c) {
     auto &of = compared_.emplace_back();
-    of.comparison = &comparison;
+    of.comparison = &model.comparisons[c];
     of.cache.resize(std::size_t{1} << kCacheBits);
-    if (comparison.features.size() == 1) {
-      of.values = &records.codes(comparison.features[0]);
-      continue;
-    }
+    see_shortcuts(model, of);
+    const auto &features = of.comparison->features;
     Composite composite;
-    std::vector<Code> values(comparison.features.size());
-    of.own.reserve(records.size());
+    std::vector<Code> values(features.size());
     for (Place record = 0; record < records.size(); ++record) {
       for (std::size_t f = 0; f < values.size(); ++f)
-        values[f] = records.code(comparison.features[f], record);
-      of.own.push_back(composite.code(values));
+        values[f] = records.code(features[f], record);
+      values_[record * width + c] = values.size() == 1 ? values[0] : composite.code(values);
     }
-    of.values = &of.own;
   }
+}
+
+void Comparer::see_shortcuts(const Model &model, Compared &of) const {
+  const auto &levels = of.comparison->levels;
+  if (of.comparison->features.size() != 1 || levels.size() < 3 || !levels[0].is_null)
+    return;
+  const auto test = [&](int number) -> const Test & { return model.tests[static_cast<std::size_t>(number)]; };
+  const Test &null = test(levels[0].test);
+  of.null_first = null.kind == Test::Kind::any && null.parts.size() == 2 &&
+                  test(null.parts[0]).kind == Test::Kind::unknown && test(null.parts[1]).kind == Test::Kind::unknown &&
+                  test(null.parts[0]).left != test(null.parts[1]).left;
+  const Test &equal = test(levels[1].test);
+  of.equal_next = of.null_first && !levels[1].is_null && equal.kind == Test::Kind::measure &&
+                  equal.sign == Sign::at_least &&
+                  model.pairs[static_cast<std::size_t>(equal.pair)].measure == Measure::equal;
+  of.equal_gamma = static_cast<std::int8_t>(of.comparison->others() - 1);
+  of.else_next = of.equal_next && levels.size() == 3 && test(levels[2].test).kind == Test::Kind::always;
 }
 
 int Comparer::decide(const Compared &of, Place left, Place right) {
@@ -171,10 +185,7 @@ int Comparer::decide(const Compared &of, Place left, Place right) {
 }
 
 std::size_t Comparer::bytes() const {
-  std::size_t bytes = 0;
-  for (const auto &of : compared_)
-    bytes += of.own.capacity() * sizeof(Code) + of.cache.size() * 8;
-  return bytes;
+  return values_.capacity() * sizeof(Code) + compared_.size() * (std::size_t{8} << kCacheBits);
 }
 
 Blocking::Blocking(const Model &model, const Records &records, Link link, Evaluator &evaluator)

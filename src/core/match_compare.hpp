@@ -6,6 +6,7 @@
 #include <functional>
 #include <vector>
 
+#include "large_array.hpp"
 #include "match_records.hpp"
 #include "similarity.hpp"
 
@@ -53,8 +54,14 @@ public:
   }
   std::int8_t compare(std::size_t comparison, Place left, Place right) {
     Compared &of = compared_[comparison];
-    const std::uint64_t key =
-        static_cast<std::uint64_t>((*of.values)[left]) << 34 | static_cast<std::uint64_t>((*of.values)[right]) << 4;
+    const Code l = values_[left * compared_.size() + comparison], r = values_[right * compared_.size() + comparison];
+    if (of.null_first && (l == 0 || r == 0))
+      return -1;
+    if (of.equal_next && l == r)
+      return of.equal_gamma;
+    if (of.else_next)
+      return 0;
+    const std::uint64_t key = static_cast<std::uint64_t>(l) << 34 | static_cast<std::uint64_t>(r) << 4;
     std::uint64_t &slot = of.cache[(key * 0x9E3779B97F4A7C15u) >> (64 - kCacheBits)];
     if ((slot & ~std::uint64_t{15}) != key || slot == 0)
       slot = key | static_cast<std::uint64_t>(decide(of, left, right) + 2);
@@ -68,14 +75,17 @@ private:
   static constexpr int kCacheBits = 15;
   struct Compared {
     const Comparison *comparison;
-    const std::vector<Code> *values; // a record: all that the comparison looks at
-    std::vector<Code> own;
+    // Of one feature: unknown on either side is a null level, then comes the same value, then all else.
+    bool null_first = false, equal_next = false, else_next = false;
+    std::int8_t equal_gamma = 0;
     std::vector<std::uint64_t> cache;
   };
+  void see_shortcuts(const Model &model, Compared &of) const;
   int decide(const Compared &of, Place left, Place right);
 
   Evaluator evaluator_;
   std::vector<Compared> compared_;
+  LargeArray<Code> values_; // all that a comparison looks at, as one number; a record's lie together
 };
 
 enum class Link {

@@ -3,6 +3,8 @@
 #include "text.hpp"
 
 #include <algorithm>
+#include <cstring>
+#include <type_traits>
 #include <unordered_map>
 
 namespace cdp::core {
@@ -24,35 +26,39 @@ template <class Text> void strip_common_ends(Text &a, Text &b) {
 }
 
 /// Where a pattern of at most 64 characters has which character.
-class Places {
+class PlainPlaces {
 public:
-  explicit Places(std::string_view pattern) {
+  explicit PlainPlaces(std::string_view pattern) {
     for (std::size_t i = 0; i < pattern.size(); ++i)
-      plain_[static_cast<unsigned char>(pattern[i])] |= Word{1} << i;
+      places_[static_cast<unsigned char>(pattern[i])] |= Word{1} << i;
   }
-  explicit Places(std::u32string_view pattern) {
+  Word of(char c) const { return places_[static_cast<unsigned char>(c)]; }
+
+private:
+  Word places_[128] = {};
+};
+
+class WidePlaces {
+public:
+  explicit WidePlaces(std::u32string_view pattern) {
     for (std::size_t i = 0; i < pattern.size(); ++i)
-      if (pattern[i] < 256)
-        plain_[pattern[i]] |= Word{1} << i;
-      else
-        others_[pattern[i]] |= Word{1} << i;
+      places_[pattern[i]] |= Word{1} << i;
   }
-  Word of(char c) const { return plain_[static_cast<unsigned char>(c)]; }
   Word of(char32_t c) const {
-    if (c < 256)
-      return plain_[c];
-    const auto found = others_.find(c);
-    return found == others_.end() ? 0 : found->second;
+    const auto found = places_.find(c);
+    return found == places_.end() ? 0 : found->second;
   }
 
 private:
-  Word plain_[256] = {};
-  std::unordered_map<char32_t, Word> others_;
+  std::unordered_map<char32_t, Word> places_;
 };
+
+template <class Text>
+using Places = std::conditional_t<std::is_same_v<Text, std::string_view>, PlainPlaces, WidePlaces>;
 
 /// `a` has 1 to 64 characters. With transpositions: those of Hyyrö 2003.
 template <bool transpositions, class Text> std::size_t in_a_word(Text a, Text b, std::size_t limit) {
-  const Places places(a);
+  const Places<Text> places(a);
   const Word last = Word{1} << (a.size() - 1);
   Word up = ~Word{0}, down = 0, diagonal = 0, before = 0;
   std::size_t distance = a.size();
@@ -165,6 +171,35 @@ template <class Text> std::size_t damerau_by_table(Text a, Text b, std::size_t l
   return std::min(at(a.size() + 1, b.size() + 1), limit + 1);
 }
 
+/// The same for short texts of ASCII and a small limit: only cells as far from the diagonal as the limit can
+/// lead to less.
+std::size_t damerau_in_a_band(std::string_view a, std::string_view b, std::size_t limit) {
+  constexpr std::size_t kWidth = kBits;
+  constexpr std::uint8_t kFar = 200;
+  std::uint8_t table[kWidth * kWidth], last_row[128] = {};
+  std::memset(table, kFar, (a.size() + 2) * kWidth);
+  const auto at = [&](std::size_t i, std::size_t j) -> std::uint8_t & { return table[i * kWidth + j]; };
+  for (std::size_t i = 0; i <= a.size(); ++i)
+    at(i + 1, 1) = static_cast<std::uint8_t>(i);
+  for (std::size_t j = 0; j <= b.size(); ++j)
+    at(1, j + 1) = static_cast<std::uint8_t>(j);
+  for (std::size_t i = 1; i <= a.size(); ++i) {
+    std::size_t last_column = 0;
+    for (std::size_t j = i > limit ? i - limit : 1; j <= std::min(b.size(), i + limit); ++j) {
+      const std::size_t row = last_row[static_cast<unsigned char>(b[j - 1])], column = last_column;
+      const bool same = a[i - 1] == b[j - 1];
+      if (same)
+        last_column = j;
+      std::size_t best = std::min({std::size_t{at(i, j)} + !same, at(i + 1, j) + std::size_t{1}, at(i, j + 1) + std::size_t{1}, std::size_t{kFar}});
+      if (row && column)
+        best = std::min(best, at(row, column) + (i - row - 1) + 1 + (j - column - 1));
+      at(i + 1, j + 1) = static_cast<std::uint8_t>(best);
+    }
+    last_row[static_cast<unsigned char>(a[i - 1])] = static_cast<std::uint8_t>(i);
+  }
+  return std::min<std::size_t>(at(a.size() + 1, b.size() + 1), limit + 1);
+}
+
 enum class Kind { plain, alignment, damerau };
 
 template <Kind kind, class Text> std::size_t distance_of(Text a, Text b, std::size_t limit) {
@@ -179,9 +214,14 @@ template <Kind kind, class Text> std::size_t distance_of(Text a, Text b, std::si
   if constexpr (kind == Kind::plain)
     return a.size() <= kBits ? in_a_word<false>(a, b, limit) : in_many_words(a, b, limit);
   const auto aligned = a.size() <= kBits ? in_a_word<true>(a, b, limit) : alignment_by_rows(a, b, limit);
-  if constexpr (kind == Kind::damerau)
-    if (aligned > 1 && limit > 1) // one edit is one edit either way; more may be fewer
-      return damerau_by_table(a, b, limit);
+  if constexpr (kind == Kind::damerau) {
+    if (aligned <= std::min<std::size_t>(limit, 2) || limit < 2)
+      return aligned; // one edit is one edit either way, and so two are two
+    if constexpr (std::is_same_v<Text, std::string_view>)
+      if (limit < 20 && b.size() < kBits - 2)
+        return damerau_in_a_band(a, b, limit);
+    return damerau_by_table(a, b, limit);
+  }
   return aligned;
 }
 

@@ -43,7 +43,7 @@ template <class F> auto explained(const std::string &what, const std::string &te
   try {
     return body();
   } catch (const engine::Unclear &unclear) {
-    throw Error(ERRCODE_INVALID_PARAMETER_VALUE, what + ": " + unclear.what(), text.empty() ? "" : "It says: " + text)
+    throw Error(ERRCODE_INVALID_PARAMETER_VALUE, what + ": " + unclear.what())
         .at(text, unclear.place());
   }
 }

@@ -243,7 +243,7 @@ BEGIN
   RETURN QUERY SELECT s.rule, s.pairs, s.iterations, s.converged, s.lambda FROM cdp.matcher_sessions AS s WHERE s.matcher = train_matcher.matcher ORDER BY s.session;
 END $$;
 COMMENT ON FUNCTION cdp.train_matcher(text, regclass, bigint, bigint, boolean) IS
-  'Learns a matcher''s prior, u and m from the records of a table or view, without labels: the prior from the deterministic rules, u from at most max_pairs pairs drawn at random, m by expectation and maximisation over the pairs of each training rule, its median; refine: then the prior anew from all pairs of blocking, and u without the matches among the drawn pairs. The same for the same records and seed. Errors: 42704 unknown matcher, 55000 without training rules, 23505 an id twice. Source: Fellegi and Sunter (1969), Winkler (1988), Enamorado, Fifield and Imai (2019), Splink';
+  'Learns a matcher''s prior, u and m from the records of a table or view, without labels: the prior from the deterministic rules, u from at most max_pairs pairs drawn at random, m by expectation and maximisation over the pairs of each training rule, its median; refine: from the beginning, and then the prior anew from all pairs of blocking, and u without the matches among the drawn pairs: the same for the same records and seed; without refine it goes on from the m there is, as Splink does. Errors: 42704 unknown matcher, 55000 without training rules, 23505 an id twice. Source: Fellegi and Sunter (1969), Winkler (1988), Enamorado, Fifield and Imai (2019), Splink';
 
 CREATE FUNCTION cdp.blocking_analysis(matcher text, records regclass)
   RETURNS TABLE (purpose text, number integer, rule text, pairs bigint, largest_block bigint, members bigint, value text, used boolean) LANGUAGE c STABLE STRICT

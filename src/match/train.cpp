@@ -12,6 +12,7 @@ namespace {
 // Below this share of what was drawn, u is not corrected for the matches among the drawn pairs.
 constexpr double kLeastKept = 0.02;
 constexpr double kNeverSeen = 1e-6;
+constexpr double kFirstPrior = 0.0001;
 constexpr int kRounds = 3;
 
 class Training {
@@ -26,6 +27,7 @@ public:
   const std::vector<engine::Session> &sessions() const { return sessions_; }
 
 private:
+  void forget();
   void estimate_prior();
   void estimate_u();
   void correct_u();
@@ -153,7 +155,20 @@ void Training::refine_prior(const engine::Patterns &patterns) {
   }
 }
 
+// What an earlier training found is no place to start from: the same records give the same, however often.
+void Training::forget() {
+  model_.prior = kFirstPrior;
+  each_level([](std::size_t, std::size_t, engine::Level &level) {
+    if (!level.fixed_m)
+      level.m.reset();
+    if (!level.fixed_u)
+      level.u.reset();
+  });
+}
+
 void Training::run(bool refine) {
+  if (refine)
+    forget();
   estimate_prior();
   estimate_u();
   estimate_m();
