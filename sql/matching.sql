@@ -93,5 +93,17 @@ REVOKE SELECT ON crm FROM match_analyst;
 SET ROLE match_analyst;
 SELECT count(*) FROM cdp.score_pairs('crm', 'crm', 0.9);
 RESET ROLE;
+-- A steward makes and trains them.
+CREATE ROLE match_steward;
+SELECT cdp.grant_access('match_steward', 'steward');
+GRANT SELECT ON crm TO match_steward;
+SET ROLE match_steward;
+SELECT cdp.create_matcher('steward', cdp.people_matcher('{"full_name": "last_name", "date_of_birth": "born", "city": "town"}', id_column => 'id'));
+SELECT rule, pairs FROM cdp.train_matcher('steward', 'crm');
+SELECT count(*) > 0 AS pairs FROM cdp.score_pairs('steward', 'crm', 0.5);
+SELECT cdp.drop_matcher('steward');
+RESET ROLE;
+DROP OWNED BY match_steward;
+DROP ROLE match_steward;
 DROP OWNED BY match_analyst;
 DROP ROLE match_analyst;

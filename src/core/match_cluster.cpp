@@ -73,7 +73,8 @@ struct Bond {
 class Merger {
 public:
   Merger(std::size_t members, const std::vector<Edge> &edges, double threshold, double unknown, double cap)
-      : unknown_(unknown), sets_(singletons(members)), sizes_(members, 1), versions_(members), bonds_(members) {
+      : unknown_(unknown), sets_(singletons(members)), sizes_(members, 1), versions_(members),
+        bonds_(members) {
     for (const auto &edge : edges) {
       const double strength = std::clamp(edge.weight - threshold, -cap, cap);
       for (auto [from, to] : {std::pair(edge.a, edge.b), std::pair(edge.b, edge.a)}) {
@@ -116,7 +117,8 @@ private:
     const double pairs = static_cast<double>(sizes_[a]) * static_cast<double>(sizes_[b]);
     const double mean = (bond.sum - unknown_ * (pairs - static_cast<double>(bond.pairs))) / pairs;
     if (mean >= 0)
-      queue_.push({mean, std::min(a, b), std::max(a, b), versions_[std::min(a, b)], versions_[std::max(a, b)]});
+      queue_.push(
+          {mean, std::min(a, b), std::max(a, b), versions_[std::min(a, b)], versions_[std::max(a, b)]});
   }
 
   /// The group with more bonds takes the other's.

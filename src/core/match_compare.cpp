@@ -96,7 +96,8 @@ int Evaluator::held_against(const Test &test, Place left, Place right) {
     return stands(l == r, test.sign, test.bound);
   Measured &kept = measured_[static_cast<std::size_t>(test.pair)];
   if (kept.left != l || kept.right != r) {
-    kept.value = pair.measure >= Measure::difference ? of_numbers(pair, left, right) : of_texts(pair, kept, l, r);
+    kept.value =
+        pair.measure >= Measure::difference ? of_numbers(pair, left, right) : of_texts(pair, kept, l, r);
     kept.left = l;
     kept.right = r;
   }
@@ -164,7 +165,8 @@ void Comparer::see_shortcuts(const Model &model, Compared &of) const {
   const auto test = [&](int number) -> const Test & { return model.tests[static_cast<std::size_t>(number)]; };
   const Test &null = test(levels[0].test);
   of.null_first = null.kind == Test::Kind::any && null.parts.size() == 2 &&
-                  test(null.parts[0]).kind == Test::Kind::unknown && test(null.parts[1]).kind == Test::Kind::unknown &&
+                  test(null.parts[0]).kind == Test::Kind::unknown &&
+                  test(null.parts[1]).kind == Test::Kind::unknown &&
                   test(null.parts[0]).left != test(null.parts[1]).left;
   const Test &equal = test(levels[1].test);
   of.equal_next = of.null_first && !levels[1].is_null && equal.kind == Test::Kind::measure &&
@@ -267,7 +269,8 @@ Blocking::Size Blocking::size(std::size_t rule) const {
   }
   std::vector<Place> same;
   for (Code code = 1; code < keyed.keys; ++code) {
-    const auto *first = keyed.members.data() + keyed.starts[code], *end = keyed.members.data() + keyed.starts[code + 1];
+    const auto *first = keyed.members.data() + keyed.starts[code],
+               *end = keyed.members.data() + keyed.starts[code + 1];
     if (first == end)
       continue;
     if (keyed.left == keyed.right)

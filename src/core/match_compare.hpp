@@ -1,5 +1,6 @@
-// Two records held against each other: tests, gammas, candidate pairs. Memory is that of the records and a few
-// fixed caches; nothing grows with the number of pairs. Throws std::bad_alloc only, and what callbacks throw.
+// Two records held against each other: tests, gammas, candidate pairs. Memory is that of the records and a
+// few fixed caches; nothing grows with the number of pairs. Throws std::bad_alloc only, and what callbacks
+// throw.
 #pragma once
 
 #include <cstdint>
@@ -54,7 +55,8 @@ public:
   }
   std::int8_t compare(std::size_t comparison, Place left, Place right) {
     Compared &of = compared_[comparison];
-    const Code l = values_[left * compared_.size() + comparison], r = values_[right * compared_.size() + comparison];
+    const Code l = values_[left * compared_.size() + comparison],
+               r = values_[right * compared_.size() + comparison];
     if (of.null_first && (l == 0 || r == 0))
       return -1;
     if (of.equal_next && l == r)

@@ -1,5 +1,5 @@
-// Conditions over two records, as SQL says them: "surname_l" = "surname_r", or l.surname = r.surname; DuckDB's
-// names for functions are known, too. Parsed here; what is made of them is in match_model.hpp.
+// Conditions over two records, as SQL says them: "surname_l" = "surname_r", or l.surname = r.surname;
+// DuckDB's names for functions are known, too. Parsed here; what is made of them is in match_model.hpp.
 #pragma once
 
 #include <exception>

@@ -93,7 +93,8 @@ int Compiler::feature(const Node &node, As as) {
   if (as == As::number)
     sql = "((" + sql + ")::pg_catalog.float8)::pg_catalog.text";
   else if (as == As::list) // an empty list is not NULL
-    sql = "(SELECT CASE WHEN l.e IS NOT NULL THEN COALESCE((SELECT pg_catalog.string_agg(u.e::pg_catalog.text || "
+    sql = "(SELECT CASE WHEN l.e IS NOT NULL THEN COALESCE((SELECT "
+          "pg_catalog.string_agg(u.e::pg_catalog.text || "
           "pg_catalog.chr(31), '') FROM pg_catalog.unnest(l.e) AS u (e)), '') END FROM (SELECT " +
           sql + ") AS l (e))";
   else
@@ -210,10 +211,12 @@ int Compiler::measure(const Node &node, Sign sign, const Node &limit) {
   for (const auto &[name, measure] : kMeasures)
     if (is_call(node, name, 2))
       return sides(measure, node.parts[0], node.parts[1], As::text, sign, bound);
-  if ((node.name == "array_length" || node.name == "len" || node.name == "length" || node.name == "cardinality") &&
+  if ((node.name == "array_length" || node.name == "len" || node.name == "length" ||
+       node.name == "cardinality") &&
       node.parts.size() == 1 &&
       (is_call(node.parts[0], "list_intersect", 2) || is_call(node.parts[0], "array_intersect", 2)))
-    return sides(Measure::common_elements, node.parts[0].parts[0], node.parts[0].parts[1], As::list, sign, bound);
+    return sides(Measure::common_elements, node.parts[0].parts[0], node.parts[0].parts[1], As::list, sign,
+                 bound);
   throw Unclear("function " + node.name + " is not known here", node.place);
 }
 
@@ -237,7 +240,11 @@ std::optional<int> Compiler::numbers(const Node &node, Sign sign, double bound) 
         throw Unclear(inner.name + " is known for 'day' alone", inner.place);
       Node days[2];
       for (int i = 0; i < 2; ++i) {
-        Node epoch{Op::call, "epoch", inner.parts[1].sides, inner.place, {inner.parts[static_cast<std::size_t>(i) + 1]}};
+        Node epoch{Op::call,
+                   "epoch",
+                   inner.parts[1].sides,
+                   inner.place,
+                   {inner.parts[static_cast<std::size_t>(i) + 1]}};
         epoch.sides = epoch.parts[0].sides;
         Node day{Op::number, "86400", kNeither, inner.place, {}};
         Node quotient{Op::arithmetic, "/", epoch.sides, inner.place, {epoch, day}};
@@ -256,7 +263,8 @@ std::optional<int> Compiler::numbers(const Node &node, Sign sign, double bound) 
                         larger.parts[0].parts[0].sides == larger.parts[1].sides &&
                         larger.parts[0].parts[1].sides == larger.parts[2].sides;
     if (choice || is_call(larger, "greatest", 2))
-      return sides(Measure::relative_distance, difference.parts[0], difference.parts[1], As::number, sign, bound);
+      return sides(Measure::relative_distance, difference.parts[0], difference.parts[1], As::number, sign,
+                   bound);
   }
   return std::nullopt;
 }
@@ -277,8 +285,8 @@ bool is_plain_equality(const Node &node) {
 }
 
 std::string exact_column_of(const Node &node) {
-  const bool exact = is_plain_equality(node) && node.parts[0].op == Op::column && node.parts[1].op == Op::column &&
-                     node.parts[0].name == node.parts[1].name;
+  const bool exact = is_plain_equality(node) && node.parts[0].op == Op::column &&
+                     node.parts[1].op == Op::column && node.parts[0].name == node.parts[1].name;
   return exact ? node.parts[0].name : "";
 }
 
@@ -351,14 +359,16 @@ void Model::add_rule(std::string_view text) {
       rule.tests.push_back(compiler.test(node));
       continue;
     }
-    const auto &left = node.parts[node.parts[0].sides == kLeft ? 0 : 1], &right = node.parts[node.parts[0].sides == kLeft ? 1 : 0];
+    const auto &left = node.parts[node.parts[0].sides == kLeft ? 0 : 1],
+               &right = node.parts[node.parts[0].sides == kLeft ? 1 : 0];
     rule.keys.push_back({compiler.feature(left, As::text), compiler.feature(right, As::text)});
     if (const auto column = exact_column_of(node); !column.empty())
       rule.exact_columns.push_back(column);
   }
   if (rule.keys.empty())
-    throw Unclear("a blocking rule needs something that is equal on both sides, or every record would be held "
-                  "against every other");
+    throw Unclear(
+        "a blocking rule needs something that is equal on both sides, or every record would be held "
+        "against every other");
   rules.push_back(std::move(rule));
 }
 

@@ -1,6 +1,6 @@
-// A model of who is the same person: comparisons with ordered levels, and rules that say which pairs are looked
-// at. Conditions are taken apart into features, which are of one record and which PostgreSQL computes, and
-// measures of two features, which are computed here.
+// A model of who is the same person: comparisons with ordered levels, and rules that say which pairs are
+// looked at. Conditions are taken apart into features, which are of one record and which PostgreSQL computes,
+// and measures of two features, which are computed here.
 #pragma once
 
 #include <cstdint>
@@ -42,11 +42,11 @@ enum class Sign { equal, unequal, less, at_most, more, at_least };
 struct Test {
   enum class Kind { all, any, negation, unknown, truth, measure, always };
   Kind kind = Kind::always;
-  std::vector<int> parts;            // of all, any and negation
-  int feature = -1;                  // of unknown (is null) and truth
-  bool left = true;                  // whose feature
-  int pair = -1;                     // of measure
-  Sign sign = Sign::equal;           // how the measure stands to
+  std::vector<int> parts;  // of all, any and negation
+  int feature = -1;        // of unknown (is null) and truth
+  bool left = true;        // whose feature
+  int pair = -1;           // of measure
+  Sign sign = Sign::equal; // how the measure stands to
   double bound = 0;
 };
 
@@ -103,7 +103,8 @@ struct Model {
   void add_rule(std::string_view text);
 };
 
-/// m and u that Splink gives levels that were never trained; number of levels that are not null, gamma from 0.
+/// m and u that Splink gives levels that were never trained; number of levels that are not null, gamma from
+/// 0.
 double default_m(int levels, int gamma);
 double default_u(int levels, int gamma);
 

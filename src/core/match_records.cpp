@@ -86,7 +86,8 @@ void Records::add(std::string_view id, std::string_view source,
 }
 
 std::size_t Records::bytes() const {
-  std::size_t bytes = dictionary_.bytes() + ids_.capacity() + id_ends_.capacity() * 8 + sources_.capacity() * 4;
+  std::size_t bytes =
+      dictionary_.bytes() + ids_.capacity() + id_ends_.capacity() * 8 + sources_.capacity() * 4;
   for (const auto &codes : codes_)
     bytes += codes.capacity() * sizeof(Code);
   for (const auto &numbers : numbers_)

@@ -21,7 +21,9 @@ public:
   Code code(std::string_view text); // adds what is new
   std::string_view text(Code code) const { return texts_[code]; }
   std::size_t size() const { return texts_.size(); }
-  std::size_t bytes() const { return bytes_ + texts_.capacity() * sizeof(std::string_view) + slots_.size() * 8; }
+  std::size_t bytes() const {
+    return bytes_ + texts_.capacity() * sizeof(std::string_view) + slots_.size() * 8;
+  }
 
 private:
   struct Slot {
@@ -42,14 +44,17 @@ public:
   explicit Records(const Model &model);
 
   /// A record: its id, its source, and a text a feature of the model, nullptr for NULL.
-  void add(std::string_view id, std::string_view source, const std::vector<const std::string_view *> &features);
+  void add(std::string_view id, std::string_view source,
+           const std::vector<const std::string_view *> &features);
 
   std::size_t size() const { return sources_.size(); }
   std::string_view id(std::size_t record) const {
     return std::string_view(ids_).substr(id_ends_[record], id_ends_[record + 1] - id_ends_[record]);
   }
   Code source(std::size_t record) const { return sources_[record]; }
-  Code code(int feature, std::size_t record) const { return codes_[static_cast<std::size_t>(feature)][record]; }
+  Code code(int feature, std::size_t record) const {
+    return codes_[static_cast<std::size_t>(feature)][record];
+  }
   const std::vector<Code> &codes(int feature) const { return codes_[static_cast<std::size_t>(feature)]; }
   double number(int feature, std::size_t record) const {
     return numbers_[static_cast<std::size_t>(feature)][record];

@@ -131,7 +131,8 @@ std::string call_of(const Node &node) {
     const auto kind = node.name.substr(7);
     if (kind != "name" && kind != "address" && kind != "email" && kind != "phone" && kind != "text")
       throw Unclear("function " + node.name + " is not known here", node.place);
-    return "cdp_internal.normalize(" + quoted_literal(kind) + ", " + text_of(node.parts[0]) + ", NULL, false)";
+    return "cdp_internal.normalize(" + quoted_literal(kind) + ", " + text_of(node.parts[0]) +
+           ", NULL, false)";
   }
   const auto *known = std::find_if(kFunctions.begin(), kFunctions.end(),
                                    [&](const Function &function) { return function.name == node.name; });

@@ -129,7 +129,8 @@ void count_equal(const Model &model, const Records &records, Link link, Drawn &d
     const auto levels = by_gamma(model.comparisons[c]);
     const int feature = equal_feature(model, levels.back()->test);
     auto &shares = drawn.shares[c];
-    if (feature < 0 || model.comparisons[c].features.size() != 1 || shares.back() >= 1 || drawn.counted[c] == 0)
+    if (feature < 0 || model.comparisons[c].features.size() != 1 || shares.back() >= 1 ||
+        drawn.counted[c] == 0)
       continue;
     const double exact = equal_share(records, feature, link), rest = (1 - exact) / (1 - shares.back());
     for (double &share : shares)

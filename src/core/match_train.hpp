@@ -79,12 +79,12 @@ struct Session {
   std::size_t rule = 0;
   int iterations = 0;
   bool converged = false;
-  double change = 0;  // the last iteration's largest
-  double lambda = 0;  // share of matches among its pairs
+  double change = 0; // the last iteration's largest
+  double lambda = 0; // share of matches among its pairs
   double pairs = 0;
-  std::vector<bool> trained; // a comparison
+  std::vector<bool> trained;    // a comparison
   std::vector<double> evidence; // expected matches that tell of a comparison
-  Shares m;                  // -1 for a level that did not occur
+  Shares m;                     // -1 for a level that did not occur
 };
 
 struct EmSettings {

@@ -26,7 +26,9 @@ private:
   using Words = std::initializer_list<std::string_view>;
 
   // Beyond the ends there are spaces.
-  char at(int place) const { return place >= 0 && place <= last_ ? text_[static_cast<std::size_t>(place)] : ' '; }
+  char at(int place) const {
+    return place >= 0 && place <= last_ ? text_[static_cast<std::size_t>(place)] : ' ';
+  }
   bool is(int place, std::string_view set) const {
     return place >= 0 && place <= last_ && set.find(at(place)) != std::string_view::npos;
   }

@@ -190,7 +190,8 @@ std::size_t damerau_in_a_band(std::string_view a, std::string_view b, std::size_
       const bool same = a[i - 1] == b[j - 1];
       if (same)
         last_column = j;
-      std::size_t best = std::min({std::size_t{at(i, j)} + !same, at(i + 1, j) + std::size_t{1}, at(i, j + 1) + std::size_t{1}, std::size_t{kFar}});
+      std::size_t best = std::min({std::size_t{at(i, j)} + !same, at(i + 1, j) + std::size_t{1},
+                                   at(i, j + 1) + std::size_t{1}, std::size_t{kFar}});
       if (row && column)
         best = std::min(best, at(row, column) + (i - row - 1) + 1 + (j - column - 1));
       at(i + 1, j + 1) = static_cast<std::uint8_t>(best);

@@ -144,8 +144,7 @@ bool seconds_of(const Moment &moment, std::int64_t &seconds) {
       return false;
     day = sys_days(in_year / 1 / 1) + days(moment.day_of_year - 1);
   } else {
-    const auto date =
-        in_year / static_cast<unsigned>(moment.month) / static_cast<unsigned>(moment.day);
+    const auto date = in_year / static_cast<unsigned>(moment.month) / static_cast<unsigned>(moment.day);
     if (!date.ok())
       return false;
     day = date;

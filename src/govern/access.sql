@@ -35,7 +35,7 @@ DECLARE
   mending constant text[] := ARRAY[
     'GRANT SELECT, UPDATE (message, resolved_at, resolution) ON cdp.quarantine TO %1$I',
     'GRANT INSERT, UPDATE, DELETE ON cdp.matchers, cdp.matcher_comparisons, cdp.matcher_levels, cdp.matcher_rules, cdp.matcher_sessions, cdp.matcher_session_values TO %1$I',
-    'GRANT EXECUTE ON FUNCTION cdp.create_matcher, cdp.drop_matcher, cdp.train_matcher, cdp_internal.train_matcher, cdp_internal.check_matcher, cdp_internal.add_matcher_rules, cdp_internal.trained_probability TO %1$I',
+    'GRANT EXECUTE ON FUNCTION cdp.people_matcher, cdp_internal.people_roles, cdp_internal.people_comparison, cdp_internal.level, cdp.create_matcher, cdp.drop_matcher, cdp.train_matcher, cdp_internal.train_matcher, cdp_internal.check_matcher, cdp_internal.add_matcher_rules, cdp_internal.trained_probability TO %1$I',
     'GRANT EXECUTE ON FUNCTION cdp.retry_quarantined, cdp.allow_link, cdp.forbid_link, cdp.remove_link, cdp.remove_identifier, '
     'cdp.split_profile, cdp.revoke_decision TO %1$I'];
   seeing_all constant text[] := ARRAY['GRANT SELECT ON cdp.quarantine, cdp.inbox TO %1$I'];
@@ -92,4 +92,4 @@ GRANT EXECUTE ON FUNCTION cdp.normalize_email, cdp.normalize_phone, cdp.normaliz
   cdp.sequence, cdp.sequence_by, cdp.sequence_count, cdp.sequence_count_by, cdp.last_sequence, cdp.last_sequence_by,
   cdp.funnel, cdp.funnel_by, cdp.first, cdp.last, cdp.longest_gap, cdp.most_frequent, cdp.bucket,
   cdp.jaro, cdp.jaro_winkler, cdp.levenshtein, cdp.damerau_levenshtein, cdp.optimal_alignment, cdp.jaccard, cdp.qgram_distance,
-  cdp.double_metaphone, cdp.cologne_phonetics, cdp.parse_date, cdp.days_between, cdp.relative_difference, cdp.people_matcher TO PUBLIC;
+  cdp.double_metaphone, cdp.cologne_phonetics, cdp.parse_date, cdp.days_between, cdp.relative_difference TO PUBLIC;

@@ -29,9 +29,10 @@ struct Pairs {
 };
 
 void read_pairs(Pairs &pairs, const std::string &relation) {
-  const auto sql = "SELECT id_l::text, id_r::text, coalesce(source_l::text, ''), coalesce(source_r::text, ''), "
-                   "match_weight::float8 FROM " +
-                   relation + " WHERE match_weight IS NOT NULL";
+  const auto sql =
+      "SELECT id_l::text, id_r::text, coalesce(source_l::text, ''), coalesce(source_r::text, ''), "
+      "match_weight::float8 FROM " +
+      relation + " WHERE match_weight IS NOT NULL";
   match::each_batch(sql, [&](const pg::Rows &rows) {
     for (std::size_t row = 0; row < rows.size(); ++row) {
       if (rows.is_null(row, 1) || rows.is_null(row, 2))
@@ -47,9 +48,8 @@ void read_pairs(Pairs &pairs, const std::string &relation) {
 // Numbers by their size, before and after them texts by their bytes.
 bool precedes(std::string_view a, std::string_view b) {
   const auto is_number = [](std::string_view text) {
-    return !text.empty() && text.size() < 19 && std::all_of(text.begin(), text.end(), [](char c) {
-      return c >= '0' && c <= '9';
-    });
+    return !text.empty() && text.size() < 19 &&
+           std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
   };
   if (is_number(a) && is_number(b) && a.size() != b.size())
     return a.size() < b.size();
@@ -61,13 +61,15 @@ std::vector<std::uint32_t> in_order(const Pairs &pairs) {
   std::vector<std::uint32_t> order(pairs.members());
   std::iota(order.begin(), order.end(), 0u);
   std::sort(order.begin(), order.end(), [&](std::uint32_t a, std::uint32_t b) {
-    return pairs.source(a) != pairs.source(b) ? pairs.source(a) < pairs.source(b) : precedes(pairs.id(a), pairs.id(b));
+    return pairs.source(a) != pairs.source(b) ? pairs.source(a) < pairs.source(b)
+                                              : precedes(pairs.id(a), pairs.id(b));
   });
   return order;
 }
 
-engine::Clusters clusters_of(const Pairs &pairs, const std::vector<std::uint32_t> &order, const std::string &method,
-                           double least, const std::vector<std::string> &single) {
+engine::Clusters clusters_of(const Pairs &pairs, const std::vector<std::uint32_t> &order,
+                             const std::string &method, double least,
+                             const std::vector<std::string> &single) {
   std::vector<std::uint32_t> places(order.size());
   for (std::uint32_t i = 0; i < order.size(); ++i)
     places[order[i]] = i;
@@ -95,7 +97,8 @@ CDP_FUNCTION(cdp_cluster_pairs) {
   auto *result = reinterpret_cast<ReturnSetInfo *>(fcinfo->resultinfo);
   const double threshold = PG_GETARG_FLOAT8(1);
   if (!(threshold > 0 && threshold < 1))
-    throw Error(ERRCODE_INVALID_PARAMETER_VALUE, "the threshold is a probability: " + std::to_string(threshold), {},
+    throw Error(ERRCODE_INVALID_PARAMETER_VALUE,
+                "the threshold is a probability: " + std::to_string(threshold), {},
                 "Give a number between 0 and 1.");
   const auto method = pg::text_argument(fcinfo, 2);
   if (method != "connected" && method != "cohesive" && method != "best_links")
@@ -103,8 +106,9 @@ CDP_FUNCTION(cdp_cluster_pairs) {
                 "There are connected, cohesive and best_links.");
   const auto single = pg::texts_argument(fcinfo, 3);
   pg::Session session;
-  static pg::Statement name("SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) FROM pg_catalog.pg_class AS c "
-                            "JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace WHERE c.oid = $1");
+  static pg::Statement name(
+      "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) FROM pg_catalog.pg_class AS c "
+      "JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace WHERE c.oid = $1");
   const auto named = name.run(pg::Params().datum(OIDOID, ObjectIdGetDatum(PG_GETARG_OID(0))));
   if (named.size() == 0)
     throw Error(ERRCODE_UNDEFINED_TABLE, "there is no such table or view");

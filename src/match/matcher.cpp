@@ -26,10 +26,12 @@ engine::Level level_of(const pg::Rows &rows, std::size_t row) {
 }
 
 void load_comparisons(Matcher &matcher) {
-  static pg::Statement select(
-      "SELECT c.name, l.label, l.condition, l.is_null_level, l.m::text, l.u::text, l.fix_m, l.fix_u, l.tf_column, "
-      "l.tf_weight::text, l.tf_minimum_u::text, l.tf_own_u, l.comparison FROM cdp.matcher_comparisons AS c JOIN "
-      "cdp.matcher_levels AS l USING (matcher, comparison) WHERE c.matcher = $1 ORDER BY l.comparison, l.level");
+  static pg::Statement select("SELECT c.name, l.label, l.condition, l.is_null_level, l.m::text, l.u::text, "
+                              "l.fix_m, l.fix_u, l.tf_column, "
+                              "l.tf_weight::text, l.tf_minimum_u::text, l.tf_own_u, l.comparison FROM "
+                              "cdp.matcher_comparisons AS c JOIN "
+                              "cdp.matcher_levels AS l USING (matcher, comparison) WHERE c.matcher = $1 "
+                              "ORDER BY l.comparison, l.level");
   const auto rows = select.run(pg::Params().text(matcher.name));
   for (std::size_t row = 0; row < rows.size();) {
     engine::Comparison comparison;
@@ -40,14 +42,15 @@ void load_comparisons(Matcher &matcher) {
     matcher.labels.emplace_back(comparison.name, static_cast<int>(comparison.levels.size()));
     // Each level by itself first, so that the error names the one at fault.
     for (const auto &level : comparison.levels)
-      explained("comparison \"" + comparison.name + "\", level \"" + level.label + "\"", level.condition, [&] {
-        engine::Model trial;
-        engine::Comparison alone;
-        engine::Level other;
-        other.condition = "ELSE";
-        alone.levels = {level, other, other};
-        trial.add(std::move(alone));
-      });
+      explained("comparison \"" + comparison.name + "\", level \"" + level.label + "\"", level.condition,
+                [&] {
+                  engine::Model trial;
+                  engine::Comparison alone;
+                  engine::Level other;
+                  other.condition = "ELSE";
+                  alone.levels = {level, other, other};
+                  trial.add(std::move(alone));
+                });
     explained("comparison \"" + comparison.name + "\"", "", [&] {
       matcher.model.add(comparison);
       for (const auto &level : matcher.model.comparisons.back().levels)
@@ -84,10 +87,12 @@ std::vector<std::size_t> Matcher::rules(const std::string &purpose) const {
 }
 
 Matcher load_matcher(const std::string &name, const std::vector<std::string> &purposes) {
-  static pg::Statement find("SELECT id_column, source_column, link_type, prior::text, recall::text, "
-                            "em_convergence::text, max_iterations, pairs_per_record::text FROM cdp.matchers WHERE name = $1");
-  static pg::Statement find_rules("SELECT purpose, rule FROM cdp.matcher_rules WHERE matcher = $1 AND purpose = "
-                                  "ANY ($2) ORDER BY purpose, number");
+  static pg::Statement find(
+      "SELECT id_column, source_column, link_type, prior::text, recall::text, "
+      "em_convergence::text, max_iterations, pairs_per_record::text FROM cdp.matchers WHERE name = $1");
+  static pg::Statement find_rules(
+      "SELECT purpose, rule FROM cdp.matcher_rules WHERE matcher = $1 AND purpose = "
+      "ANY ($2) ORDER BY purpose, number");
   const auto found = find.run(pg::Params().text(name));
   if (found.size() == 0)
     throw Error(ERRCODE_UNDEFINED_OBJECT, "there is no matcher \"" + name + "\"", {},
@@ -121,11 +126,14 @@ std::string query_for(const Matcher &matcher, Oid relation) {
   const auto id = "t." + engine::quoted_identifier(matcher.id_column);
   const auto source =
       matcher.source_column.empty() ? std::string() : "t." + engine::quoted_identifier(matcher.source_column);
-  static pg::Statement describe(
-      "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname), EXISTS (SELECT FROM pg_catalog.pg_attribute AS a "
-      "WHERE a.attrelid = c.oid AND a.attname = $2 AND a.atttypid = ANY ('{int2,int4,int8}'::regtype[])) FROM "
-      "pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace WHERE c.oid = $1");
-  const auto rows = describe.run(pg::Params().datum(OIDOID, ObjectIdGetDatum(relation)).text(matcher.id_column));
+  static pg::Statement describe("SELECT pg_catalog.format('%I.%I', n.nspname, c.relname), EXISTS (SELECT "
+                                "FROM pg_catalog.pg_attribute AS a "
+                                "WHERE a.attrelid = c.oid AND a.attname = $2 AND a.atttypid = ANY "
+                                "('{int2,int4,int8}'::regtype[])) FROM "
+                                "pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = "
+                                "c.relnamespace WHERE c.oid = $1");
+  const auto rows =
+      describe.run(pg::Params().datum(OIDOID, ObjectIdGetDatum(relation)).text(matcher.id_column));
   if (rows.size() == 0)
     throw Error(ERRCODE_UNDEFINED_TABLE, "there is no such table or view");
   const auto text_of = [](const std::string &column) { return "(" + column + ")::pg_catalog.text"; };
@@ -141,8 +149,9 @@ std::string query_for(const Matcher &matcher, Oid relation) {
 void need_id(const Matcher &matcher, const engine::Records &records, const pg::Rows &rows, std::size_t row) {
   if (rows.is_null(row, 1) || rows.is_null(row, 2))
     throw Error(ERRCODE_NOT_NULL_VIOLATION,
-                "a record has no \"" + (rows.is_null(row, 1) ? matcher.id_column : matcher.source_column) + "\"", {},
-                "Every record needs an id, and a source where the matcher has a source column.");
+                "a record has no \"" + (rows.is_null(row, 1) ? matcher.id_column : matcher.source_column) +
+                    "\"",
+                {}, "Every record needs an id, and a source where the matcher has a source column.");
   const auto last = records.size();
   if (last > 0 && records.id(last - 1) == rows.text(row, 1) &&
       records.text(records.source(last - 1)) == rows.text(row, 2))
@@ -196,8 +205,9 @@ std::string describe_key(const Matcher &matcher, const engine::Records &records,
   return values;
 }
 
-void need_bounded_pairs(const Matcher &matcher, const engine::Blocking &blocking, const engine::Records &records,
-                        const std::vector<std::size_t> &rules, std::int64_t most) {
+void need_bounded_pairs(const Matcher &matcher, const engine::Blocking &blocking,
+                        const engine::Records &records, const std::vector<std::size_t> &rules,
+                        std::int64_t most) {
   std::uint64_t all = 0;
   engine::Blocking::Size worst;
   std::size_t worst_rule = 0;
@@ -212,10 +222,10 @@ void need_bounded_pairs(const Matcher &matcher, const engine::Blocking &blocking
   if (all <= static_cast<std::uint64_t>(std::max<std::int64_t>(most, 0)))
     return;
   throw Error(ERRCODE_PROGRAM_LIMIT_EXCEEDED,
-              "the rules of matcher \"" + matcher.name + "\" give " + std::to_string(all) + " pairs, and at most " +
-                  std::to_string(most) + " are allowed",
-              "The rule " + matcher.model.rules[worst_rule].text + " gives " + std::to_string(worst.pairs) + ": " +
-                  std::to_string(worst.members) + " records have the key " +
+              "the rules of matcher \"" + matcher.name + "\" give " + std::to_string(all) +
+                  " pairs, and at most " + std::to_string(most) + " are allowed",
+              "The rule " + matcher.model.rules[worst_rule].text + " gives " + std::to_string(worst.pairs) +
+                  ": " + std::to_string(worst.members) + " records have the key " +
                   describe_key(matcher, records, worst_rule, worst.example) + ".",
               "cdp.blocking_analysis shows every rule. Make the rule narrower, or raise max_pairs.");
 }

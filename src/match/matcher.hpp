@@ -1,5 +1,5 @@
-// A matcher as its tables have it, compiled; and the records it is run over. Everything here may throw PgError
-// and Error.
+// A matcher as its tables have it, compiled; and the records it is run over. Everything here may throw
+// PgError and Error.
 #pragma once
 
 #include <string>
@@ -21,7 +21,7 @@ struct Matcher {
   engine::Link link = engine::Link::dedupe;
   engine::EmSettings em;
   double recall = 1;
-  double pairs_per_record = 0; // 0: no limit
+  double pairs_per_record = 0;                     // 0: no limit
   std::vector<std::string> purposes;               // of the model's rules
   std::vector<std::pair<std::string, int>> labels; // a comparison's name and how many levels it has, in order
 
@@ -43,14 +43,14 @@ template <class F> auto explained(const std::string &what, const std::string &te
   try {
     return body();
   } catch (const engine::Unclear &unclear) {
-    throw Error(ERRCODE_INVALID_PARAMETER_VALUE, what + ": " + unclear.what())
-        .at(text, unclear.place());
+    throw Error(ERRCODE_INVALID_PARAMETER_VALUE, what + ": " + unclear.what()).at(text, unclear.place());
   }
 }
 
 /// Throws Error when the rules would give more pairs than that, before any is made.
-void need_bounded_pairs(const Matcher &matcher, const engine::Blocking &blocking, const engine::Records &records,
-                        const std::vector<std::size_t> &rules, std::int64_t most);
+void need_bounded_pairs(const Matcher &matcher, const engine::Blocking &blocking,
+                        const engine::Records &records, const std::vector<std::size_t> &rules,
+                        std::int64_t most);
 
 /// The rules for blocking that do not give more pairs than the matcher's pairs_per_record allows.
 std::vector<std::size_t> usable_rules(const Matcher &matcher, const engine::Blocking &blocking,

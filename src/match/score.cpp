@@ -21,9 +21,8 @@ ReturnSetInfo *begin_rows(FunctionCallInfo fcinfo) {
 class RowMemory {
 public:
   RowMemory() {
-    memory_ = pg::call([] {
-      return AllocSetContextCreate(CurrentMemoryContext, "cdp pairs", ALLOCSET_DEFAULT_SIZES);
-    });
+    memory_ = pg::call(
+        [] { return AllocSetContextCreate(CurrentMemoryContext, "cdp pairs", ALLOCSET_DEFAULT_SIZES); });
   }
   ~RowMemory() { MemoryContextDelete(memory_); }
   RowMemory(const RowMemory &) = delete;
@@ -63,12 +62,14 @@ CDP_FUNCTION(cdp_check_matcher) {
   PG_RETURN_VOID();
 }
 
-// cdp.score_pairs(matcher text, records regclass, threshold double precision, max_pairs bigint, levels boolean)
+// cdp.score_pairs(matcher text, records regclass, threshold double precision, max_pairs bigint, levels
+// boolean)
 CDP_FUNCTION(cdp_score_pairs) {
   auto *result = begin_rows(fcinfo);
   const double threshold = PG_ARGISNULL(2) ? 0 : PG_GETARG_FLOAT8(2);
   if (!(threshold >= 0 && threshold <= 1))
-    throw Error(ERRCODE_INVALID_PARAMETER_VALUE, "the threshold is a probability: " + std::to_string(threshold), {},
+    throw Error(ERRCODE_INVALID_PARAMETER_VALUE,
+                "the threshold is a probability: " + std::to_string(threshold), {},
                 "Give a number from 0 to 1.");
   const double least = match::engine::log_odds(threshold);
   const bool levels = !PG_ARGISNULL(4) && PG_GETARG_BOOL(4);
@@ -111,8 +112,8 @@ CDP_FUNCTION(cdp_score_pairs) {
   PG_RETURN_NULL();
 }
 
-// cdp.blocking_analysis(matcher text, records regclass): (purpose, number, rule, pairs, largest_block, members,
-// value, used) a row
+// cdp.blocking_analysis(matcher text, records regclass): (purpose, number, rule, pairs, largest_block,
+// members, value, used) a row
 CDP_FUNCTION(cdp_blocking_analysis) {
   auto *result = begin_rows(fcinfo);
   pg::Session session;
@@ -147,7 +148,8 @@ CDP_FUNCTION(cdp_blocking_analysis) {
   PG_RETURN_NULL();
 }
 
-// cdp_internal.measure_scoring(matcher text, records regclass): pairs, and the seconds of processor time they took
+// cdp_internal.measure_scoring(matcher text, records regclass): pairs, and the seconds of processor time they
+// took
 CDP_FUNCTION(cdp_measure_scoring) {
   auto *result = begin_rows(fcinfo);
   pg::Session session;

@@ -61,8 +61,8 @@ CDP_FUNCTION(cdp_jaccard) {
 }
 
 CDP_FUNCTION(cdp_qgram_distance) {
-  return distance_result(
-      core::qgram_distance(pg::text_argument(fcinfo, 0), pg::text_argument(fcinfo, 1), gram_argument(fcinfo, 2)));
+  return distance_result(core::qgram_distance(pg::text_argument(fcinfo, 0), pg::text_argument(fcinfo, 1),
+                                              gram_argument(fcinfo, 2)));
 }
 
 // cdp.double_metaphone(value text): one or two codes, none for a text without letters
@@ -73,7 +73,8 @@ CDP_FUNCTION(cdp_double_metaphone) {
     int count = 0;
     for (const auto *code : {&sounds.first, &sounds.second})
       if (!code->empty() && (count == 0 || *code != sounds.first))
-        codes[count++] = PointerGetDatum(cstring_to_text_with_len(code->data(), static_cast<int>(code->size())));
+        codes[count++] =
+            PointerGetDatum(cstring_to_text_with_len(code->data(), static_cast<int>(code->size())));
     return PointerGetDatum(construct_array(codes, count, TEXTOID, -1, false, TYPALIGN_INT));
   });
 }
@@ -86,8 +87,8 @@ CDP_FUNCTION(cdp_cologne_phonetics) {
 CDP_FUNCTION(cdp_parse_date) {
   const auto format = pg::text_argument(fcinfo, 1);
   if (!core::is_date_format(format))
-    throw Error(ERRCODE_INVALID_PARAMETER_VALUE, "not a format of dates: \"" + core::shorten(format) + "\"", {},
-                "There are %Y %y %m %d %j %b %B %H %M %S and %%.");
+    throw Error(ERRCODE_INVALID_PARAMETER_VALUE, "not a format of dates: \"" + core::shorten(format) + "\"",
+                {}, "There are %Y %y %m %d %j %b %B %H %M %S and %%.");
   std::int64_t seconds;
   if (!core::parse_date(pg::text_argument(fcinfo, 0), format, seconds))
     PG_RETURN_NULL();

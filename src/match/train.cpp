@@ -68,11 +68,13 @@ void Training::estimate_prior() {
     pg::check_for_interrupts();
     pairs += batch.size();
   });
-  model_.prior = std::clamp(static_cast<double>(pairs) / matcher_.recall / static_cast<double>(all), 1e-12, 0.5);
+  model_.prior =
+      std::clamp(static_cast<double>(pairs) / matcher_.recall / static_cast<double>(all), 1e-12, 0.5);
 }
 
 void Training::estimate_u() {
-  drawn_ = engine::draw(model_, records_, comparer_, matcher_.link, most_, seed_, [] { pg::check_for_interrupts(); });
+  drawn_ = engine::draw(model_, records_, comparer_, matcher_.link, most_, seed_,
+                        [] { pg::check_for_interrupts(); });
   drawn_pairs_ = drawn_.counted.empty() ? 0 : *std::max_element(drawn_.counted.begin(), drawn_.counted.end());
   each_level([&](std::size_t c, std::size_t gamma, engine::Level &level) {
     if (!level.fixed_u && drawn_.counted[c] > 0)
@@ -142,8 +144,9 @@ void Training::refine_prior(const engine::Patterns &patterns) {
         int gamma = model_.comparisons[c].others();
         for (const auto &level : model_.comparisons[c].levels)
           if (!level.is_null && --gamma == patterns.gammas[p][c])
-            weight += engine::weight_of(level.m.value_or(engine::default_m(model_.comparisons[c].others(), gamma)),
-                                      level.u.value_or(engine::default_u(model_.comparisons[c].others(), gamma)));
+            weight +=
+                engine::weight_of(level.m.value_or(engine::default_m(model_.comparisons[c].others(), gamma)),
+                                  level.u.value_or(engine::default_u(model_.comparisons[c].others(), gamma)));
       }
       matches += engine::probability_of(weight) * patterns.counts[p];
     }
@@ -218,7 +221,8 @@ void store_levels(const match::Matcher &matcher) {
   }
   static pg::Statement update(
       "UPDATE cdp.matcher_levels AS l SET m = NULLIF(n.m, 'NaN'), u = NULLIF(n.u, 'NaN') FROM "
-      "ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest($3), pg_catalog.unnest($4), pg_catalog.unnest($5)) AS n (comparison, level, m, u) WHERE l.matcher = $1 AND l.comparison = "
+      "ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest($3), pg_catalog.unnest($4), "
+      "pg_catalog.unnest($5)) AS n (comparison, level, m, u) WHERE l.matcher = $1 AND l.comparison = "
       "n.comparison AND l.level = n.level");
   update.run(pg::Params()
                  .text(matcher.name)
@@ -230,12 +234,13 @@ void store_levels(const match::Matcher &matcher) {
 
 void store_sessions(const match::Matcher &matcher, const std::vector<engine::Session> &sessions) {
   static pg::Statement forget("DELETE FROM cdp.matcher_sessions WHERE matcher = $1");
-  static pg::Statement insert(
-      "INSERT INTO cdp.matcher_sessions (matcher, session, rule, pairs, iterations, converged, change, lambda) "
-      "VALUES ($1, $2, $3, $4, $5, $6, $7, $8)");
+  static pg::Statement insert("INSERT INTO cdp.matcher_sessions (matcher, session, rule, pairs, iterations, "
+                              "converged, change, lambda) "
+                              "VALUES ($1, $2, $3, $4, $5, $6, $7, $8)");
   static pg::Statement insert_values(
       "INSERT INTO cdp.matcher_session_values (matcher, session, comparison, level, m) SELECT $1, n.* FROM "
-      "ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest($3), pg_catalog.unnest($4), pg_catalog.unnest($5)) AS n");
+      "ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest($3), pg_catalog.unnest($4), "
+      "pg_catalog.unnest($5)) AS n");
   forget.run(pg::Params().text(matcher.name));
   Columns columns;
   for (std::size_t s = 0; s < sessions.size(); ++s) {
@@ -276,14 +281,15 @@ void store_sessions(const match::Matcher &matcher, const std::vector<engine::Ses
 // cdp_internal.train_matcher(matcher text, records regclass, max_pairs bigint, seed bigint, refine boolean)
 CDP_FUNCTION(cdp_train_matcher) {
   pg::Session session;
-  auto matcher =
-      match::load_matcher(pg::text_argument(fcinfo, 0), {"blocking", "training", "deterministic"});
+  auto matcher = match::load_matcher(pg::text_argument(fcinfo, 0), {"blocking", "training", "deterministic"});
   if (PG_GETARG_INT64(2) < 1)
-    throw Error(ERRCODE_INVALID_PARAMETER_VALUE, "max_pairs is at least 1: " + std::to_string(PG_GETARG_INT64(2)));
+    throw Error(ERRCODE_INVALID_PARAMETER_VALUE,
+                "max_pairs is at least 1: " + std::to_string(PG_GETARG_INT64(2)));
   if (matcher.rules("training").empty())
     throw Error(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
                 "matcher \"" + matcher.name + "\" has no training rules", {},
-                "Put two or three into its settings as training_rules, so that each comparison is trained by one that "
+                "Put two or three into its settings as training_rules, so that each comparison is trained by "
+                "one that "
                 "does not use its columns.");
   const auto records = match::read_records(matcher, PG_GETARG_OID(1));
   Training training(matcher, records, static_cast<std::uint64_t>(PG_GETARG_INT64(2)),
@@ -291,8 +297,9 @@ CDP_FUNCTION(cdp_train_matcher) {
   training.run(PG_GETARG_BOOL(4));
   store_levels(matcher);
   store_sessions(matcher, training.sessions());
-  static pg::Statement finish("UPDATE cdp.matchers SET prior = $2, trained_at = now(), records = $3, drawn_pairs = $4 "
-                              "WHERE name = $1");
+  static pg::Statement finish(
+      "UPDATE cdp.matchers SET prior = $2, trained_at = now(), records = $3, drawn_pairs = $4 "
+      "WHERE name = $1");
   finish.run(pg::Params()
                  .text(matcher.name)
                  .datum(FLOAT8OID, Float8GetDatum(matcher.model.prior))

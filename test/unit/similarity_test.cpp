@@ -160,7 +160,8 @@ TEST(EditDistances, AgreeWithTheirDefinitions) {
   std::mt19937 random(2);
   for (int round = 0; round < 6000; ++round) {
     const std::size_t most = round % 10 == 0 ? 200 : round % 3 == 0 ? 66 : 9;
-    const auto a = random_word(random, most, 4), b = random() % 2 ? edited(a, random) : random_word(random, most, 4);
+    const auto a = random_word(random, most, 4),
+               b = random() % 2 ? edited(a, random) : random_word(random, most, 4);
     const auto plain = by_table(a, b, false), aligned = by_table(a, b, true);
     ASSERT_EQ(levenshtein(a, b), plain) << a << ' ' << b;
     ASSERT_EQ(optimal_alignment(a, b), aligned) << a << ' ' << b;
@@ -195,12 +196,12 @@ TEST(Grams, AreCounted) {
 
 TEST(Metaphone, GivesWhatPhilipsPublished) {
   const std::map<std::string, std::pair<std::string, std::string>> names{
-      {"Smith", {"SM0", "XMT"}},     {"Schmidt", {"XMT", "SMT"}},   {"Thomas", {"TMS", "TMS"}},
-      {"Caesar", {"SSR", "SSR"}},    {"Michael", {"MKL", "MXL"}},   {"Jose", {"HS", "HS"}},
+      {"Smith", {"SM0", "XMT"}},     {"Schmidt", {"XMT", "SMT"}},      {"Thomas", {"TMS", "TMS"}},
+      {"Caesar", {"SSR", "SSR"}},    {"Michael", {"MKL", "MXL"}},      {"Jose", {"HS", "HS"}},
       {"cabrillo", {"KPRL", "KPR"}}, {"Filipowicz", {"FLPT", "FLPF"}}, {"Hugh", {"H", "H"}},
-      {"laugh", {"LF", "LF"}},       {"Arnow", {"ARN", "ARNF"}},    {"Zhao", {"J", "J"}},
-      {"Knight", {"NFT", "NT"}},     {"Dumb", {"TM", "TM"}},        {"Xavier", {"SF", "SFR"}},
-      {"Wright", {"RT", "RT"}},      {"Bacher", {"PKR", "PKR"}},    {"Wachtler", {"AKTL", "FKTL"}}};
+      {"laugh", {"LF", "LF"}},       {"Arnow", {"ARN", "ARNF"}},       {"Zhao", {"J", "J"}},
+      {"Knight", {"NFT", "NT"}},     {"Dumb", {"TM", "TM"}},           {"Xavier", {"SF", "SFR"}},
+      {"Wright", {"RT", "RT"}},      {"Bacher", {"PKR", "PKR"}},       {"Wachtler", {"AKTL", "FKTL"}}};
   for (const auto &[name, codes] : names) {
     if (name == "Knight") // "ight" is silent: NT
       EXPECT_EQ(double_metaphone(name).first, "NT") << name;
