@@ -155,7 +155,13 @@ private:
 
 Clusters cohesive(std::size_t members, const std::vector<Edge> &edges, double threshold, double unknown,
                   double cap, const std::function<void()> &still_wanted) {
-  Merger merger(members, edges, threshold, unknown, cap);
+  // Groups are only joined where some pair speaks for it: what lies between others is never asked for.
+  const auto parts = connected(members, edges, threshold);
+  std::vector<Edge> within;
+  for (const auto &edge : edges)
+    if (parts[edge.a] == parts[edge.b])
+      within.push_back(edge);
+  Merger merger(members, within, threshold, unknown, cap);
   merger.run(still_wanted);
   return merger.clusters();
 }
