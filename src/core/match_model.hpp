@@ -57,6 +57,8 @@ struct Pair {
   double limit = 0; // the largest bound that a test has, for distances
 };
 
+inline constexpr int kMostLevels = 13; // that are not null levels; see Comparer
+
 struct Level {
   std::string condition, label;
   bool is_null = false, fixed_m = false, fixed_u = false;
