@@ -139,7 +139,8 @@ double Evaluator::of_numbers(const Pair &pair, Place left, Place right) const {
   return pair.measure == Measure::distance ? distance : distance / std::max(a, b);
 }
 
-Comparer::Comparer(const Model &model, const Records &records) : evaluator_(model, records) {
+Comparer::Comparer(const Model &model, const Records &records)
+    : records_(records), evaluator_(model, records) {
   const auto width = model.comparisons.size();
   values_.resize(records.size() * width);
   for (std::size_t c = 0; c < width; ++c) {

@@ -9,6 +9,7 @@
 
 #include "large_array.hpp"
 #include "match_records.hpp"
+#include "prefetch.hpp"
 #include "similarity.hpp"
 
 namespace cdp::core::match {
@@ -63,11 +64,27 @@ public:
       return of.equal_gamma;
     if (of.else_next)
       return 0;
-    const std::uint64_t key = static_cast<std::uint64_t>(l) << 34 | static_cast<std::uint64_t>(r) << 4;
-    std::uint64_t &slot = of.cache[(key * 0x9E3779B97F4A7C15u) >> (64 - kCacheBits)];
+    const std::uint64_t key = key_of(l, r);
+    std::uint64_t &slot = of.cache[slot_of(key)];
     if ((slot & ~std::uint64_t{15}) != key || slot == 0)
       slot = key | static_cast<std::uint64_t>(decide(of, left, right) + 2);
     return static_cast<std::int8_t>(static_cast<int>(slot & 15) - 2);
+  }
+  /// For a record that is compared soon.
+  void expect(Place record) const { prefetch(values_.data() + record * compared_.size()); }
+  /// For a pair that is compared soon and whose records were expected before: what is remembered of it, and
+  /// the texts.
+  void expect(Place left, Place right) const {
+    const Code *l = values_.data() + left * compared_.size(), *r = values_.data() + right * compared_.size();
+    for (const auto &of : compared_) {
+      if (!of.else_next && *l != *r) {
+        prefetch(&of.cache[slot_of(key_of(*l, *r))]);
+        if (of.comparison->features.size() == 1)
+          records_.expect_text(*r);
+      }
+      ++l;
+      ++r;
+    }
   }
   std::size_t comparisons() const { return compared_.size(); }
   Evaluator &evaluator() { return evaluator_; }
@@ -75,6 +92,10 @@ public:
 
 private:
   static constexpr int kCacheBits = 15;
+  static std::uint64_t key_of(Code left, Code right) {
+    return static_cast<std::uint64_t>(left) << 34 | static_cast<std::uint64_t>(right) << 4;
+  }
+  static std::size_t slot_of(std::uint64_t key) { return (key * 0x9E3779B97F4A7C15u) >> (64 - kCacheBits); }
   struct Compared {
     const Comparison *comparison;
     // Of one feature: unknown on either side is a null level, then comes the same value, then all else.
@@ -85,6 +106,7 @@ private:
   void see_shortcuts(const Model &model, Compared &of) const;
   int decide(const Compared &of, Place left, Place right);
 
+  const Records &records_;
   Evaluator evaluator_;
   std::vector<Compared> compared_;
   LargeArray<Code> values_; // all that a comparison looks at, as one number; a record's lie together

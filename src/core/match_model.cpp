@@ -344,7 +344,8 @@ void Model::add(Comparison comparison) {
   if (comparison.others() < 2)
     throw Unclear("comparison " + comparison.name + " needs at least two levels that are not null levels");
   if (comparison.others() > kMostLevels)
-    throw Unclear("comparison " + comparison.name + " has more than " + std::to_string(kMostLevels) + " levels");
+    throw Unclear("comparison " + comparison.name + " has more than " + std::to_string(kMostLevels) +
+                  " levels");
   comparisons.push_back(std::move(comparison));
 }
 

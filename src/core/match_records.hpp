@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "match_model.hpp"
+#include "prefetch.hpp"
 
 namespace cdp::core::match {
 
@@ -20,6 +21,7 @@ public:
   Dictionary();
   Code code(std::string_view text); // adds what is new
   std::string_view text(Code code) const { return texts_[code]; }
+  void expect(Code code) const { prefetch(&texts_[code]); }
   std::size_t size() const { return texts_.size(); }
   std::size_t bytes() const {
     return bytes_ + texts_.capacity() * sizeof(std::string_view) + slots_.size() * 8;
@@ -61,6 +63,7 @@ public:
   }
   const std::vector<Code> &elements(Code code) const { return elements_.at(code); } // sorted, distinct
   std::string_view text(Code code) const { return dictionary_.text(code); }
+  void expect_text(Code code) const { dictionary_.expect(code); }
   const Dictionary &dictionary() const { return dictionary_; }
   std::size_t bytes() const;
 

@@ -1,6 +1,6 @@
 // Edit distances, a column of the table of distances in a machine word.
 #include "similarity.hpp"
-#include "text.hpp"
+#include "similarity_text.hpp"
 
 #include <algorithm>
 #include <cstring>
@@ -229,7 +229,7 @@ template <Kind kind, class Text> std::size_t distance_of(Text a, Text b, std::si
 template <Kind kind> std::size_t distance(std::string_view a, std::string_view b, std::size_t limit) {
   if (a == b)
     return 0;
-  if (is_ascii(a) && is_ascii(b))
+  if (is_plain(a) && is_plain(b))
     return distance_of<kind>(a, b, limit);
   const auto x = code_points(a), y = code_points(b);
   return distance_of<kind>(std::u32string_view(x), std::u32string_view(y), limit);

@@ -1,5 +1,5 @@
 #include "similarity.hpp"
-#include "text.hpp"
+#include "similarity_text.hpp"
 
 #include <algorithm>
 #include <bit>
@@ -79,13 +79,13 @@ std::uint64_t low_bits(std::size_t number) {
 } // namespace
 
 double jaro(std::string_view a, std::string_view b) {
-  if (is_ascii(a) && is_ascii(b))
+  if (is_plain(a) && is_plain(b))
     return plain_jaro(a, b);
   return plain_jaro(code_points(a), code_points(b));
 }
 
 double jaro_winkler(std::string_view a, std::string_view b) {
-  if (is_ascii(a) && is_ascii(b))
+  if (is_plain(a) && is_plain(b))
     return raised(plain_jaro(a, b), a, b);
   const auto x = code_points(a), y = code_points(b);
   return raised(plain_jaro(x, y), x, y);
@@ -100,7 +100,7 @@ void JaroWinkler::clear() {
 void JaroWinkler::set(std::string_view text) {
   clear();
   text_ = text;
-  plain_ = text.size() <= 64 && is_ascii(text);
+  plain_ = text.size() <= 64 && is_plain(text);
   if (plain_)
     for (std::size_t i = 0; i < text.size(); ++i)
       places_[static_cast<unsigned char>(text[i])] |= std::uint64_t{1} << i;
@@ -109,7 +109,7 @@ void JaroWinkler::set(std::string_view text) {
 /// Each character of the other takes the first free place in its window; all places of a character are one
 /// word.
 double JaroWinkler::similarity(std::string_view other) {
-  if (!plain_ || other.size() > 64 || text_.empty() || other.empty() || !is_ascii(other))
+  if (!plain_ || other.size() > 64 || text_.empty() || other.empty() || !is_plain(other))
     return jaro_winkler(text_, other);
   const auto window = window_of(text_.size(), other.size());
   std::uint64_t taken = 0, found = 0;

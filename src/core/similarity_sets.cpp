@@ -1,5 +1,5 @@
 #include "similarity.hpp"
-#include "text.hpp"
+#include "similarity_text.hpp"
 
 #include <algorithm>
 
@@ -52,14 +52,14 @@ std::size_t qgrams_apart(std::basic_string_view<Char> a, std::basic_string_view<
 } // namespace
 
 double jaccard(std::string_view a, std::string_view b, std::size_t q) {
-  if (is_ascii(a) && is_ascii(b))
+  if (is_plain(a) && is_plain(b))
     return jaccard_of(a, b, q);
   const auto x = code_points(a), y = code_points(b);
   return jaccard_of(std::u32string_view(x), std::u32string_view(y), q);
 }
 
 std::size_t qgram_distance(std::string_view a, std::string_view b, std::size_t q) {
-  if (is_ascii(a) && is_ascii(b))
+  if (is_plain(a) && is_plain(b))
     return qgrams_apart(a, b, q);
   const auto x = code_points(a), y = code_points(b);
   return qgrams_apart(std::u32string_view(x), std::u32string_view(y), q);

@@ -262,7 +262,7 @@ CREATE FUNCTION cdp_internal.measure_scoring(matcher text, records regclass)
   LANGUAGE c STABLE STRICT SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'cdp_measure_scoring';
 COMMENT ON FUNCTION cdp_internal.measure_scoring(text, regclass) IS 'For benchmarks: the seconds of each phase of cdp.score_pairs, where all pairs are made before any is scored, and none is given';
 
-CREATE FUNCTION cdp.cluster_pairs(pairs regclass, threshold double precision DEFAULT 0.95, method text DEFAULT 'cohesive', single_sources text[] DEFAULT '{}')
+CREATE FUNCTION cdp.cluster_pairs(pairs regclass, threshold double precision DEFAULT 0.5, method text DEFAULT 'cohesive', single_sources text[] DEFAULT '{}')
   RETURNS TABLE (id text, source text, cluster_id text, cluster_source text) LANGUAGE c STABLE STRICT
   SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'cdp_cluster_pairs';
 COMMENT ON FUNCTION cdp.cluster_pairs(regclass, double precision, text, text[]) IS

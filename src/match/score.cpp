@@ -12,6 +12,14 @@ using match::engine::Comparer;
 
 namespace {
 
+// Begins to bring here what the pairs after this one need.
+void expect(const Comparer &comparer, const std::vector<Candidate> &pairs, std::size_t at) {
+  constexpr std::size_t kNear = 4, kFar = 12;
+  comparer.expect(pairs[std::min(at + kFar, pairs.size() - 1)].right);
+  const auto &near = pairs[std::min(at + kNear, pairs.size() - 1)];
+  comparer.expect(near.left, near.right);
+}
+
 ReturnSetInfo *begin_rows(FunctionCallInfo fcinfo) {
   pg::call([&] { InitMaterializedSRF(fcinfo, 0); });
   return reinterpret_cast<ReturnSetInfo *>(fcinfo->resultinfo);
@@ -86,7 +94,9 @@ CDP_FUNCTION(cdp_score_pairs) {
   RowMemory memory;
   blocking.each(rules, [&](const std::vector<Candidate> &batch) {
     pg::check_for_interrupts();
-    for (const auto &pair : batch) {
+    for (std::size_t i = 0; i < batch.size(); ++i) {
+      expect(comparer, batch, i);
+      const auto &pair = batch[i];
       comparer.compare(pair.left, pair.right, gammas.data());
       const double weight = weigher.weigh(gammas.data(), pair.left, pair.right);
       if (weight < least)
@@ -173,6 +183,7 @@ CDP_FUNCTION(cdp_measure_scoring) {
   for (std::size_t i = 0; i < pairs.size(); ++i) {
     if (i % 4096 == 0)
       pg::check_for_interrupts();
+    expect(comparer, pairs, i);
     comparer.compare(pairs[i].left, pairs[i].right, gammas.data());
     sum += weigher.weigh(gammas.data(), pairs[i].left, pairs[i].right);
   }
