@@ -307,7 +307,7 @@ bool Blocking::holds(std::size_t rule, Place left, Place right) {
                      [&](int test) { return evaluator_.test(test, left, right) == 1; });
 }
 
-void Blocking::each(const std::vector<std::size_t> &rules, const Take &take) {
+void Blocking::each(const std::vector<std::size_t> &rules, const Take &take, const Part &part) {
   constexpr std::size_t kBatch = 4096, kQuiet = 1 << 20; // looked at since something was given
   std::vector<Candidate> batch;
   std::size_t looked_at = 0;
@@ -326,7 +326,7 @@ void Blocking::each(const std::vector<std::size_t> &rules, const Take &take) {
           batch.clear();
           looked_at = 0;
         }
-        if (!wanted(left, *member) || (!plain && !holds(rules[k], left, *member)))
+        if (!part.has(left, *member) || !wanted(left, *member) || (!plain && !holds(rules[k], left, *member)))
           continue;
         bool earlier = false;
         for (std::size_t e = 0; e < k && !earlier; ++e)

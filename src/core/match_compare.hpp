@@ -135,7 +135,18 @@ public:
   using Take = std::function<void(const std::vector<Candidate> &)>;
   /// Pairs of these rules, each once, under the first rule that gives it; some thousands at a time. Also
   /// empty batches, so that whoever takes them can stop.
-  void each(const std::vector<std::size_t> &rules, const Take &take);
+  void each(const std::vector<std::size_t> &rules, const Take &take) { each(rules, take, {}); }
+
+  /// A part of them, the same every time: those whose mixed-up numbers are below a limit of 2^32.
+  struct Part {
+    std::uint64_t limit = std::uint64_t{1} << 32, seed = 0;
+    bool has(Place left, Place right) const {
+      const std::uint64_t mixed =
+          ((static_cast<std::uint64_t>(left) << 32 | right) + seed) * 0x9E3779B97F4A7C15u;
+      return ((mixed ^ mixed >> 29) * 0xBF58476D1CE4E5B9u >> 32) < limit;
+    }
+  };
+  void each(const std::vector<std::size_t> &rules, const Take &take, const Part &part);
 
 private:
   struct Keyed {

@@ -99,20 +99,19 @@ engine::Patterns Training::patterns_of(const std::vector<std::size_t> &rules) {
   for (const auto rule : rules)
     all += blocking_.size(rule).pairs;
   const double kept = all > most_ ? static_cast<double>(most_) / static_cast<double>(all) : 1;
-  const auto limit = static_cast<std::uint64_t>(kept * 4294967296.0);
+  const engine::Blocking::Part part{static_cast<std::uint64_t>(kept * 4294967296.0), seed_};
   engine::PatternCounter counter(model_);
   std::vector<std::int8_t> gammas(comparer_.comparisons() + 1);
-  blocking_.each(rules, [&](const std::vector<engine::Candidate> &batch) {
-    pg::check_for_interrupts();
-    for (const auto &pair : batch) {
-      const std::uint64_t mixed =
-          ((static_cast<std::uint64_t>(pair.left) << 32 | pair.right) + seed_) * 0x9E3779B97F4A7C15u;
-      if (((mixed ^ mixed >> 29) * 0xBF58476D1CE4E5B9u >> 32) >= limit)
-        continue;
-      comparer_.compare(pair.left, pair.right, gammas.data());
-      counter.add(gammas.data());
-    }
-  });
+  blocking_.each(
+      rules,
+      [&](const std::vector<engine::Candidate> &batch) {
+        pg::check_for_interrupts();
+        for (const auto &pair : batch) {
+          comparer_.compare(pair.left, pair.right, gammas.data());
+          counter.add(gammas.data());
+        }
+      },
+      part);
   auto patterns = counter.patterns();
   for (double &count : patterns.counts)
     count /= kept;
