@@ -1,0 +1,94 @@
+// The records of one run: every value is a number, the same for the same text in whatever column; 0 is NULL.
+// Records are in the order of their ids. Throws std::bad_alloc only.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "match_model.hpp"
+#include "prefetch.hpp"
+
+namespace cdp::core::match {
+
+using Code = std::uint32_t;
+
+/// Texts, each once, in memory that does not move.
+class Dictionary {
+public:
+  Dictionary();
+  Code code(std::string_view text); // adds what is new
+  std::string_view text(Code code) const { return texts_[code]; }
+  void expect(Code code) const { prefetch(&texts_[code]); }
+  std::size_t size() const { return texts_.size(); }
+  std::size_t bytes() const {
+    return bytes_ + texts_.capacity() * sizeof(std::string_view) + slots_.size() * 8;
+  }
+
+private:
+  struct Slot {
+    std::uint32_t hash;
+    Code code;
+  };
+  std::string_view keep(std::string_view text);
+  void grow();
+
+  std::vector<std::string_view> texts_;
+  std::vector<Slot> slots_; // open addressing, a power of two
+  std::vector<std::unique_ptr<char[]>> chunks_;
+  std::size_t used_ = 0, bytes_ = 0;
+};
+
+class Records {
+public:
+  explicit Records(const Model &model);
+
+  /// A record: its id, its source, and a text a feature of the model, nullptr for NULL.
+  void add(std::string_view id, std::string_view source,
+           const std::vector<const std::string_view *> &features);
+
+  std::size_t size() const { return sources_.size(); }
+  std::string_view id(std::size_t record) const {
+    return std::string_view(ids_).substr(id_ends_[record], id_ends_[record + 1] - id_ends_[record]);
+  }
+  Code source(std::size_t record) const { return sources_[record]; }
+  Code code(int feature, std::size_t record) const {
+    return codes_[static_cast<std::size_t>(feature)][record];
+  }
+  const std::vector<Code> &codes(int feature) const { return codes_[static_cast<std::size_t>(feature)]; }
+  double number(int feature, std::size_t record) const {
+    return numbers_[static_cast<std::size_t>(feature)][record];
+  }
+  const std::vector<Code> &elements(Code code) const { return elements_.at(code); } // sorted, distinct
+  std::string_view text(Code code) const { return dictionary_.text(code); }
+  void expect_text(Code code) const { dictionary_.expect(code); }
+  const Dictionary &dictionary() const { return dictionary_; }
+  std::size_t bytes() const;
+
+private:
+  std::vector<bool> is_number_, is_list_;
+  Dictionary dictionary_;
+  std::string ids_;
+  std::vector<std::uint64_t> id_ends_{0};
+  std::vector<Code> sources_;
+  std::vector<std::vector<Code>> codes_;
+  std::vector<std::vector<double>> numbers_;
+  std::unordered_map<Code, std::vector<Code>> elements_;
+};
+
+/// One number for the values of some features together; 0 when any of them is NULL and `strict`.
+class Composite {
+public:
+  Code code(const std::vector<Code> &values);
+  std::size_t size() const { return known_.size() + 1; }
+
+private:
+  struct Hash {
+    std::size_t operator()(const std::vector<Code> &values) const;
+  };
+  std::unordered_map<std::vector<Code>, Code, Hash> known_;
+};
+
+} // namespace cdp::core::match
