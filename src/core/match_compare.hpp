@@ -1,10 +1,9 @@
-// Two records held against each other: tests, gammas, candidate pairs. Memory is that of the records and a
-// few fixed caches; nothing grows with the number of pairs. Throws std::bad_alloc only, and what callbacks
-// throw.
+// Two records held against each other: tests and gammas. Memory is that of the records and a few fixed
+// caches; nothing grows with the number of pairs. Throws std::bad_alloc only.
 #pragma once
 
 #include <cstdint>
-#include <functional>
+#include <memory>
 #include <vector>
 
 #include "large_array.hpp"
@@ -45,7 +44,7 @@ private:
   Code true_ = 0;
 };
 
-/// The level of every comparison for a pair: gamma, -1 for a null level.
+/// The level of every comparison for a pair: gamma, -1 for a null level. A copy may work in another thread.
 class Comparer {
 public:
   Comparer(const Model &model, const Records &records);
@@ -56,8 +55,8 @@ public:
   }
   std::int8_t compare(std::size_t comparison, Place left, Place right) {
     Compared &of = compared_[comparison];
-    const Code l = values_[left * compared_.size() + comparison],
-               r = values_[right * compared_.size() + comparison];
+    const Code l = (*values_)[left * compared_.size() + comparison],
+               r = (*values_)[right * compared_.size() + comparison];
     if (of.null_first && (l == 0 || r == 0))
       return -1;
     if (of.equal_next && l == r)
@@ -71,11 +70,12 @@ public:
     return static_cast<std::int8_t>(static_cast<int>(slot & 15) - 2);
   }
   /// For a record that is compared soon.
-  void expect(Place record) const { prefetch(values_.data() + record * compared_.size()); }
+  void expect(Place record) const { prefetch(values_->data() + record * compared_.size()); }
   /// For a pair that is compared soon and whose records were expected before: what is remembered of it, and
   /// the texts.
   void expect(Place left, Place right) const {
-    const Code *l = values_.data() + left * compared_.size(), *r = values_.data() + right * compared_.size();
+    const Code *l = values_->data() + left * compared_.size(),
+               *r = values_->data() + right * compared_.size();
     for (const auto &of : compared_) {
       if (!of.else_next && *l != *r) {
         prefetch(&of.cache[slot_of(key_of(*l, *r))]);
@@ -109,65 +109,8 @@ private:
   const Records &records_;
   Evaluator evaluator_;
   std::vector<Compared> compared_;
-  LargeArray<Code> values_; // all that a comparison looks at, as one number; a record's lie together
-};
-
-enum class Link {
-  dedupe,  // any two records
-  sources, // records of two sources
-  both     // any two, of the same source or not
-};
-
-/// Which pairs are looked at.
-class Blocking {
-public:
-  Blocking(const Model &model, const Records &records, Link link, Evaluator &evaluator);
-
-  struct Size {
-    std::uint64_t pairs = 0;   // that have the keys in common, whatever else the rule and earlier rules say
-    std::uint64_t largest = 0; // of these with one key
-    Place example = 0;         // a record with that key
-    std::uint64_t members = 0; // records with that key
-  };
-  Size size(std::size_t rule) const;
-  std::uint64_t all_pairs() const; // of the records
-
-  using Take = std::function<void(const std::vector<Candidate> &)>;
-  /// Pairs of these rules, each once, under the first rule that gives it; some thousands at a time. Also
-  /// empty batches, so that whoever takes them can stop.
-  void each(const std::vector<std::size_t> &rules, const Take &take) { each(rules, take, {}); }
-
-  /// A part of them, the same every time: those whose mixed-up numbers are below a limit of 2^32.
-  struct Part {
-    std::uint64_t limit = std::uint64_t{1} << 32, seed = 0;
-    bool has(Place left, Place right) const {
-      const std::uint64_t mixed =
-          ((static_cast<std::uint64_t>(left) << 32 | right) + seed) * 0x9E3779B97F4A7C15u;
-      return ((mixed ^ mixed >> 29) * 0xBF58476D1CE4E5B9u >> 32) < limit;
-    }
-  };
-  void each(const std::vector<std::size_t> &rules, const Take &take, const Part &part);
-
-private:
-  struct Keyed {
-    const std::vector<Code> *left, *right; // keys a record
-    std::vector<Code> own_left, own_right;
-    std::vector<std::uint32_t> starts; // a key: where its records on the right begin
-    std::vector<Place> members;
-    Code keys = 0;
-  };
-  void key(const Rule &rule, Keyed &keyed);
-  bool holds(std::size_t rule, Place left, Place right);
-  bool wanted(Place left, Place right) const {
-    return link_ != Link::sources || records_.source(left) != records_.source(right);
-  }
-  std::uint64_t pairs_of(const std::vector<Place> &left, const Place *right, const Place *end) const;
-
-  const Model &model_;
-  const Records &records_;
-  Link link_;
-  Evaluator &evaluator_;
-  std::vector<Keyed> keyed_;
+  // All that a comparison looks at, as one number; a record's lie together. Copies share it.
+  std::shared_ptr<const LargeArray<Code>> values_;
 };
 
 } // namespace cdp::core::match

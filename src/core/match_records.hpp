@@ -78,17 +78,27 @@ private:
   std::unordered_map<Code, std::vector<Code>> elements_;
 };
 
-/// One number for the values of some features together; 0 when any of them is NULL and `strict`.
-class Composite {
+/// A number, from 1, for each two codes that come together; `turn` tells the second and third of several
+/// apart.
+class PairCodes {
 public:
-  Code code(const std::vector<Code> &values);
-  std::size_t size() const { return known_.size() + 1; }
+  PairCodes() : slots_(1024) {}
+  Code code(Code first, Code second, Code turn);
 
 private:
-  struct Hash {
-    std::size_t operator()(const std::vector<Code> &values) const;
+  struct Slot {
+    Code first, second, turn, code;
   };
-  std::unordered_map<std::vector<Code>, Code, Hash> known_;
+  static std::size_t hash(Code first, Code second, Code turn) {
+    const std::uint64_t mixed =
+        ((static_cast<std::uint64_t>(first) << 32 | second) + turn * 0xD1B54A32D192ED03u) *
+        0x9E3779B97F4A7C15u;
+    return static_cast<std::size_t>((mixed ^ mixed >> 32) * 0xFF51AFD7ED558CCDu >> 20);
+  }
+  void grow();
+
+  std::vector<Slot> slots_; // open addressing, a power of two; code 0: free
+  Code used_ = 0;
 };
 
 } // namespace cdp::core::match

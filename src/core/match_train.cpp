@@ -29,7 +29,7 @@ template <class Of> auto by_gamma(Of &comparison) {
 }
 
 std::vector<double> log_frequencies(const Records &records, int feature) {
-  std::unordered_map<Code, double> counts;
+  std::vector<double> counts(records.dictionary().size());
   double known = 0;
   for (const Code code : records.codes(feature))
     if (code) {
@@ -89,27 +89,34 @@ namespace {
 
 /// The share of all pairs whose values of a feature are the same, among those where both are known.
 double equal_share(const Records &records, int feature, Link link) {
-  std::unordered_map<Code, std::unordered_map<Code, double>> counts; // value, source
+  std::vector<std::uint64_t> values; // and the source below
   std::unordered_map<Code, double> known;
   for (Place record = 0; record < records.size(); ++record)
     if (const Code code = records.code(feature, record)) {
       const Code source = link == Link::sources ? records.source(record) : 0;
-      ++counts[code][source];
+      values.push_back(static_cast<std::uint64_t>(code) << 32 | source);
       ++known[source];
     }
-  const auto pairs_of = [&](const std::unordered_map<Code, double> &of_source) {
-    double all = 0, within = 0;
-    for (const auto &[source, count] : of_source) {
-      all += count;
-      within += count * (count - 1) / 2;
+  std::sort(values.begin(), values.end());
+  const auto pairs_of = [](double count) { return count * (count - 1) / 2; };
+  double same = 0, run = 0, within = 0; // records with a value; and of one source
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    ++run;
+    ++within;
+    const bool last = i + 1 == values.size();
+    if (link == Link::sources && (last || values[i + 1] != values[i])) {
+      same -= pairs_of(within);
+      within = 0;
     }
-    const double pairs = all * (all - 1) / 2;
-    return link == Link::sources ? pairs - within : pairs;
-  };
-  double same = 0;
-  for (const auto &[code, of_source] : counts)
-    same += pairs_of(of_source);
-  const double pairs = pairs_of(known);
+    if (last || values[i + 1] >> 32 != values[i] >> 32) {
+      same += pairs_of(run);
+      run = 0;
+    }
+  }
+  double pairs = pairs_of(static_cast<double>(values.size()));
+  if (link == Link::sources)
+    for (const auto &[source, count] : known)
+      pairs -= pairs_of(count);
   return pairs > 0 ? same / pairs : 0;
 }
 

@@ -8,7 +8,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "match_compare.hpp"
+#include "match_blocking.hpp"
 
 namespace cdp::core::match {
 

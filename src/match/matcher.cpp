@@ -1,6 +1,7 @@
 #include "match/matcher.hpp"
 
 #include <algorithm>
+#include <cmath>
 
 namespace cdp::match {
 
@@ -87,9 +88,9 @@ std::vector<std::size_t> Matcher::rules(const std::string &purpose) const {
 }
 
 Matcher load_matcher(const std::string &name, const std::vector<std::string> &purposes) {
-  static pg::Statement find(
-      "SELECT id_column, source_column, link_type, prior::text, recall::text, "
-      "em_convergence::text, max_iterations, pairs_per_record::text FROM cdp.matchers WHERE name = $1");
+  static pg::Statement find("SELECT id_column, source_column, link_type, prior::text, recall::text, "
+                            "em_convergence::text, max_iterations, pairs_per_record::text, "
+                            "total_pairs_per_record::text FROM cdp.matchers WHERE name = $1");
   static pg::Statement find_rules(
       "SELECT purpose, rule FROM cdp.matcher_rules WHERE matcher = $1 AND purpose = "
       "ANY ($2) ORDER BY purpose, number");
@@ -110,6 +111,8 @@ Matcher load_matcher(const std::string &name, const std::vector<std::string> &pu
   matcher.em = {std::strtod(found.text(0, 6).c_str(), nullptr), found.integer(0, 7)};
   if (!found.is_null(0, 8))
     matcher.pairs_per_record = std::strtod(found.text(0, 8).c_str(), nullptr);
+  if (!found.is_null(0, 9))
+    matcher.total_pairs_per_record = std::strtod(found.text(0, 9).c_str(), nullptr);
   load_comparisons(matcher);
   const auto rows = find_rules.run(pg::Params().text(name).texts(purposes));
   for (std::size_t row = 0; row < rows.size(); ++row) {
@@ -188,13 +191,11 @@ engine::Records read_records(const Matcher &matcher, Oid relation) {
 
 std::vector<std::size_t> usable_rules(const Matcher &matcher, const engine::Blocking &blocking,
                                       const engine::Records &records) {
-  auto rules = matcher.rules("blocking");
-  if (matcher.pairs_per_record > 0) {
-    const double most = matcher.pairs_per_record * static_cast<double>(records.size());
-    std::erase_if(rules,
-                  [&](std::size_t rule) { return static_cast<double>(blocking.size(rule).pairs) > most; });
-  }
-  return rules;
+  constexpr double kFew = 1e7; // pairs in all that are made whatever the number of records
+  const auto size = static_cast<double>(records.size());
+  const auto limit = [&](double a_record) { return a_record > 0 ? a_record * size : HUGE_VAL; };
+  return blocking.within(matcher.rules("blocking"), limit(matcher.pairs_per_record),
+                         std::max(limit(matcher.total_pairs_per_record), kFew));
 }
 
 std::string describe_key(const Matcher &matcher, const engine::Records &records, std::size_t rule,

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "core/match_compare.hpp"
+#include "core/match_blocking.hpp"
 #include "core/match_train.hpp"
 
 #include "pg/function.hpp"
@@ -21,7 +21,8 @@ struct Matcher {
   engine::Link link = engine::Link::dedupe;
   engine::EmSettings em;
   double recall = 1;
-  double pairs_per_record = 0;                     // 0: no limit
+  double pairs_per_record = 0;                     // that a rule may give; 0: no limit
+  double total_pairs_per_record = 0;               // that all rules together may give, or ten million in all
   std::vector<std::string> purposes;               // of the model's rules
   std::vector<std::pair<std::string, int>> labels; // a comparison's name and how many levels it has, in order
 
@@ -52,7 +53,8 @@ void need_bounded_pairs(const Matcher &matcher, const engine::Blocking &blocking
                         const engine::Records &records, const std::vector<std::size_t> &rules,
                         std::int64_t most);
 
-/// The rules for blocking that do not give more pairs than the matcher's pairs_per_record allows.
+/// The rules for blocking that do not give more pairs than the matcher's pairs_per_record and
+/// total_pairs_per_record allow.
 std::vector<std::size_t> usable_rules(const Matcher &matcher, const engine::Blocking &blocking,
                                       const engine::Records &records);
 

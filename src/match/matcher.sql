@@ -11,6 +11,7 @@ CREATE TABLE cdp.matchers (
   em_convergence   double precision NOT NULL CHECK (em_convergence > 0),
   max_iterations   integer NOT NULL CHECK (max_iterations > 0),
   pairs_per_record double precision CHECK (pairs_per_record > 0),
+  total_pairs_per_record double precision CHECK (total_pairs_per_record > 0),
   settings         jsonb NOT NULL,
   created_at       timestamptz NOT NULL DEFAULT now(),
   trained_at       timestamptz,
@@ -22,6 +23,8 @@ COMMENT ON TABLE cdp.matchers IS 'Matchers: models of who is the same person, ma
 COMMENT ON COLUMN cdp.matchers.prior IS 'The probability that two records drawn at random are one person''s';
 COMMENT ON COLUMN cdp.matchers.recall IS 'The share of the matches that the deterministic rules find, as far as is known';
 COMMENT ON COLUMN cdp.matchers.pairs_per_record IS 'A blocking rule that gives more pairs than this for each record is left out; null: none is';
+COMMENT ON COLUMN cdp.matchers.total_pairs_per_record IS
+  'Rules are taken, those with the fewest pairs first, while together they give at most this for each record, or ten million in all if that is more; null: all are';
 COMMENT ON COLUMN cdp.matchers.settings IS 'What the settings said that is not in other tables, for cdp.export_matcher';
 COMMENT ON COLUMN cdp.matchers.records IS 'How many records it was trained on';
 COMMENT ON COLUMN cdp.matchers.drawn_pairs IS 'How many pairs were drawn at random for u';
@@ -162,14 +165,14 @@ BEGIN
              WHERE jsonb_typeof(r.o) = 'object' AND jsonb_array_length(coalesce(nullif(r.o -> 'arrays_to_explode', 'null'), '[]')) > 0) THEN
     RAISE EXCEPTION USING ERRCODE = 'feature_not_supported', MESSAGE = 'blocking rules with arrays_to_explode are not supported';
   END IF;
-  INSERT INTO cdp.matchers (name, link_type, id_column, source_column, prior, recall, em_convergence, max_iterations, pairs_per_record, settings)
+  INSERT INTO cdp.matchers (name, link_type, id_column, source_column, prior, recall, em_convergence, max_iterations, pairs_per_record, total_pairs_per_record, settings)
   VALUES (name, coalesce(settings ->> 'link_type', 'dedupe_only'), coalesce(settings ->> 'unique_id_column_name', 'unique_id'),
           CASE WHEN coalesce(settings ->> 'link_type', 'dedupe_only') <> 'dedupe_only' THEN coalesce(settings ->> 'source_dataset_column_name', 'source_dataset') END,
           coalesce((settings ->> 'probability_two_random_records_match')::double precision, 0.0001), coalesce((settings ->> 'recall')::double precision, 1),
           coalesce((settings ->> 'em_convergence')::double precision, 0.0001), coalesce((settings ->> 'max_iterations')::integer, 25),
-          (settings ->> 'pairs_per_record')::double precision,
+          (settings ->> 'pairs_per_record')::double precision, (settings ->> 'total_pairs_per_record')::double precision,
           settings - ARRAY['comparisons', 'blocking_rules_to_generate_predictions', 'training_rules', 'deterministic_rules',
-                           'probability_two_random_records_match', 'recall', 'em_convergence', 'max_iterations', 'pairs_per_record']);
+                           'probability_two_random_records_match', 'recall', 'em_convergence', 'max_iterations', 'pairs_per_record', 'total_pairs_per_record']);
   INSERT INTO cdp.matcher_comparisons (matcher, comparison, name, description)
   SELECT create_matcher.name, c.number, coalesce(c.o ->> 'output_column_name', 'comparison ' || c.number), c.o ->> 'comparison_description'
   FROM jsonb_array_elements(settings -> 'comparisons') WITH ORDINALITY AS c (o, number);
@@ -212,7 +215,7 @@ BEGIN
   RETURN jsonb_build_object('sql_dialect', 'duckdb', 'link_type', o.link_type, 'unique_id_column_name', o.id_column) || o.settings
     || jsonb_strip_nulls(jsonb_build_object(
          'source_dataset_column_name', o.source_column, 'probability_two_random_records_match', o.prior, 'recall', nullif(o.recall, 1),
-         'em_convergence', o.em_convergence, 'max_iterations', o.max_iterations, 'pairs_per_record', o.pairs_per_record,
+         'em_convergence', o.em_convergence, 'max_iterations', o.max_iterations, 'pairs_per_record', o.pairs_per_record, 'total_pairs_per_record', o.total_pairs_per_record,
          'training_rules', (SELECT jsonb_agg(r.rule ORDER BY r.number) FROM cdp.matcher_rules AS r WHERE r.matcher = o.name AND r.purpose = 'training'),
          'deterministic_rules', (SELECT jsonb_agg(r.rule ORDER BY r.number) FROM cdp.matcher_rules AS r WHERE r.matcher = o.name AND r.purpose = 'deterministic'),
          'blocking_rules_to_generate_predictions', coalesce((
@@ -249,7 +252,7 @@ CREATE FUNCTION cdp.blocking_analysis(matcher text, records regclass)
   RETURNS TABLE (purpose text, number integer, rule text, pairs bigint, largest_block bigint, members bigint, value text, used boolean) LANGUAGE c STABLE STRICT
   SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'cdp_blocking_analysis';
 COMMENT ON FUNCTION cdp.blocking_analysis(text, regclass) IS
-  'How many pairs each rule of a matcher gives, in the largest block and in all, before any is made: how many records have that block''s key, and what it is; used: false when the rule gives more than the matcher''s pairs_per_record. Further conditions of a rule, and other rules that give the same pair, do not count. Errors: 42704 unknown matcher';
+  'How many pairs each rule of a matcher gives, in the largest block and in all, before any is made: how many records have that block''s key, and what it is; used: false when the rule gives more than the matcher''s pairs_per_record, or all together more than its total_pairs_per_record. Further conditions of a rule, and other rules that give the same pair, do not count. Errors: 42704 unknown matcher';
 
 CREATE FUNCTION cdp.score_pairs(matcher text, records regclass, threshold double precision DEFAULT 0.9, max_pairs bigint DEFAULT 200000000, levels boolean DEFAULT false)
   RETURNS TABLE (id_l text, id_r text, source_l text, source_r text, match_weight double precision, match_probability double precision, match_key integer, gammas smallint[])

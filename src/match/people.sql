@@ -74,7 +74,7 @@ BEGIN
     swapped AS (SELECT format('l."%s" = r."%s" AND l."%2$s" = r."%1$s"', columns ->> 'given_name', columns ->> 'family_name') AS rule
                 WHERE columns ?& '{given_name,family_name}')
     SELECT jsonb_build_object(
-      'link_type', link_type, 'unique_id_column_name', id_column, 'pairs_per_record', 60,
+      'link_type', link_type, 'unique_id_column_name', id_column, 'pairs_per_record', 60, 'total_pairs_per_record', 8,
       'probability_two_random_records_match', 0.0001,
       'comparisons', (SELECT jsonb_agg(cdp_internal.people_comparison(r.kind, r.col,
           CASE r.role WHEN 'given_name' THEN columns ->> 'family_name' WHEN 'family_name' THEN columns ->> 'given_name' END) ORDER BY r.place) FROM roles AS r),

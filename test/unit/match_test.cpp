@@ -1,9 +1,13 @@
+#include "match_blocking.hpp"
 #include "match_cluster.hpp"
-#include "match_compare.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <gtest/gtest.h>
+#include <map>
+#include <numeric>
 #include <random>
+#include <set>
 
 namespace cdp::core::match {
 namespace {
@@ -102,6 +106,115 @@ TEST(Dictionary, NumbersEveryTextOnce) {
     }
   EXPECT_EQ(dictionary.size(), 5001u);
   EXPECT_NE(dictionary.code(""), 0u); // NULL is another
+}
+
+/// Records of few values, so that most rules give most pairs; some values unknown.
+struct Crowd {
+  Model model;
+  std::optional<Records> records;
+
+  Crowd(std::mt19937 &random, std::size_t size, const std::vector<std::string> &rules) {
+    for (const auto &rule : rules)
+      model.add_rule(rule);
+    records.emplace(model);
+    const char *const texts[] = {"a", "b", "c"};
+    for (std::size_t i = 0; i < size; ++i) {
+      std::vector<std::string_view> values(model.features.size());
+      std::vector<const std::string_view *> known;
+      for (auto &value : values) {
+        const auto number = random() % 4;
+        value = number < 3 ? texts[number] : "";
+        known.push_back(number < 3 ? &value : nullptr);
+      }
+      records->add(std::to_string(i), random() % 2 ? "x" : "y", known);
+    }
+  }
+
+  /// By what the rule says, one pair at a time.
+  bool gives(const Rule &rule, Evaluator &evaluator, Place left, Place right) const {
+    for (const auto &key : rule.keys) {
+      const Code l = records->code(key.left, left), r = records->code(key.right, right);
+      if (l == 0 || l != r)
+        return false;
+    }
+    for (const int test : rule.tests)
+      if (evaluator.test(test, left, right) != 1)
+        return false;
+    return true;
+  }
+};
+
+TEST(Blocking, GivesEveryPairOnceUnderItsFirstRule) {
+  std::mt19937 random(7);
+  const std::vector<std::string> all = {"l.a = r.a AND l.b = r.b",  "l.a = r.a AND l.b = r.b AND l.c = r.c",
+                                        "l.a = r.b AND l.b = r.a",  "l.c = r.c",
+                                        "l.b = r.b AND l.a <> r.a", "l.c = r.c AND l.d = r.d"};
+  for (int round = 0; round < 60; ++round) {
+    auto rules = all;
+    std::shuffle(rules.begin(), rules.end(), random);
+    rules.resize(1 + random() % rules.size());
+    const Crowd crowd(random, random() % 40, rules);
+    const auto link = round % 2 ? Link::sources : Link::dedupe;
+    Evaluator evaluator(crowd.model, *crowd.records);
+    Blocking blocking(crowd.model, *crowd.records, link, evaluator);
+    std::vector<std::size_t> chosen(rules.size());
+    std::iota(chosen.begin(), chosen.end(), std::size_t{0});
+    std::map<std::pair<Place, Place>, std::int32_t> given, wanted;
+    std::vector<std::uint64_t> sizes(rules.size());
+    for (Place left = 0; left < crowd.records->size(); ++left)
+      for (Place right = left + 1; right < crowd.records->size(); ++right) {
+        if (link == Link::sources && crowd.records->source(left) == crowd.records->source(right))
+          continue;
+        for (std::size_t rule = rules.size(); rule-- > 0;) {
+          Rule keys = crowd.model.rules[rule];
+          keys.tests.clear();
+          sizes[rule] += crowd.gives(keys, evaluator, left, right);
+          if (crowd.gives(crowd.model.rules[rule], evaluator, left, right))
+            wanted[{left, right}] = static_cast<std::int32_t>(rule);
+        }
+      }
+    std::size_t number = 0;
+    blocking.each(chosen, [&](const std::vector<Candidate> &batch) {
+      for (const auto &pair : batch)
+        given[{pair.left, pair.right}] = pair.rule;
+      number += batch.size();
+    });
+    ASSERT_EQ(given, wanted) << round;
+    ASSERT_EQ(number, wanted.size()) << round;
+    for (std::size_t rule = 0; rule < rules.size(); ++rule)
+      ASSERT_EQ(blocking.size(rule).pairs, sizes[rule]) << round << ": " << rules[rule];
+  }
+}
+
+TEST(Blocking, TakesTheNarrowestRulesWithinALimit) {
+  std::mt19937 random(8);
+  const Crowd crowd(random, 200,
+                    {"l.a = r.a", "l.a = r.a AND l.b = r.b", "l.a = r.a AND l.b = r.b AND l.c = r.c"});
+  Evaluator evaluator(crowd.model, *crowd.records);
+  const Blocking blocking(crowd.model, *crowd.records, Link::dedupe, evaluator);
+  const auto pairs = [&](std::size_t rule) { return static_cast<double>(blocking.size(rule).pairs); };
+  using Rules = std::vector<std::size_t>;
+  EXPECT_EQ(blocking.within({0, 1, 2}, 1e9, 1e9), (Rules{0, 1, 2}));
+  EXPECT_EQ(blocking.within({0, 1, 2}, pairs(1), 1e9), (Rules{1, 2}));
+  // What a wider one gives, too, counts once.
+  EXPECT_EQ(blocking.within({0, 1, 2}, 1e9, pairs(0)), (Rules{0, 1, 2}));
+  EXPECT_EQ(blocking.within({0, 1, 2}, 1e9, pairs(0) - 1), (Rules{1, 2}));
+}
+
+TEST(PairCodes, NumberEveryTwoOnce) {
+  PairCodes codes;
+  std::map<std::tuple<Code, Code, Code>, Code> known;
+  std::mt19937 random(9);
+  for (int i = 0; i < 20000; ++i) {
+    const std::tuple<Code, Code, Code> key(random() % 100, random() % 100, random() % 2);
+    const Code code = codes.code(std::get<0>(key), std::get<1>(key), std::get<2>(key));
+    ASSERT_EQ(known.try_emplace(key, code).first->second, code);
+  }
+  std::set<Code> distinct;
+  for (const auto &[key, code] : known)
+    distinct.insert(code);
+  EXPECT_EQ(distinct.size(), known.size());
+  EXPECT_EQ(*distinct.rbegin(), known.size());
 }
 
 } // namespace
