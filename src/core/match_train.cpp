@@ -53,7 +53,10 @@ double log_odds(double probability) {
   return std::log2(probability / (1 - probability));
 }
 
-Weigher::Weigher(const Model &model, const Records &records) : prior_(log_odds(model.prior)) {
+Weigher::Weigher(const Model &model, const Records &records)
+    : Weigher(model, [&](int feature) { return log_frequencies(records, feature); }) {}
+
+Weigher::Weigher(const Model &model, const Frequencies &frequencies) : prior_(log_odds(model.prior)) {
   for (const auto &comparison : model.comparisons) {
     auto &weights = weights_.emplace_back(1);
     int gamma = 0;
@@ -72,7 +75,7 @@ Weigher::Weigher(const Model &model, const Records &records) : prior_(log_odds(m
       of.least = level->tf_minimum_u > 0 ? std::log2(level->tf_minimum_u) : -1e300;
       auto &logs = frequencies_[level->tf_feature];
       if (logs.empty())
-        logs = log_frequencies(records, level->tf_feature);
+        logs = frequencies(level->tf_feature);
       of.frequencies = &logs;
     }
   }

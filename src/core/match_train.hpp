@@ -18,6 +18,25 @@ public:
   /// Throws Unclear for a level whose term frequencies stand against nothing.
   Weigher(const Model &model, const Records &records);
 
+  /// The share of a feature's known values that are the record's, as log2; above 0 when it has none. A record
+  /// each.
+  using Frequencies = std::function<std::vector<double>(int feature)>;
+  Weigher(const Model &model, const Frequencies &frequencies);
+
+  struct Part {
+    double weight = 0, frequency = 0; // of the level, and what its term frequency adds
+    bool adjusted = false;
+  };
+  double prior() const { return prior_; }
+  /// What a comparison adds.
+  Part part(std::size_t comparison, std::int8_t gamma, Place left, Place right) const {
+    const Weighed &of = weights_[comparison][static_cast<std::size_t>(gamma + 1)];
+    Part part{of.weight, 0, of.frequencies != nullptr};
+    if (part.adjusted)
+      part.frequency = of.tf_weight * (of.log_u - log_frequency(of, left, right));
+    return part;
+  }
+
   double weigh(const std::int8_t *gammas, Place left, Place right) const {
     double weight = prior_;
     for (std::size_t c = 0; c < weights_.size(); ++c) {

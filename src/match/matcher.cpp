@@ -125,28 +125,59 @@ Matcher load_matcher(const std::string &name, const std::vector<std::string> &pu
 
 namespace {
 
-std::string query_for(const Matcher &matcher, Oid relation) {
-  const auto id = "t." + engine::quoted_identifier(matcher.id_column);
-  const auto source =
-      matcher.source_column.empty() ? std::string() : "t." + engine::quoted_identifier(matcher.source_column);
-  static pg::Statement describe("SELECT pg_catalog.format('%I.%I', n.nspname, c.relname), EXISTS (SELECT "
-                                "FROM pg_catalog.pg_attribute AS a "
-                                "WHERE a.attrelid = c.oid AND a.attname = $2 AND a.atttypid = ANY "
-                                "('{int2,int4,int8}'::regtype[])) FROM "
-                                "pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = "
-                                "c.relnamespace WHERE c.oid = $1");
+std::string text_of(const std::string &column) {
+  return "(" + column + ")::pg_catalog.text";
+}
+
+std::string column_of(const std::string &name) {
+  return "t." + engine::quoted_identifier(name);
+}
+
+struct Relation {
+  std::string name;
+  bool has_integer_id;
+};
+
+Relation describe(const Matcher &matcher, Oid relation) {
+  static pg::Statement select("SELECT pg_catalog.format('%I.%I', n.nspname, c.relname), EXISTS (SELECT "
+                              "FROM pg_catalog.pg_attribute AS a "
+                              "WHERE a.attrelid = c.oid AND a.attname = $2 AND a.atttypid = ANY "
+                              "('{int2,int4,int8}'::regtype[])) FROM "
+                              "pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = "
+                              "c.relnamespace WHERE c.oid = $1");
   const auto rows =
-      describe.run(pg::Params().datum(OIDOID, ObjectIdGetDatum(relation)).text(matcher.id_column));
+      select.run(pg::Params().datum(OIDOID, ObjectIdGetDatum(relation)).text(matcher.id_column));
   if (rows.size() == 0)
     throw Error(ERRCODE_UNDEFINED_TABLE, "there is no such table or view");
-  const auto text_of = [](const std::string &column) { return "(" + column + ")::pg_catalog.text"; };
+  return {rows.text(0, 1), rows.boolean(0, 2)};
+}
+
+std::string literal(const std::string &text) {
+  static pg::Statement quote("SELECT pg_catalog.quote_literal($1)");
+  return quote.run(pg::Params().text(text)).text(0, 1);
+}
+
+std::string query_for(const Matcher &matcher, Oid relation, const std::vector<RecordKey> *keys) {
+  const auto from = describe(matcher, relation);
+  const auto id = column_of(matcher.id_column);
+  const auto source = matcher.source_column.empty() ? std::string() : column_of(matcher.source_column);
   std::string sql = "SELECT " + text_of(id) + ", " + (source.empty() ? "''" : text_of(source));
   for (const auto &feature : matcher.model.features)
     sql += ", " + feature.sql;
-  sql += " FROM " + rows.text(0, 1) + " AS t ORDER BY ";
+  sql += " FROM " + from.name + " AS t";
+  if (keys) {
+    const char *sign = " WHERE ";
+    for (const auto &key : *keys) {
+      // Compared as what it is, so that an index of the table serves.
+      sql += sign + ("(" + id + " = " + literal(key.id));
+      sql += source.empty() ? ")" : " AND " + source + " = " + literal(key.source) + ")";
+      sign = " OR ";
+    }
+  }
+  sql += " ORDER BY ";
   if (!source.empty())
     return sql + text_of(source) + " || '-__-' || " + text_of(id) + " COLLATE \"C\"";
-  return sql + (rows.boolean(0, 2) ? id : text_of(id) + " COLLATE \"C\"");
+  return sql + (from.has_integer_id ? id : text_of(id) + " COLLATE \"C\"");
 }
 
 void need_id(const Matcher &matcher, const engine::Records &records, const pg::Rows &rows, std::size_t row) {
@@ -162,10 +193,7 @@ void need_id(const Matcher &matcher, const engine::Records &records, const pg::R
                 "Ids must be unique within a source.");
 }
 
-} // namespace
-
-engine::Records read_records(const Matcher &matcher, Oid relation) {
-  const auto sql = query_for(matcher, relation);
+engine::Records read_all(const Matcher &matcher, const std::string &sql) {
   engine::Records records(matcher.model);
   const auto features = matcher.model.features.size();
   std::vector<std::string> texts(features);
@@ -187,6 +215,47 @@ engine::Records read_records(const Matcher &matcher, Oid relation) {
     }
   });
   return records;
+}
+
+} // namespace
+
+engine::Records read_records(const Matcher &matcher, Oid relation) {
+  return read_all(matcher, query_for(matcher, relation, nullptr));
+}
+
+engine::Records read_records(const Matcher &matcher, Oid relation, const std::vector<RecordKey> &keys) {
+  auto records = read_all(matcher, query_for(matcher, relation, &keys));
+  for (const auto &key : keys) {
+    bool found = false;
+    for (std::size_t i = 0; i < records.size() && !found; ++i)
+      found = records.id(i) == key.id &&
+              (matcher.source_column.empty() || records.text(records.source(i)) == key.source);
+    if (!found)
+      throw Error(ERRCODE_NO_DATA_FOUND,
+                  "there is no record with the " + matcher.id_column + " \"" + key.id + "\"" +
+                      (matcher.source_column.empty() ? "" : " in source \"" + key.source + "\""));
+  }
+  return records;
+}
+
+std::vector<double> read_log_frequencies(const Matcher &matcher, Oid relation, const engine::Records &records,
+                                         int feature) {
+  const auto &sql = matcher.model.features[static_cast<std::size_t>(feature)].sql;
+  std::string query = "SELECT pg_catalog.count(v)";
+  for (std::size_t i = 0; i < records.size(); ++i)
+    if (const auto code = records.code(feature, i))
+      query += ", pg_catalog.count(*) FILTER (WHERE v = " + literal(std::string(records.text(code))) + ")";
+    else
+      query += ", 0::bigint";
+  query += " FROM (SELECT " + sql + " AS v FROM " + describe(matcher, relation).name + " AS t) AS f";
+  std::vector<double> logs;
+  each_batch(query, [&](const pg::Rows &rows) {
+    for (std::size_t i = 0; i < records.size(); ++i) {
+      const auto count = static_cast<double>(rows.bigint(0, static_cast<int>(i) + 2));
+      logs.push_back(count > 0 ? std::log2(count / static_cast<double>(rows.bigint(0, 1))) : 1);
+    }
+  });
+  return logs;
 }
 
 std::vector<std::size_t> usable_rules(const Matcher &matcher, const engine::Blocking &blocking,

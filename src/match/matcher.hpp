@@ -39,6 +39,18 @@ void each_batch(const std::string &sql, const std::function<void(const pg::Rows 
 /// All rows of a table or view, in the order of their ids, with the caller's rights.
 engine::Records read_records(const Matcher &matcher, Oid relation);
 
+/// Of one record.
+struct RecordKey {
+  std::string id, source;
+};
+/// Only these, in the order in which all are read. Throws Error when one is not there.
+engine::Records read_records(const Matcher &matcher, Oid relation, const std::vector<RecordKey> &keys);
+
+/// The share of each of these records' values among all of the relation where it is known: log2, above 0 for
+/// NULL.
+std::vector<double> read_log_frequencies(const Matcher &matcher, Oid relation, const engine::Records &records,
+                                         int feature);
+
 /// Runs what may throw Unclear; that becomes an Error that says what is wrong with what.
 template <class F> auto explained(const std::string &what, const std::string &text, F &&body) {
   try {

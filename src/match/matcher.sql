@@ -263,7 +263,7 @@ COMMENT ON FUNCTION cdp.score_pairs(text, regclass, double precision, bigint, bo
 CREATE FUNCTION cdp_internal.measure_scoring(matcher text, records regclass)
   RETURNS TABLE (records bigint, pairs bigint, read_s double precision, keys_s double precision, pairs_s double precision, score_s double precision, sum_of_weights double precision)
   LANGUAGE c STABLE STRICT SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'cdp_measure_scoring';
-COMMENT ON FUNCTION cdp_internal.measure_scoring(text, regclass) IS 'For benchmarks: the seconds of each phase of cdp.score_pairs, where all pairs are made before any is scored, and none is given';
+COMMENT ON FUNCTION cdp_internal.measure_scoring(text, regclass) IS 'For benchmarks: the seconds of the processor, of all threads, for each phase of cdp.score_pairs; pairs are made twice, to tell what that costs, and none is given';
 
 CREATE FUNCTION cdp.cluster_pairs(pairs regclass, threshold double precision DEFAULT 0.5, method text DEFAULT 'cohesive', single_sources text[] DEFAULT '{}')
   RETURNS TABLE (id text, source text, cluster_id text, cluster_source text) LANGUAGE c STABLE STRICT

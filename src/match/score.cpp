@@ -1,5 +1,5 @@
 // Pairs and their weights, as rows.
-#include "match/matcher.hpp"
+#include "match/scorer.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -8,17 +8,8 @@
 using namespace cdp;
 using match::engine::Blocking;
 using match::engine::Candidate;
-using match::engine::Comparer;
 
 namespace {
-
-// Begins to bring here what the pairs after this one need.
-void expect(const Comparer &comparer, const std::vector<Candidate> &pairs, std::size_t at) {
-  constexpr std::size_t kNear = 4, kFar = 12;
-  comparer.expect(pairs[std::min(at + kFar, pairs.size() - 1)].right);
-  const auto &near = pairs[std::min(at + kNear, pairs.size() - 1)];
-  comparer.expect(near.left, near.right);
-}
 
 ReturnSetInfo *begin_rows(FunctionCallInfo fcinfo) {
   pg::call([&] { InitMaterializedSRF(fcinfo, 0); });
@@ -84,41 +75,33 @@ CDP_FUNCTION(cdp_score_pairs) {
   pg::Session session;
   const auto matcher = match::load_matcher(pg::text_argument(fcinfo, 0), {"blocking"});
   const auto records = match::read_records(matcher, PG_GETARG_OID(1));
-  Comparer comparer(matcher.model, records);
-  const match::engine::Weigher weigher(matcher.model, records);
-  Blocking blocking(matcher.model, records, matcher.link, comparer.evaluator());
+  match::Scorer scorer(matcher, records);
+  Blocking blocking(matcher.model, records, matcher.link, scorer.evaluator());
   const auto rules = match::usable_rules(matcher, blocking, records);
   match::need_bounded_pairs(matcher, blocking, records, rules, PG_GETARG_INT64(3));
   const bool sourced = !matcher.source_column.empty();
-  std::vector<std::int8_t> gammas(comparer.comparisons() + 1);
   RowMemory memory;
-  blocking.each(rules, [&](const std::vector<Candidate> &batch) {
-    pg::check_for_interrupts();
-    for (std::size_t i = 0; i < batch.size(); ++i) {
-      expect(comparer, batch, i);
-      const auto &pair = batch[i];
-      comparer.compare(pair.left, pair.right, gammas.data());
-      const double weight = weigher.weigh(gammas.data(), pair.left, pair.right);
-      if (weight < least)
-        continue;
-      memory.run([&] {
-        Datum values[8] = {};
-        bool nulls[8] = {false, false, !sourced, !sourced, false, false, false, !levels};
-        values[0] = text_datum(records.id(pair.left));
-        values[1] = text_datum(records.id(pair.right));
-        if (sourced) {
-          values[2] = text_datum(records.text(records.source(pair.left)));
-          values[3] = text_datum(records.text(records.source(pair.right)));
-        }
-        values[4] = Float8GetDatum(weight);
-        values[5] = Float8GetDatum(match::engine::probability_of(weight));
-        values[6] = Int32GetDatum(pair.rule);
-        if (levels)
-          values[7] = gammas_datum(gammas.data(), comparer.comparisons());
-        tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
-      });
-    }
-  });
+  match::each_scored(blocking, scorer, rules,
+                     [&](const Candidate &pair, double weight, const std::int8_t *gammas) {
+                       if (weight < least)
+                         return;
+                       memory.run([&] {
+                         Datum values[8] = {};
+                         bool nulls[8] = {false, false, !sourced, !sourced, false, false, false, !levels};
+                         values[0] = text_datum(records.id(pair.left));
+                         values[1] = text_datum(records.id(pair.right));
+                         if (sourced) {
+                           values[2] = text_datum(records.text(records.source(pair.left)));
+                           values[3] = text_datum(records.text(records.source(pair.right)));
+                         }
+                         values[4] = Float8GetDatum(weight);
+                         values[5] = Float8GetDatum(match::engine::probability_of(weight));
+                         values[6] = Int32GetDatum(pair.rule);
+                         if (levels)
+                           values[7] = gammas_datum(gammas, scorer.comparisons());
+                         tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+                       });
+                     });
   PG_RETURN_NULL();
 }
 
@@ -168,36 +151,29 @@ CDP_FUNCTION(cdp_measure_scoring) {
   const auto matcher = match::load_matcher(pg::text_argument(fcinfo, 0), {"blocking"});
   const auto records = match::read_records(matcher, PG_GETARG_OID(1));
   const auto read = clock();
-  Comparer comparer(matcher.model, records);
-  const match::engine::Weigher weigher(matcher.model, records);
-  Blocking blocking(matcher.model, records, matcher.link, comparer.evaluator());
+  match::Scorer scorer(matcher, records);
+  Blocking blocking(matcher.model, records, matcher.link, scorer.evaluator());
+  const auto rules = match::usable_rules(matcher, blocking, records);
   const auto blocked = clock();
-  std::vector<Candidate> pairs;
-  blocking.each(match::usable_rules(matcher, blocking, records), [&](const std::vector<Candidate> &batch) {
-    pg::check_for_interrupts();
-    pairs.insert(pairs.end(), batch.begin(), batch.end());
-  });
-  const auto made = clock();
-  std::vector<std::int8_t> gammas(comparer.comparisons() + 1);
+  std::int64_t pairs = 0;
   double sum = 0;
-  for (std::size_t i = 0; i < pairs.size(); ++i) {
-    if (i % 4096 == 0)
-      pg::check_for_interrupts();
-    expect(comparer, pairs, i);
-    comparer.compare(pairs[i].left, pairs[i].right, gammas.data());
-    sum += weigher.weigh(gammas.data(), pairs[i].left, pairs[i].right);
-  }
+  blocking.each(rules, [](const std::vector<Candidate> &) { pg::check_for_interrupts(); });
+  const auto made = clock();
+  match::each_scored(blocking, scorer, rules, [&](const Candidate &, double weight, const std::int8_t *) {
+    ++pairs;
+    sum += weight;
+  });
   const auto scored = clock();
   const auto seconds = [](std::clock_t from, std::clock_t to) {
     return static_cast<double>(to - from) / CLOCKS_PER_SEC;
   };
   pg::call([&] {
     Datum values[7] = {Int64GetDatum(static_cast<std::int64_t>(records.size())),
-                       Int64GetDatum(static_cast<std::int64_t>(pairs.size())),
+                       Int64GetDatum(pairs),
                        Float8GetDatum(seconds(begun, read)),
                        Float8GetDatum(seconds(read, blocked)),
                        Float8GetDatum(seconds(blocked, made)),
-                       Float8GetDatum(seconds(made, scored)),
+                       Float8GetDatum(seconds(made, scored) - seconds(blocked, made)),
                        Float8GetDatum(sum)};
     bool nulls[7] = {};
     tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
