@@ -63,19 +63,19 @@ CREATE FUNCTION cdp_internal.match_record(matcher text, records regclass, id tex
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   o   cdp.matchers := (SELECT m FROM cdp.matchers AS m WHERE m.name = matcher);
-  row jsonb;
+  fields jsonb;
 BEGIN
   EXECUTE format('SELECT to_jsonb(t) FROM %s AS t WHERE t.%I = %L', records, o.id_column, id)
-    || CASE WHEN o.source_column IS NOT NULL THEN format(' AND t.%I = %L', o.source_column, source) ELSE '' END INTO row;
-  RETURN row;
+    || CASE WHEN o.source_column IS NOT NULL THEN format(' AND t.%I = %L', o.source_column, source) ELSE '' END INTO fields;
+  RETURN fields;
 END $$;
 COMMENT ON FUNCTION cdp_internal.match_record(text, regclass, text, text) IS 'Part of cdp.why_match';
 
 -- The columns that a comparison's conditions name, in the order of their names.
-CREATE FUNCTION cdp_internal.match_values(conditions text[], row jsonb) RETURNS text
+CREATE FUNCTION cdp_internal.match_values(conditions text[], fields jsonb) RETURNS text
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
-  SELECT string_agg(coalesce(row ->> k.key, '-'), ', ' ORDER BY k.key)
-  FROM jsonb_object_keys(row) AS k (key)
+  SELECT string_agg(coalesce(fields ->> k.key, '-'), ', ' ORDER BY k.key)
+  FROM jsonb_object_keys(fields) AS k (key)
   WHERE EXISTS (SELECT FROM unnest(conditions) AS c (text) WHERE strpos(c.text, format('"%s_l"', k.key)) > 0 OR strpos(c.text, format('"%s_r"', k.key)) > 0
                   OR regexp_replace(c.text, '''[^'']*''', '', 'g') ~ format('\m%s_[lr]\M', regexp_replace(k.key, '([^\w])', '\\\1', 'g')))
 $$;
@@ -122,7 +122,6 @@ BEGIN
     RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'the thresholds are probabilities, that for review above 0 and at most that for merging',
       DETAIL = format('They are %s for review and %s for merging.', review_threshold, merge_threshold);
   END IF;
-  DROP TABLE IF EXISTS pg_temp.cdp_scored, pg_temp.cdp_grouped;
   CREATE TEMP TABLE cdp_scored AS
     SELECT p.id_l, p.id_r, coalesce(p.source_l, '') AS source_l, coalesce(p.source_r, '') AS source_r, p.match_weight, p.match_probability
     FROM cdp.score_pairs(matcher, records, least(review_threshold, 0.001), max_pairs) AS p;
