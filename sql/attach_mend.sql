@@ -206,6 +206,45 @@ UPDATE crm.leads SET name = 'one' WHERE id = 1;
 CALL cdp.run();
 SELECT * FROM cdp.verify();
 
+-- A row that is several messages may be refused as several: all of them are its own, tried again, changed or taken back.
+CREATE TABLE crm.members (no integer PRIMARY KEY, name text, level text, since timestamptz);
+INSERT INTO crm.members SELECT n, 'one', 'one', '2026-01-01' FROM generate_series(1, 3) AS n;
+SELECT cdp.attach_table('crm.members', source => 'club', identifiers => '{"crm_id": "no"}', traits => '["name", "level"]', occurred_at => 'since') > 0 AS attached;
+CALL cdp.run();
+SELECT cdp.disable_source('club');
+UPDATE crm.members SET level = 'two', since = '2026-01-02';
+CALL cdp.run();
+UPDATE crm.members SET level = 'three', since = '2026-01-03' WHERE no = 2;
+DELETE FROM crm.members WHERE no = 3;
+CALL cdp.run();
+SELECT rows, quarantined FROM cdp.attached_tables WHERE source = 'club';
+SELECT split_part(message_id, '/', 2) AS row, code, resolution, count(*) FROM cdp.quarantine WHERE source = 'club' GROUP BY 1, 2, 3 ORDER BY 1, 2, 3;
+SELECT cdp.enable_source('club');
+SELECT * FROM cdp.retry_quarantined();
+SELECT split_part(message_id, '/', 2) AS row, traits, asserted_at FROM cdp.assertions WHERE message_id LIKE 'crm.members/%' ORDER BY 1, asserted_at;
+UPDATE crm.members SET level = 'four', since = '2026-01-04';
+CALL cdp.run();
+SELECT split_part(message_id, '/', 2) AS row, traits, asserted_at FROM cdp.assertions WHERE message_id LIKE 'crm.members/%' ORDER BY 1, asserted_at;
+-- Whom a suppression keeps out comes in when it was lifted and all rows are compared.
+SELECT cdp.suppress('crm_id', '4', 'asked for it') AS suppression \gset
+INSERT INTO crm.members VALUES (4, 'Dora');
+CALL cdp.run();
+SELECT cdp.recompare_table('crm.members', 'club') > 0 AS comparing;
+CALL cdp.run();
+SELECT cdp.lookup('crm_id', '4') IS NULL AS kept_out;
+SELECT cdp.lift_suppression(:suppression, 'changed her mind');
+SELECT cdp.recompare_table('crm.members', 'club') > 0 AS comparing;
+CALL cdp.run();
+SELECT traits FROM cdp.profiles WHERE profile_id = cdp.lookup('crm_id', '4');
+SELECT cdp.detach_table('crm.members', keep_data => false);
+CALL cdp.run();
+SELECT count(*) FROM cdp.assertions WHERE message_id LIKE 'crm.members/%';
+SELECT * FROM cdp.verify();
+
+-- Its messages name the table as their import, so no import of the source may be called as it is.
+SELECT cdp.begin_import('papers', 'crm.members') > 0 AS begun;
+SELECT cdp.attach_table('crm.members', source => 'papers', identifiers => '{"crm_id": "no"}', traits => '["name"]');
+
 -- Who may run cdp sees what is attached.
 REVOKE USAGE ON SCHEMA crm FROM regress_cdp_operator;
 SET ROLE regress_cdp_operator;

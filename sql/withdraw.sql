@@ -41,6 +41,9 @@ SELECT * FROM who;
 SELECT profile_id FROM cdp.members('buyers');
 SELECT * FROM cdp.verify();
 
+-- What was known then stays known: history reads on, with what has been taken back since.
+SELECT clock_timestamp() AS before \gset
+SELECT cdp.profile(1) -> 'traits' AS now, jsonb_array_length(cdp.profile(1) -> 'events') AS events;
 -- Taken back is taken back: once, and for good. The same message again is a duplicate.
 SELECT withdraw('m3', 'm2', 'm1');
 SELECT withdraw('m3', 'm2', 'm1');
@@ -49,6 +52,10 @@ SELECT cdp.identify(user_id => 'anna', traits => '{"email": "anna@example.com", 
 SELECT accepted, duplicate FROM cdp.ingest('{"type": "track", "event": "Order Completed", "messageId": "m4", "anonymousId": "a1"}');
 SELECT * FROM who;
 SELECT * FROM cdp.verify();
+
+SELECT p.as_known, p.was -> 'traits' AS traits, p.was #> '{trait_sources,city,source}' AS source, jsonb_array_length(p.was -> 'events') AS events,
+       (SELECT string_agg(i ->> 'value', ', ' ORDER BY 1) FROM jsonb_array_elements(p.was -> 'identifiers') AS i) AS has
+FROM (SELECT a.as_known, cdp.profile(1, at => :'before', as_known => a.as_known) AS was FROM unnest('{then, now}'::text[]) AS a (as_known)) AS p;
 
 -- Logs only grow.
 SELECT kind, message_id, reason FROM cdp.withdrawn_messages ORDER BY decision_seq;

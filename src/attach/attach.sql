@@ -79,16 +79,16 @@ CREATE TABLE cdp_internal.attached_rows (
   row_key       text NOT NULL,
   version       bigint NOT NULL,
   decisions     bigint[] NOT NULL,
-  message_id    text,
-  refused       uuid,
+  message_ids   text[],
+  refused       uuid[],
   content       uuid,
   PRIMARY KEY (attachment_id, row_key)
 ) WITH (fillfactor = 85);
-CREATE INDEX attached_rows_quarantined ON cdp_internal.attached_rows (message_id) WHERE message_id IS NOT NULL;
+CREATE INDEX attached_rows_quarantined ON cdp_internal.attached_rows USING gin (message_ids) WITH (fastupdate = off) WHERE message_ids IS NOT NULL;
 COMMENT ON TABLE cdp_internal.attached_rows IS 'Rows of attached tables that were read, and the messages each of them is today';
 COMMENT ON COLUMN cdp_internal.attached_rows.decisions IS 'Of its messages: an event is one; traits that were first said at several times are several';
-COMMENT ON COLUMN cdp_internal.attached_rows.message_id IS 'It is in quarantine, as this message';
-COMMENT ON COLUMN cdp_internal.attached_rows.refused IS 'A hash of that message, as cdp made it';
+COMMENT ON COLUMN cdp_internal.attached_rows.message_ids IS 'It is in quarantine, as these messages; null: it is not';
+COMMENT ON COLUMN cdp_internal.attached_rows.refused IS 'Hashes of these messages, as cdp made them';
 COMMENT ON COLUMN cdp_internal.attached_rows.content IS 'A hash of what it said';
 
 SELECT pg_catalog.pg_extension_config_dump('cdp_internal.attachments', '');

@@ -88,18 +88,20 @@ DECLARE
   relation regclass;
   news     cdp_internal.attached_news[];
 BEGIN
-  IF NOT EXISTS (SELECT FROM cdp_internal.attached_rows AS r JOIN cdp.quarantine AS q USING (message_id) WHERE q.quarantine_id = ANY (quarantine_ids)) THEN
+  IF NOT EXISTS (SELECT FROM cdp_internal.attached_rows AS r JOIN cdp.quarantine AS q ON r.message_ids @> ARRAY[q.message_id] WHERE q.quarantine_id = ANY (quarantine_ids)) THEN
     RETURN;
   END IF;
   PERFORM pg_advisory_xact_lock('cdp_internal.attached_changes'::regclass::integer, 0);
   FOR found IN SELECT a AS attachment, array_agg(r.row_key ORDER BY q.quarantine_id) AS keys, array_agg(q.quarantine_id ORDER BY q.quarantine_id) AS ids
-               FROM cdp.quarantine AS q JOIN cdp_internal.attached_rows AS r ON r.message_id = q.message_id AND r.refused = md5(q.message)::uuid
+               FROM cdp.quarantine AS q JOIN cdp_internal.attached_rows AS r ON r.message_ids @> ARRAY[q.message_id] AND md5(q.message)::uuid = ANY (r.refused)
                JOIN cdp_internal.attachments AS a USING (attachment_id)
-               WHERE q.quarantine_id = ANY (quarantine_ids) AND q.resolved_at IS NULL AND a.state IN ('loading', 'current') GROUP BY a LOOP
+               WHERE q.quarantine_id = ANY (quarantine_ids) AND q.resolved_at IS NULL AND a.state IN ('loading', 'current')
+                 AND NOT EXISTS (SELECT FROM cdp.quarantine AS c WHERE c.message_id = ANY (r.message_ids) AND c.resolved_at IS NULL AND md5(c.message)::uuid <> ALL (r.refused))
+               GROUP BY a LOOP
     relation := cdp_internal.attached_relation(found.attachment);
     CONTINUE WHEN (cdp_internal.attachment_problem(found.attachment, relation)).problem IS NOT NULL;
     SELECT array_agg((n.place, (found.attachment).attachment_id, n.row_key, nextval('cdp_internal.attached_changes_change_id_seq'), now(), n.said, n.problem, n.detail)::cdp_internal.attached_news ORDER BY n.place)
-      INTO news FROM cdp_internal.read_keys(found.attachment, relation, cdp_internal.keys_of(found.keys, cardinality((found.attachment).key_columns))) AS n;
+      INTO news FROM cdp_internal.read_keys(found.attachment, relation, cdp_internal.keys_of(ARRAY(SELECT DISTINCT k.row_key FROM unnest(found.keys) AS k (row_key)), cardinality((found.attachment).key_columns))) AS n;
     PERFORM cdp_internal.tell_rows_safely(news);
     PERFORM cdp_internal.note_retried((found.attachment).attachment_id, found.keys, found.ids);
     RETURN QUERY SELECT unnest(found.ids);
@@ -111,9 +113,9 @@ COMMENT ON FUNCTION cdp_internal.retry_attached(bigint[]) IS 'Part of cdp.retry_
 CREATE FUNCTION cdp_internal.note_retried(attachment integer, keys text[], ids bigint[]) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
   WITH tried AS (
-    SELECT t.id, r.row_key IS NOT NULL AND r.message_id IS NULL AS is_accepted, n.*
-    FROM unnest(keys, ids) AS t (row_key, id) LEFT JOIN cdp_internal.attached_rows AS r ON r.attachment_id = attachment AND r.row_key = t.row_key
-    LEFT JOIN cdp.quarantine AS n ON n.message_id = r.message_id AND n.resolved_at IS NULL AND n.quarantine_id <> t.id
+    SELECT t.id, r.row_key IS NOT NULL AND r.message_ids IS NULL AS is_accepted, n.*
+    FROM (SELECT o.*, row_number() OVER (PARTITION BY o.row_key ORDER BY o.id) AS number FROM unnest(keys, ids) AS o (row_key, id)) AS t LEFT JOIN cdp_internal.attached_rows AS r ON r.attachment_id = attachment AND r.row_key = t.row_key
+    LEFT JOIN cdp.quarantine AS n ON n.message_id = r.message_ids[t.number] AND n.resolved_at IS NULL AND n.quarantine_id <> t.id
   ), again AS (
     DELETE FROM cdp.quarantine AS q USING tried AS t WHERE q.quarantine_id = t.quarantine_id
   )

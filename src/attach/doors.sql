@@ -138,6 +138,10 @@ BEGIN
       HINT = format('SELECT cdp.alter_attached_table(%L, %L, …) attaches it in another way; or name another source.', relation::text, source);
   END IF;
   a := cdp_internal.plan_attachment(caller, relation, source, identifiers, traits, event, event_from, properties, occurred_at, key, filter, watermark, overlap, every, recompare);
+  IF EXISTS (SELECT FROM cdp_internal.imports AS i WHERE i.source = a.source AND i.name = a.name) THEN
+    RAISE EXCEPTION USING ERRCODE = 'duplicate_object', MESSAGE = format('source "%s" has an import that is called "%s"', a.source, a.name),
+      HINT = 'Its rows would be taken for messages of that import: name another source.';
+  END IF;
   -- What was kept when it was detached is what its rows said before, and each row goes on from there.
   SELECT * INTO kept FROM cdp_internal.attachments AS o WHERE o.state = 'kept' AND o.source = a.source AND o.name = a.name;
   IF FOUND THEN
@@ -320,7 +324,7 @@ CREATE VIEW cdp.attached_tables AS
          (SELECT count(*) FROM cdp_internal.attached_rows AS w WHERE w.attachment_id = a.attachment_id) AS rows,
          coalesce(c.rows, 0) AS waiting,
          CASE WHEN a.kind = 'followed' THEN coalesce(pg_catalog.clock_timestamp() - c.since, interval '0') WHEN a.state = 'current' THEN pg_catalog.clock_timestamp() - a.updated_at END AS lag,
-         (SELECT count(*) FROM cdp_internal.attached_rows AS w WHERE w.attachment_id = a.attachment_id AND w.message_id IS NOT NULL) AS quarantined,
+         (SELECT count(*) FROM cdp_internal.attached_rows AS w WHERE w.attachment_id = a.attachment_id AND w.message_ids IS NOT NULL) AS quarantined,
          coalesce(p.problem, CASE WHEN NOT a.is_broken THEN a.error END) AS error,
          CASE WHEN p.problem IS NOT NULL THEN p.hint WHEN NOT a.is_broken THEN a.hint END AS hint, a.error_at, a.compared_at, a.owner, a.mapping, a.key_columns AS key
   FROM cdp_internal.attachments AS a

@@ -142,8 +142,8 @@ DECLARE
   gone    bigint[];
   refused text[];
 BEGIN
-  SELECT coalesce(array_agg(d.decision) FILTER (WHERE d.decision IS NOT NULL), '{}'), array_agg(DISTINCT k.message_id) FILTER (WHERE k.message_id IS NOT NULL)
-    INTO gone, refused FROM cdp_internal.known_rows(news) AS k LEFT JOIN LATERAL unnest(k.decisions) AS d (decision) ON true;
+  gone := ARRAY(SELECT unnest(k.decisions) FROM cdp_internal.known_rows(news) AS k);
+  refused := nullif(ARRAY(SELECT unnest(k.message_ids) FROM cdp_internal.known_rows(news) AS k), '{}');
   PERFORM cdp_internal.drop_rows(news);
   UPDATE cdp.quarantine AS q SET resolved_at = now(), resolution = 'discarded' WHERE q.resolved_at IS NULL AND q.message_id = ANY (refused);
   PERFORM cdp_internal.withdraw(gone, 'an attached row is gone');
@@ -161,9 +161,10 @@ $$;
 COMMENT ON FUNCTION cdp_internal.pass_start(cdp_internal.attachments, text) IS 'Part of cdp.run: where the next pass over a polled table begins';
 
 -- By the key, however small the table was when this was planned.
-CREATE FUNCTION cdp_internal.known_contents(attachment integer, keys text[]) RETURNS TABLE (row_key text, content uuid)
+CREATE FUNCTION cdp_internal.known_contents(attachment integer, keys text[]) RETURNS TABLE (row_key text, content uuid, is_kept_out boolean)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
-  SELECT r.row_key, r.content FROM cdp_internal.attached_rows AS r WHERE r.attachment_id = attachment AND r.row_key = ANY (keys)
+  SELECT r.row_key, r.content, r.message_ids IS NOT NULL AND NOT EXISTS (SELECT FROM cdp.quarantine AS q WHERE q.message_id = ANY (r.message_ids) AND q.resolved_at IS NULL)
+  FROM cdp_internal.attached_rows AS r WHERE r.attachment_id = attachment AND r.row_key = ANY (keys)
 $$;
 COMMENT ON FUNCTION cdp_internal.known_contents(integer, text[]) IS 'Part of cdp.run';
 
@@ -181,7 +182,7 @@ BEGIN
     SELECT DISTINCT ON (p.row_key) p.* FROM page AS p
     LEFT JOIN cdp_internal.known_contents(a.attachment_id, ARRAY(SELECT o.row_key FROM page AS o)) AS r ON r.row_key = p.row_key
     WHERE (p.said IS NOT NULL OR p.problem IS NOT NULL)
-      AND (r.row_key IS NULL OR (a.kind = 'polled' OR a.comparing IS NOT NULL) AND r.content IS DISTINCT FROM cdp_internal.row_content(p.said, p.problem))
+      AND (r.row_key IS NULL OR a.comparing IS NOT NULL AND r.is_kept_out OR (a.kind = 'polled' OR a.comparing IS NOT NULL) AND r.content IS DISTINCT FROM cdp_internal.row_content(p.said, p.problem))
     ORDER BY p.row_key, p.place DESC),
   taken AS (SELECT f.* FROM fresh AS f ORDER BY f.place LIMIT differing_rows.differing)
   SELECT (SELECT count(*) FROM page),

@@ -36,9 +36,9 @@ LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
            concat_ws(E'\n', format('The row with key %s of %s', b.row_key, b.name), b.detail)
     FROM bad AS b
   )
-  INSERT INTO cdp_internal.attached_rows AS r (attachment_id, row_key, version, decisions, message_id, refused, content)
-    SELECT b.attachment_id, b.row_key, b.version, '{}', b.id, md5(jsonb_build_object('messageId', b.id)::text)::uuid, cdp_internal.row_content(NULL, b.problem) FROM bad AS b
-    ON CONFLICT (attachment_id, row_key) DO UPDATE SET version = excluded.version, decisions = '{}', message_id = excluded.message_id,
+  INSERT INTO cdp_internal.attached_rows AS r (attachment_id, row_key, version, decisions, message_ids, refused, content)
+    SELECT b.attachment_id, b.row_key, b.version, '{}', ARRAY[b.id], ARRAY[md5(jsonb_build_object('messageId', b.id)::text)::uuid], cdp_internal.row_content(NULL, b.problem) FROM bad AS b
+    ON CONFLICT (attachment_id, row_key) DO UPDATE SET version = excluded.version, decisions = '{}', message_ids = excluded.message_ids,
       refused = excluded.refused, content = excluded.content
 $$;
 COMMENT ON FUNCTION cdp_internal.refuse_rows(cdp_internal.attached_news[]) IS 'Part of cdp.run';
@@ -155,7 +155,7 @@ BEGIN
   SELECT array_agg(n ORDER BY n.place) INTO changed
     FROM unnest(news) AS n LEFT JOIN cdp_internal.known_rows(news) AS k ON k.attachment_id = n.attachment_id AND k.row_key = n.row_key
     WHERE CASE WHEN k.row_key IS NULL THEN n.said IS NOT NULL OR n.problem IS NOT NULL
-               ELSE k.message_id IS NOT NULL OR k.content IS DISTINCT FROM cdp_internal.row_content(n.said, n.problem) END;
+               ELSE k.message_ids IS NOT NULL OR k.content IS DISTINCT FROM cdp_internal.row_content(n.said, n.problem) END;
   IF changed IS NULL OR cardinality(changed) < cardinality(news) THEN
     UPDATE cdp_internal.attached_rows AS r SET version = n.version FROM unnest(news) AS n
       WHERE r.attachment_id = n.attachment_id AND r.row_key = n.row_key AND r.version < n.version AND n.said IS NOT NULL;
@@ -163,12 +163,12 @@ BEGIN
   IF changed IS NULL THEN
     RETURN;
   END IF;
-  SELECT array_agg(d.decision), array_agg(DISTINCT k.message_id) FILTER (WHERE k.message_id IS NOT NULL) INTO known, refused
-    FROM cdp_internal.known_rows(changed) AS k LEFT JOIN LATERAL unnest(k.decisions) AS d (decision) ON true;
+  known := ARRAY(SELECT unnest(k.decisions) FROM cdp_internal.known_rows(changed) AS k);
+  refused := ARRAY(SELECT unnest(k.message_ids) FROM cdp_internal.known_rows(changed) AS k);
   SELECT array_agg(m.attachment_id) AS attachments, array_agg(m.row_key) AS keys, array_agg(m.stays) AS stay, array_agg(m.message_id) AS ids,
          array_agg(m.source) AS sources, array_agg(m.name) AS names, array_agg(m.message) AS texts, array_agg(m.received_at) AS times
     INTO said FROM cdp_internal.row_messages(changed) AS m;
-  IF refused IS NOT NULL THEN
+  IF refused <> '{}' THEN
     UPDATE cdp.quarantine AS q SET resolved_at = now(), resolution = 'discarded' WHERE q.resolved_at IS NULL AND q.message_id = ANY (refused);
   END IF;
   PERFORM cdp_internal.drop_rows(ARRAY(SELECT n FROM unnest(changed) AS n WHERE n.said IS NULL AND n.problem IS NULL));
@@ -177,17 +177,17 @@ BEGIN
     FROM (SELECT count(*) AS number FROM unnest(said.stay) AS s (id) WHERE s.id IS NOT NULL) AS stay
     CROSS JOIN LATERAL cdp_internal.exchange(ARRAY(SELECT k.id FROM unnest(known) AS k (id) WHERE k.id IS NOT NULL EXCEPT SELECT s.id FROM unnest(said.stay) AS s (id)),
       said.sources[stay.number + 1:], said.names[stay.number + 1:], said.texts[stay.number + 1:], said.times[stay.number + 1:], 'an attached row changed') AS e;
-  INSERT INTO cdp_internal.attached_rows AS r (attachment_id, row_key, version, decisions, message_id, refused, content)
-    SELECT n.attachment_id, n.row_key, n.version, t.decisions, t.message_id, t.refused, cdp_internal.row_content(n.said, NULL)
+  INSERT INTO cdp_internal.attached_rows AS r (attachment_id, row_key, version, decisions, message_ids, refused, content)
+    SELECT n.attachment_id, n.row_key, n.version, t.decisions, t.message_ids, t.refused, cdp_internal.row_content(n.said, NULL)
     FROM unnest(changed) AS n JOIN (
       SELECT t.attachment_id, t.row_key, coalesce(array_agg(t.decision ORDER BY t.decision) FILTER (WHERE t.decision IS NOT NULL), '{}') AS decisions,
-             max(t.id) FILTER (WHERE t.decision IS NULL) AS message_id, max(md5(t.message)) FILTER (WHERE t.decision IS NULL)::uuid AS refused
+             array_agg(t.id) FILTER (WHERE t.decision IS NULL) AS message_ids, array_agg(md5(t.message)::uuid) FILTER (WHERE t.decision IS NULL) AS refused
       FROM unnest(said.attachments, said.keys, said.ids, said.texts,
                   array_remove(said.stay, NULL) || decisions) AS t (attachment_id, row_key, id, message, decision)
       GROUP BY t.attachment_id, t.row_key) AS t ON t.attachment_id = n.attachment_id AND t.row_key = n.row_key
     WHERE n.said IS NOT NULL
     ON CONFLICT (attachment_id, row_key) DO UPDATE SET version = excluded.version, decisions = excluded.decisions,
-      message_id = excluded.message_id, refused = excluded.refused, content = excluded.content;
+      message_ids = excluded.message_ids, refused = excluded.refused, content = excluded.content;
   IF EXISTS (SELECT FROM unnest(changed) AS n WHERE n.problem IS NOT NULL) THEN
     PERFORM cdp_internal.refuse_rows(changed);
   END IF;

@@ -80,6 +80,7 @@ CREATE TABLE cdp.quarantine (
   CHECK ((resolved_at IS NULL) = (resolution IS NULL))
 );
 CREATE INDEX quarantine_open ON cdp.quarantine (code, quarantine_id) WHERE resolved_at IS NULL;
+CREATE INDEX quarantine_open_ids ON cdp.quarantine (message_id) WHERE resolved_at IS NULL;
 COMMENT ON TABLE cdp.quarantine IS
   'Messages that could not be processed, with the reason; correct the message column, then cdp.retry_quarantined()';
 COMMENT ON COLUMN cdp.quarantine.hashed IS

@@ -11,6 +11,8 @@ CREATE VIEW cdp.personal_columns WITH (security_invoker) AS
     ('cdp.event_records', 'event', 'delete', true), ('cdp.event_records', 'type', 'delete', true), ('cdp.event_records', 'message_id', 'delete', true),
     ('cdp.assertions', 'traits', 'delete', true), ('cdp.assertions', 'context', 'delete', true), ('cdp.assertions', 'extra', 'delete', true),
     ('cdp.assertions', 'group_id', 'delete', true), ('cdp.assertions', 'type', 'delete', true), ('cdp.assertions', 'message_id', 'delete', true),
+    ('cdp.withdrawn_events', 'properties', 'delete', true), ('cdp.withdrawn_events', 'context', 'delete', true), ('cdp.withdrawn_events', 'extra', 'delete', true), ('cdp.withdrawn_events', 'event', 'delete', true), ('cdp.withdrawn_events', 'type', 'delete', true), ('cdp.withdrawn_events', 'message_id', 'delete', true),
+    ('cdp.withdrawn_assertions', 'traits', 'delete', true), ('cdp.withdrawn_assertions', 'context', 'delete', true), ('cdp.withdrawn_assertions', 'extra', 'delete', true), ('cdp.withdrawn_assertions', 'group_id', 'delete', true), ('cdp.withdrawn_assertions', 'type', 'delete', true), ('cdp.withdrawn_assertions', 'message_id', 'delete', true),
     ('cdp.quarantined_traits', 'value', 'delete', true), ('cdp.quarantined_traits', 'trait', 'delete', true),
     -- Who they are.
     ('cdp.identifiers', 'value', 'delete', true), ('cdp.identifiers', 'raw_value', 'delete', true), ('cdp.identifiers', 'raw_region', 'delete', false),
@@ -21,7 +23,7 @@ CREATE VIEW cdp.personal_columns WITH (security_invoker) AS
     ('cdp.identity_decisions', 'revoke_reason', 'clear', false), ('cdp.identity_changes', 'reason', 'clear', false),
     ('cdp.withdrawn_messages', 'message_id', 'delete', false), ('cdp.withdrawn_messages', 'reason', 'clear', false), ('cdp.withdrawn_messages', 'kind', 'keep', false),
     ('cdp_internal.attached_changes', 'keys', 'delete', false), ('cdp_internal.attached_rows', 'row_key', 'delete', false),
-    ('cdp_internal.attached_rows', 'message_id', 'delete', false), ('cdp_internal.attachments', 'place', 'delete', false), ('cdp_internal.attachments', 'compare_place', 'delete', false), ('cdp_internal.attachments', 'pass_from', 'keep', false),
+    ('cdp_internal.attached_rows', 'message_ids', 'delete', false), ('cdp_internal.attachments', 'place', 'delete', false), ('cdp_internal.attachments', 'compare_place', 'delete', false), ('cdp_internal.attachments', 'pass_from', 'keep', false),
     ('cdp.account_results', 'group_id', 'derived', true), ('cdp.account_results', 'value', 'derived', true), ('cdp.account_errors', 'group_id', 'derived', false),
     ('cdp.account_errors', 'message', 'derived', false), ('cdp_internal.profile_view_refreshes', 'misfits', 'derived', false), ('cdp_internal.profile_view_refreshes', 'message', 'derived', false), ('cdp.account_definitions', 'place', 'derived', false),
     -- Counts by source name the newest message that broke a tracking plan, and what it said.

@@ -42,9 +42,11 @@ void follow_attached(const pipeline::Outcome &outcome) {
       decisions.push_back(outcome.decisions[i]);
     }
   static pg::Statement update(
-      "UPDATE cdp_internal.attached_rows AS r SET decisions = r.decisions || n.decision_seq, message_id = "
-      "NULL, "
-      "refused = NULL FROM unnest($1, $2) AS n (message_id, decision_seq) WHERE r.message_id = n.message_id",
+      "UPDATE cdp_internal.attached_rows AS r SET decisions = r.decisions || ARRAY(SELECT n.decision_seq "
+      "FROM "
+      "unnest($1, $2) AS n (message_id, decision_seq) WHERE n.message_id = ANY (r.message_ids) ORDER BY 1), "
+      "message_ids = nullif(ARRAY(SELECT i FROM unnest(r.message_ids) AS i WHERE i <> ALL ($1)), '{}') "
+      "WHERE r.message_ids && $1",
       pg::few_keys);
   if (!ids.empty())
     update.run(pg::Params().texts(ids).bigints(decisions));

@@ -16,6 +16,24 @@ COMMENT ON COLUMN cdp.withdrawn_messages.identifier_id IS 'The identifier that o
 SELECT pg_catalog.pg_extension_config_dump('cdp.withdrawn_messages', '');
 REVOKE ALL ON TABLE cdp.withdrawn_messages FROM PUBLIC;
 
+-- What they said stays known for as long as it stood: history as it was known then reads on.
+CREATE TABLE cdp.withdrawn_assertions (LIKE cdp.assertions, withdrawn_at timestamptz NOT NULL DEFAULT pg_catalog.now(), PRIMARY KEY (decision_seq));
+CREATE INDEX withdrawn_assertions_owner ON cdp.withdrawn_assertions (identifier_id);
+CREATE TABLE cdp.withdrawn_events (LIKE cdp.event_records, withdrawn_at timestamptz NOT NULL DEFAULT pg_catalog.now(), PRIMARY KEY (event_id));
+CREATE INDEX withdrawn_events_owner ON cdp.withdrawn_events (identifier_id, occurred_at);
+COMMENT ON TABLE cdp.withdrawn_assertions IS 'What withdrawn identify, group and alias messages said, until when; only ever grows';
+COMMENT ON TABLE cdp.withdrawn_events IS 'Events of withdrawn messages, until when they stood; only ever grows';
+SELECT pg_catalog.pg_extension_config_dump('cdp.withdrawn_assertions', '');
+SELECT pg_catalog.pg_extension_config_dump('cdp.withdrawn_events', '');
+REVOKE ALL ON TABLE cdp.withdrawn_assertions, cdp.withdrawn_events FROM PUBLIC;
+
+CREATE VIEW cdp_internal.known_assertions WITH (security_invoker) AS
+  SELECT a.*, timestamptz 'infinity' AS withdrawn_at FROM cdp.assertions AS a UNION ALL SELECT w.* FROM cdp.withdrawn_assertions AS w;
+CREATE VIEW cdp_internal.known_events WITH (security_invoker) AS
+  SELECT r.*, timestamptz 'infinity' AS withdrawn_at FROM cdp.event_records AS r UNION ALL SELECT w.* FROM cdp.withdrawn_events AS w;
+COMMENT ON VIEW cdp_internal.known_assertions IS 'What messages say, and what withdrawn ones said until they were withdrawn';
+COMMENT ON VIEW cdp_internal.known_events IS 'Events, and those of withdrawn messages until they were withdrawn';
+
 -- Of sets of identifiers that lost their evidence, the first message that is left and carried the same becomes the
 -- evidence, as its repeat was not kept; of the sets in `whole`, all of them do.
 CREATE FUNCTION cdp_internal.rehome_evidence(sets text[], whole text[]) RETURNS TABLE (decision_seq bigint, identifiers bigint[])
@@ -87,6 +105,10 @@ BEGIN
     DELETE FROM cdp.assertions AS a WHERE a.decision_seq = ANY (decision_seqs) RETURNING a.*
   ), misfit AS (
     DELETE FROM cdp.quarantined_traits AS q WHERE q.decision_seq = ANY (decision_seqs)
+  ), kept_event AS (
+    INSERT INTO cdp.withdrawn_events SELECT e.* FROM event AS e
+  ), kept_assertion AS (
+    INSERT INTO cdp.withdrawn_assertions SELECT s.* FROM said AS s
   ), fact AS (
     SELECT e.event_id AS seq, 'event' AS kind, e.source_id, e.message_id, e.identifier_id, e.received_at, e.carried FROM event AS e
     UNION ALL SELECT s.decision_seq, 'assertion', s.source_id, s.message_id, s.identifier_id, s.received_at, s.carried FROM said AS s

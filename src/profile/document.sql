@@ -108,9 +108,9 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
                                 FILTER (WHERE g.value IS NOT NULL), '{}'),
     'conflicts', coalesce(jsonb_object_agg(g.trait, (
        SELECT jsonb_agg(jsonb_build_object('value', c.traits -> g.trait, 'source', o.source, 'asserted_at', c.asserted_at) ORDER BY c.asserted_at DESC, c.decision_seq DESC)
-       FROM cdp.assertions AS c JOIN cdp.sources AS o USING (source_id) WHERE c.decision_seq = ANY (g.made_from))) FILTER (WHERE g.is_conflict), '{}'))
+       FROM cdp_internal.known_assertions AS c JOIN cdp.sources AS o USING (source_id) WHERE c.decision_seq = ANY (g.made_from))) FILTER (WHERE g.is_conflict), '{}'))
   FROM cdp_internal.fold_traits(version, policy, ARRAY[person], identifiers, at, known, at) AS g
-  LEFT JOIN (cdp.assertions AS a JOIN cdp.sources AS s USING (source_id)) USING (decision_seq)
+  LEFT JOIN (cdp_internal.known_assertions AS a JOIN cdp.sources AS s USING (source_id)) USING (decision_seq)
 $$;
 COMMENT ON FUNCTION cdp_internal.folded_part(integer, text, bigint, bigint[], timestamptz, timestamptz) IS 'Part of cdp.profile';
 
@@ -165,13 +165,15 @@ BEGIN
     jsonb_build_object('profile_id', who.person, 'at', at, 'as_known', as_known,
       'identifiers', (SELECT jsonb_agg(jsonb_build_object('type', i.type, 'value', i.value, 'first_seen_at', i.first_seen_at) ORDER BY i.identifier_id)
                       FROM cdp.identifiers AS i WHERE i.identifier_id = ANY (who.identifiers)),
-      'groups', (SELECT coalesce(jsonb_agg(DISTINCT a.group_id), '[]') FROM cdp.assertions AS a
-                 WHERE a.identifier_id = ANY (who.identifiers) AND a.type = 'group' AND a.asserted_at <= at AND (known IS NULL OR a.received_at <= known)),
+      'groups', (SELECT coalesce(jsonb_agg(DISTINCT a.group_id), '[]') FROM cdp_internal.known_assertions AS a
+                 WHERE a.identifier_id = ANY (who.identifiers) AND a.type = 'group' AND a.asserted_at <= at
+                   AND (known IS NULL OR a.received_at <= known) AND (a.withdrawn_at = 'infinity' OR a.withdrawn_at > known)),
       'events', (SELECT coalesce(jsonb_agg(e.event ORDER BY e.occurred_at DESC, e.event_id DESC), '[]') FROM (
          SELECT r.occurred_at, r.event_id, jsonb_strip_nulls(jsonb_build_object('event_id', r.event_id, 'type', r.type, 'event', r.event,
                   'occurred_at', r.occurred_at, 'source', s.source)) || jsonb_build_object('properties', r.properties) AS event
-         FROM cdp.event_records AS r JOIN cdp.sources AS s USING (source_id)
-         WHERE r.identifier_id = ANY (who.identifiers) AND r.occurred_at <= at AND (known IS NULL OR r.received_at <= known)
+         FROM cdp_internal.known_events AS r JOIN cdp.sources AS s USING (source_id)
+         WHERE r.identifier_id = ANY (who.identifiers) AND r.occurred_at <= at
+           AND (known IS NULL OR r.received_at <= known) AND (r.withdrawn_at = 'infinity' OR r.withdrawn_at > known)
          ORDER BY r.occurred_at DESC, r.event_id DESC LIMIT events) AS e));
 END $$;
 COMMENT ON FUNCTION cdp_internal.profile_at(bigint, integer, text, timestamptz, text) IS 'Part of cdp.profile: at an instant';

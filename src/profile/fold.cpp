@@ -183,14 +183,12 @@ void read(pg::Statement &select, const Reading &what,
 
 } // namespace
 
-#define CDP_SAID                                                                                             \
-  ", a.traits::text, a.asserted_at, a.decision_seq, a.source_id, a.received_at FROM cdp.assertions AS a "
-
 void read_assertions(const Reading &what,
                      const std::function<void(std::int64_t, const core::Assertion &)> &take) {
   static pg::Statement select(
-      "SELECT i.profile_id" CDP_SAID
-      "JOIN cdp.identifiers AS i USING (identifier_id) WHERE i.profile_id = ANY ($1) AND "
+      "SELECT i.profile_id, a.traits::text, a.asserted_at, a.decision_seq, a.source_id, a.received_at "
+      "FROM cdp.assertions AS a JOIN cdp.identifiers AS i USING (identifier_id) WHERE i.profile_id = ANY "
+      "($1) AND "
       "a.type = 'identify' AND a.traits IS NOT NULL AND least(a.asserted_at, a.received_at) <= $2 AND "
       "a.received_at <= $3",
       pg::few_keys);
@@ -200,9 +198,10 @@ void read_assertions(const Reading &what,
 void read_assertions_of(const Reading &what,
                         const std::function<void(std::int64_t, const core::Assertion &)> &take) {
   static pg::Statement select(
-      "SELECT a.identifier_id" CDP_SAID
-      "WHERE a.identifier_id = ANY ($1) AND a.type = 'identify' AND a.traits IS NOT NULL "
-      "AND least(a.asserted_at, a.received_at) <= $2 AND a.received_at <= $3",
+      "SELECT a.identifier_id, a.traits::text, a.asserted_at, a.decision_seq, a.source_id, a.received_at "
+      "FROM cdp_internal.known_assertions AS a WHERE a.identifier_id = ANY ($1) AND a.type = 'identify' "
+      "AND a.traits IS NOT NULL AND least(a.asserted_at, a.received_at) <= $2 AND a.received_at <= $3 "
+      "AND (a.withdrawn_at > $3 OR a.withdrawn_at = 'infinity')",
       pg::few_keys);
   read(select, what, take);
 }

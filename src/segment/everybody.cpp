@@ -19,7 +19,7 @@ namespace {
 
 constexpr std::size_t kAtOnce = 250'000; // people whose timelines are in memory
 constexpr std::size_t kMostMade = 2000;  // timelines that are made anew together
-constexpr std::size_t kBatch = 100;      // people who are judged and stored together: as the caches hold
+constexpr std::size_t kBatch = 250;      // people who are judged and stored together: as the caches hold
 constexpr std::size_t kMany = 32;        // rules: with less, a batch is over before a second thread is awake
 
 // What is known of some people, by their place in the order of ids: read from the tables' pages in one go.

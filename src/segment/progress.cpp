@@ -9,7 +9,7 @@ namespace cdp::segment {
 namespace {
 
 constexpr std::size_t kBatch = 1000;
-constexpr std::size_t kTogether = 100; // people
+constexpr std::size_t kTogether = 250; // people
 
 // Each is somebody else, in order of ids, and for all the future.
 bool are_single(const std::vector<Stint> &stints) {

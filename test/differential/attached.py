@@ -50,6 +50,12 @@ FROM cdp.profiles p
 """
 
 
+REMEMBER = """
+SELECT now()::text, p.profile_id, p.traits, ARRAY(SELECT e.event_id FROM cdp.events e WHERE e.profile_id = p.profile_id AND e.occurred_at <= now())
+FROM cdp.profiles p
+"""
+
+
 class Difference(Exception):
     pass
 
@@ -57,6 +63,7 @@ class Difference(Exception):
 class History:
     def __init__(self, one, other, seed):
         self.one, self.other, self.random, self.trace = one, other, random.Random(seed), []
+        self.remembered = []  # (instant, person, traits, events) as they were stored then
         self.said = []      # ("message", text, source) and ("part", table, key, document), in the order of their decisions
         self.pending = []   # rows that changed and were not followed yet
         self.decisions, self.number = [], 0
@@ -73,6 +80,7 @@ class History:
             if self.random.random() < 0.4:
                 self.follow()
         self.follow()
+        self.recall()
         keep = self.random.random() < 0.5
         for table in ("shop.customers", "shop.orders"):
             self.execute(f"SELECT cdp.detach_table('{table}', keep_data => {str(keep).lower()})")
@@ -119,7 +127,8 @@ class History:
             table = self.random.choice(["customers", "orders"])
             self.execute(f"TRUNCATE shop.{table}")
             self.said = [one for one in self.said if one[:2] != ("part", table)]
-            self.pending = [one for one in self.pending if one[0] != table]
+            self.pending = [(count, [key for key in keys if key[0] != table], emptied) for count, keys, emptied in self.pending]
+            self.pending.append((1, [], True))
         elif roll < 0.93:
             self.message()
         else:
@@ -137,7 +146,12 @@ class History:
     def changed(self, table, statement):
         key = "no::text" if table == "customers" else "no::text, day::text"
         rows = self.execute(statement.format(table) + f" RETURNING {key}")
-        self.pending += [(table, tuple(row)) for row in rows]
+        self.note([(table, tuple(row)) for row in rows])
+
+    def note(self, keys):
+        """A line of changes, as a statement makes one: how many rows, which of them are still to be said, and whether all went."""
+        if keys:
+            self.pending.append((len(keys), keys, False))
 
     def insert(self):
         number = self.random.randint(1, 5)
@@ -161,7 +175,7 @@ class History:
             there = self.execute(f"SELECT FROM shop.customers WHERE no = {new}")
             if not there and self.execute(f"SELECT FROM shop.customers WHERE no = {old}"):
                 self.execute(f"UPDATE shop.customers SET no = {new} WHERE no = {old}")
-                self.pending += [("customers", (str(old),)), ("customers", (str(new),))]
+                self.note([("customers", (str(old),)), ("customers", (str(new),))])
             return
         table = "orders" if one in ("customer", "email_of_order", "total") else "customers"
         column = {"email_of_order": "email"}.get(one, one)
@@ -237,13 +251,28 @@ class History:
         most = self.random.choice([1, 2, 3, 1000])
         self.execute(f"SET cdp.batch_size = {most}")
         self.execute("CALL cdp.run()")
+        rows, changed = self.rows(), []
+        for keys in self.batches(most):
+            for table, key in keys:
+                self.say(table, key, rows.get((table, key)))
+            changed += keys
         # What changed while it was being loaded is said where it changed.
-        changed = list(dict.fromkeys(reversed(self.pending)))[::-1]
-        rows = self.rows()
-        for table, key in changed + [one for one in self.loaded(most) if one not in changed]:
-            self.say(table, key, rows.get((table, key)))
+        for table, key in self.loaded(most):
+            if (table, key) not in changed:
+                self.say(table, key, rows.get((table, key)))
         self.pending, self.loading = [], False
         self.compare()
+
+    def batches(self, most):
+        """The changes that are read together, each row at the place of its last one among them."""
+        found, taken = [[]], 0
+        for count, keys, emptied in self.pending:
+            if emptied or (taken > 0 and taken + count > most):
+                found.append([])
+                taken = 0
+            taken += 0 if emptied else count
+            found[-1] += keys
+        return [list(dict.fromkeys(reversed(keys)))[::-1] for keys in found]
 
     def say(self, table, key, row):
         """What a row's messages are from now on. Those that say what they said stay where they are; of the others what is as it
@@ -320,6 +349,15 @@ class History:
         if stored != expected:
             raise Difference("stored " + "\n  ".join(sorted(set(stored) - set(expected))) +
                              "\nexpected " + "\n  ".join(sorted(set(expected) - set(stored))))
+        self.remembered += self.execute(REMEMBER)
+
+    def recall(self):
+        """What was stored at some instant is what is known to have been known then, whatever was taken back since."""
+        for at, person, traits, events in self.random.sample(self.remembered, min(40, len(self.remembered))):
+            then = self.execute(f"SELECT cdp.profile({person}, at => '{at}', as_known => 'then', events => 1000)")[0][0]
+            found = (then["traits"], sorted(event["event_id"] for event in then["events"])) if then else None
+            if found != (traits, sorted(events)):
+                raise Difference(f"at {at} of {person} is known {found}, and was {(traits, sorted(events))}")
 
 
 def unquoted(text, name):

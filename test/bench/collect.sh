@@ -1,0 +1,121 @@
+# Messages from the inbox to fully processed, beside COPY and INSERT of the same; single calls; how both scale; memory; where the
+# time goes. Sourced by scripts/bench: scripts/bench collect [people [messages]].
+PEOPLE=${1:-100000}
+MESSAGES=${2:-2000000}
+SINGLE=${SINGLE:-$((MESSAGES / 200 < 20000 ? MESSAGES / 200 : 20000))} # one a call, for each connection
+CONNECTIONS=${CONNECTIONS:-"1 2 4"}
+
+say "generating $MESSAGES messages of $PEOPLE people"
+"$WORK/cdpgen" --people "$PEOPLE" --events "$MESSAGES" --seed 42 --out "$WORK/data" --csv >/dev/null
+chmod -R a+rX "$WORK/data"
+AS_TEXT="WITH (FORMAT csv, DELIMITER E'\x01', QUOTE E'\x02')"
+LINES=$WORK/data/events.ndjson
+
+fresh() {
+  psql -d postgres -c "DROP DATABASE IF EXISTS bench" -c "CREATE DATABASE bench"
+  psql -d bench -c "CREATE EXTENSION cdp" -c "CHECKPOINT"
+}
+row() { printf '%-66s %9.0f %8s\n' "$1" "$(awk "BEGIN { print $2 / $3 }")" "$4"; }
+share() { awk "BEGIN { printf \"%.3f\", $1 / $2 }"; }
+
+# The most memory of its own that a process ever had, MiB: what it shares with others is not counted.
+watch_memory() {
+  local most=0 now
+  while [ -e "/proc/$1/smaps_rollup" ]; do
+    now=$(awk '/^Private/ { kb += $2 } END { print int(kb / 1024) }' "/proc/$1/smaps_rollup" 2>/dev/null || echo 0)
+    [ "${now:-0}" -le "$most" ] || most=$now
+    echo "$most" >"$WORK/memory"
+    sleep 0.2
+  done
+}
+
+# drain NAME: CALL cdp.run() as one process, watched; perf, where there is one, notes where it is.
+drain() {
+  local start
+  rm -f "$WORK/pid" "$WORK/memory"
+  start=$(date +%s.%N)
+  "$BIN/psql" -X -q -At -h "$WORK/server" -U postgres -d bench -o "$WORK/pid" -c "SELECT pg_backend_pid()" -c '\o' -c "CALL cdp.run()" &
+  local call=$!
+  while [ ! -s "$WORK/pid" ]; do sleep 0.02; kill -0 $call 2>/dev/null || break; done
+  local pid watcher profiler=
+  pid=$(cat "$WORK/pid" 2>/dev/null || true)
+  watch_memory "$pid" & watcher=$!
+  if command -v perf >/dev/null; then
+    perf record -q -F 199 -g -p "$pid" -o "$WORK/perf.$1" >/dev/null 2>&1 & profiler=$!
+  fi
+  wait $call
+  ELAPSED=$(awk "BEGIN { print $(date +%s.%N) - $start }")
+  MEMORY=$(cat "$WORK/memory" 2>/dev/null || echo '?')
+  kill $watcher 2>/dev/null || true
+  [ -z "$profiler" ] || wait $profiler 2>/dev/null || true
+}
+
+# in_parallel N STATEMENT: N connections at once, each with its number for %; the seconds it took.
+in_parallel() {
+  local n=$1 i start waiting=()
+  start=$(date +%s.%N)
+  for ((i = 0; i < n; i++)); do psql -d bench -c "${2//%/$i}" >/dev/null & waiting+=($!); done
+  for i in "${waiting[@]}"; do wait "$i"; done
+  ELAPSED=$(awk "BEGIN { print $(date +%s.%N) - $start }")
+}
+
+printf '%-66s %9s %8s\n' "$MESSAGES messages of $PEOPLE people; one server, one run" "a second" "share"
+fresh
+psql -d bench <<'SQL'
+CREATE TABLE plain_jsonb (message jsonb);
+CREATE TABLE plain_rows (message_id text, type text, event text, anonymous_id text, user_id text, email text, phone text,
+  loyalty_id text, ts timestamptz, received_at timestamptz, product_id text, category text, value numeric, currency text,
+  country text, campaign text, consent text);
+CREATE INDEX ON plain_rows (message_id);
+CREATE INDEX ON plain_rows (user_id, ts);
+SQL
+jsonb=$(seconds psql -d bench -c "\copy plain_jsonb FROM '$LINES' $AS_TEXT")
+row 'COPY of the lines into one jsonb column' "$MESSAGES" "$jsonb" 1
+rows=$(seconds psql -d bench -c "\copy plain_rows FROM '$WORK/data/events.csv' WITH (FORMAT csv, HEADER)")
+row 'COPY of typed rows with two indexes' "$MESSAGES" "$rows" "$(share "$jsonb" "$rows")"
+
+for segments in 0 10; do
+  fresh
+  if [ $segments = 10 ]; then
+    psql -d bench -f - <"$ROOT/test/bench/segments_rules.sql" >/dev/null
+    psql -d bench -c "SELECT cdp.create_segment(name, rule, per) FROM ten" >/dev/null
+  fi
+  copied=$(seconds psql -d bench -c "\copy cdp.inbox (message) FROM '$LINES' $AS_TEXT")
+  drain "$segments"
+  total=$(awk "BEGIN { print $copied + $ELAPSED }")
+  row "inbox to fully processed, $segments segments ($MEMORY MiB of its own)" "$MESSAGES" "$ELAPSED" "$(share "$jsonb" "$ELAPSED")"
+  row "  with the COPY into the inbox" "$MESSAGES" "$total" "$(share "$jsonb" "$total")"
+  psql -d bench -At -c "SELECT format('  %s events, %s profiles, %s identifiers, %s memberships, %s quarantined', (SELECT count(*) FROM cdp.events),
+    (SELECT count(*) FROM cdp.profiles), (SELECT count(*) FROM cdp.identifiers), (SELECT count(*) FROM cdp.memberships),
+    (SELECT count(*) FROM cdp.quarantine))"
+done
+
+# Calls: a message a call and a transaction, against an INSERT of one row into a table with the same indexes.
+fresh
+most=$(echo "$CONNECTIONS" | tr ' ' '\n' | sort -n | tail -1)
+psql -d bench -c "CREATE TABLE lines (n serial PRIMARY KEY, message jsonb)" \
+  -c "\copy lines (message) FROM PROGRAM 'head -n $((SINGLE * most * 4 + 1000)) $LINES' $AS_TEXT" -c "ANALYZE lines" \
+  -c "CREATE TABLE single_row (LIKE cdp.event_records)" -c "CREATE UNIQUE INDEX ON single_row (event_id)" \
+  -c "CREATE INDEX ON single_row (identifier_id, occurred_at)"
+at=1000
+psql -d bench -c "SELECT cdp.ingest((SELECT jsonb_agg(message ORDER BY n) FROM lines WHERE n <= 1000))" >/dev/null
+for connections in $CONNECTIONS; do
+  each="FOR l IN SELECT n, message FROM lines WHERE n > $at + % * $SINGLE AND n <= $at + (% + 1) * $SINGLE ORDER BY n LOOP"
+  in_parallel "$connections" "DO \$\$ DECLARE l record; BEGIN $each
+    INSERT INTO single_row VALUES (l.n, l.n, 1, 'track', l.message ->> 'event', (l.message ->> 'timestamp')::timestamptz, now(),
+      l.message ->> 'messageId', l.message -> 'properties', l.message -> 'context'); COMMIT; END LOOP; END \$\$"
+  insert=$ELAPSED
+  in_parallel "$connections" "DO \$\$ DECLARE l record; BEGIN $each PERFORM cdp.ingest(l.message); COMMIT; END LOOP; END \$\$"
+  row "single-row INSERTs, a commit each, $connections connections" $((SINGLE * connections)) "$insert" 1
+  row "cdp.ingest, a message a call, a commit each, $connections connections" $((SINGLE * connections)) "$ELAPSED" "$(share "$insert" "$ELAPSED")"
+  at=$((at + SINGLE * connections))
+  psql -d bench -c "TRUNCATE single_row"
+done
+echo "server: $(nproc) cores, $(psql -d bench -At -c "SELECT count(*) FROM cdp.verify()") rows of cdp.verify()"
+
+for segments in 0 10; do
+  [ ! -s "$WORK/perf.$segments" ] || {
+    echo "where the time goes, $segments segments (perf, children included, by function):"
+    perf report -i "$WORK/perf.$segments" --children --no-call-graph -q --stdio 2>/dev/null -g none --percent-limit 4 | awk 'NF' | head -40
+  }
+done
