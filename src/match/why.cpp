@@ -142,10 +142,11 @@ CDP_FUNCTION(cdp_count_label_levels) {
     for (std::size_t c = 0; c < comparer.comparisons(); ++c)
       ++counts[{c + 1, level_of(matcher.model.comparisons[c], gammas[c]) + 1}];
   }
-  for (const auto &[place, count] : counts)
+  for (const auto &entry : counts)
     pg::call([&] {
-      Datum values[3] = {Int32GetDatum(static_cast<std::int32_t>(place.first)),
-                         Int32GetDatum(static_cast<std::int32_t>(place.second)), Int64GetDatum(count)};
+      Datum values[3] = {Int32GetDatum(static_cast<std::int32_t>(entry.first.first)),
+                         Int32GetDatum(static_cast<std::int32_t>(entry.first.second)),
+                         Int64GetDatum(entry.second)};
       bool nulls[3] = {};
       tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
     });
