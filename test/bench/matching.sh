@@ -44,7 +44,15 @@ bench -c "INSERT INTO truths SELECT 'febrl4', person, person FROM truths WHERE n
   -c "SELECT cdp.create_matcher('historical_50k', cdp.people_matcher('{\"given_name\": \"first_name\", \"family_name\": \"surname\", \"date_of_birth\": \"dob\", \"postal_code\": \"postcode_fake\", \"city\": \"birth_place\", \"occupation\": \"occupation\", \"gender\": \"gender\"}'))" >/dev/null
 
 printf '%-15s %9s  %-30s %-30s\n' set pairs 'pairs: best F1 (P, R, at)' 'pairs at 0.95: F1 (P, R)'
-for name in fake_1000 febrl3 febrl4 historical_50k; do
+SETS=(fake_1000 febrl3 febrl4 historical_50k)
+# scripts/bench matching RECORDS: also so many made by test/bench/people.py.
+if [ "${1:-0}" -gt 0 ]; then
+  make people id person first_name last_name dob postcode city phone email
+  python3 "$ROOT/test/bench/people.py" "$1" | bench -c "\copy people FROM pstdin WITH (FORMAT csv, HEADER)"
+  bench -c "INSERT INTO truths SELECT 'people', id, person FROM people" -c "SELECT cdp.create_matcher('people', cdp.people_matcher('{\"given_name\": \"first_name\", \"family_name\": \"last_name\", \"date_of_birth\": \"dob\", \"postal_code\": \"postcode\", \"city\": \"city\", \"phone\": \"phone\", \"email\": \"email\"}', id_column => 'id'))" >/dev/null
+  SETS+=(people)
+fi
+for name in "${SETS[@]}"; do
   training=$(seconds bench -c "SELECT * FROM cdp.train_matcher('$name', '$name')")
   bench -c "TRUNCATE truth, pairs" -c "INSERT INTO truth SELECT id, person FROM truths WHERE name = '$name'"
   scoring=$(seconds bench -c "INSERT INTO pairs SELECT * FROM cdp.score_pairs('$name', '$name', 0.0000001)")
