@@ -27,6 +27,9 @@ DECLARE
     'cdp_internal.share TO %1$I',
     'GRANT EXECUTE ON FUNCTION cdp.check_profile_view, cdp_internal.find_profile_view, cdp_internal.view_value_can_miss, cdp_internal.view_cast, cdp_internal.view_source, cdp_internal.view_values, '
     'cdp_internal.view_type, cdp_internal.refuse_view_column, cdp_internal.as_type, cdp_internal.nearest_names TO %1$I',
+    'GRANT SELECT ON cdp.matchers, cdp.matcher_comparisons, cdp.matcher_levels, cdp.matcher_rules, cdp.matcher_sessions, cdp.matcher_session_values, cdp.matcher_parameters TO %1$I',
+    'GRANT EXECUTE ON FUNCTION cdp.export_matcher, cdp.blocking_analysis, cdp.score_pairs, cdp.cluster_pairs, cdp.why_match, cdp_internal.why_match, cdp_internal.match_record, cdp_internal.match_values, cdp.match_accuracy, cdp.match_errors, cdp.unlinkable_records TO %1$I',
+    'GRANT SELECT ON cdp.matches, cdp.match_decisions, cdp.match_labels, cdp.match_review TO %1$I',
     'GRANT USAGE ON SCHEMA cdp_segments, cdp_views TO %1$I', 'GRANT SELECT ON ALL TABLES IN SCHEMA cdp_segments TO %1$I'];
   segmenting constant text[] := ARRAY[
     'GRANT EXECUTE ON FUNCTION cdp.create_segment, cdp.create_segment_from, cdp.create_segment_template, cdp.drop_segment_template, cdp.create_list, cdp.alter_segment, cdp.rename_segment, cdp.disable_segment, cdp.enable_segment, '
@@ -39,6 +42,10 @@ DECLARE
     'GRANT SELECT, DELETE, INSERT (segment, type, value, expires_at, reason) ON cdp.list_imports TO %1$I', 'GRANT SELECT ON cdp.progress TO %1$I'];
   mending constant text[] := ARRAY[
     'GRANT SELECT, UPDATE (message, resolved_at, resolution) ON cdp.quarantine TO %1$I',
+    'GRANT INSERT, UPDATE, DELETE ON cdp.matchers, cdp.matcher_comparisons, cdp.matcher_levels, cdp.matcher_rules, cdp.matcher_sessions, cdp.matcher_session_values TO %1$I',
+    'GRANT INSERT, UPDATE ON cdp.matches, cdp.match_decisions TO %1$I',
+    'GRANT EXECUTE ON FUNCTION cdp.find_matches, cdp.accept_match, cdp.reject_match, cdp.undo_match, cdp_internal.decide_match, cdp.link_matches, cdp.train_from_labels, cdp_internal.count_label_levels TO %1$I',
+    'GRANT EXECUTE ON FUNCTION cdp.people_matcher, cdp_internal.people_roles, cdp_internal.people_comparison, cdp_internal.level, cdp.create_matcher, cdp.drop_matcher, cdp.train_matcher, cdp_internal.train_matcher, cdp_internal.check_matcher, cdp_internal.add_matcher_rules, cdp_internal.trained_probability TO %1$I',
     'GRANT SELECT ON cdp.quarantine_reasons TO %1$I', 'GRANT EXECUTE ON FUNCTION cdp.fix_quarantined, cdp_internal.as_jsonb, cdp.retry_quarantined, cdp.allow_link, cdp.forbid_link, cdp.remove_link, cdp.remove_identifier, '
     'cdp.split_profile, cdp.revoke_decision TO %1$I'];
   seeing_all constant text[] := ARRAY['GRANT SELECT ON cdp.quarantine, cdp.quarantine_reasons, cdp.inbox, cdp.suppressed TO %1$I',
@@ -103,4 +110,6 @@ GRANT EXECUTE ON FUNCTION cdp.normalize_email, cdp.normalize_phone, cdp.normaliz
   cdp.normalize_name, cdp.normalize_address, cdp.normalize_uuid, cdp.normalize_sha256, cdp.hash_email,
   cdp.normalizer_version, cdp.is_junk, cdp.junk_values, cdp_internal.normalize, cdp_internal.junk_list,
   cdp.sequence, cdp.sequence_by, cdp.sequence_count, cdp.sequence_count_by, cdp.last_sequence, cdp.last_sequence_by,
-  cdp.funnel, cdp.funnel_by, cdp.first, cdp.last, cdp.longest_gap, cdp.most_frequent, cdp.bucket TO PUBLIC;
+  cdp.funnel, cdp.funnel_by, cdp.first, cdp.last, cdp.longest_gap, cdp.most_frequent, cdp.bucket,
+  cdp.jaro, cdp.jaro_winkler, cdp.levenshtein, cdp.damerau_levenshtein, cdp.optimal_alignment, cdp.jaccard, cdp.qgram_distance,
+  cdp.double_metaphone, cdp.cologne_phonetics, cdp.parse_date, cdp.days_between, cdp.relative_difference TO PUBLIC;

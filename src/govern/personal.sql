@@ -38,6 +38,11 @@ CREATE VIEW cdp.personal_columns WITH (security_invoker) AS
     ('cdp.memberships', 'key', 'derived', true), ('cdp_internal.membership_touches', 'key', 'derived', false), ('cdp.membership_changes', 'key', 'derived', true),
     ('cdp.membership_changes', 'segment', 'derived', true), ('cdp.membership_changes', 'change', 'derived', true), ('cdp.segment_errors', 'message', 'derived', false),
     ('cdp_internal.segment_bitmaps', 'members', 'derived', false),
+    -- Pairs of records that were matched, by the records' own ids.
+    ('cdp.matches', 'id_l', 'delete', true), ('cdp.matches', 'id_r', 'delete', true), ('cdp.matches', 'source_l', 'delete', false), ('cdp.matches', 'source_r', 'delete', false),
+    ('cdp.match_decisions', 'id_l', 'delete', true), ('cdp.match_decisions', 'id_r', 'delete', true), ('cdp.match_decisions', 'source_l', 'delete', false),
+    ('cdp.match_decisions', 'source_r', 'delete', false), ('cdp.match_decisions', 'reason', 'clear', false), ('cdp.match_decisions', 'decided_by', 'keep', false),
+    ('cdp.match_decisions', 'undone_by', 'keep', false), ('cdp.match_decisions', 'undo_reason', 'clear', false),
     -- Lists: what was put on them, by identifier.
     ('cdp.list_members', 'reason', 'delete', true), ('cdp.list_imports', 'value', 'delete', true), ('cdp.list_imports', 'type', 'delete', true),
     ('cdp.list_imports', 'segment', 'delete', true), ('cdp.list_imports', 'reason', 'delete', true), ('cdp.list_imports', 'problem', 'delete', false)
@@ -63,6 +68,9 @@ CREATE VIEW cdp.personal_columns WITH (security_invoker) AS
     ('cdp.segment_templates', '{template,title,description,parameters,rule,per,example}'), ('cdp.change_consumers', '{consumer,segments}'),
     ('cdp_internal.attachments', '{name,kind,source,time_zone,search_path,mapping,key_columns,key_types,watched,identifiers,body,event,occurred_at,filter,watermark,watermark_type,state,comparing,error,hint}'), ('cdp_internal.attached_changes', '{kind}'),
     ('cdp.account_definitions', '{name,kind,expression,time_zone,search_path,datestyle,intervalstyle,compiled}'), ('cdp.account_errors', '{sqlstate}'),
+    ('cdp.matchers', '{name,link_type,id_column,source_column,settings}'), ('cdp.matcher_comparisons', '{matcher,name,description}'),
+    ('cdp.matcher_levels', '{matcher,label,condition,tf_column}'), ('cdp.matcher_rules', '{matcher,purpose,rule}'),
+    ('cdp.matcher_sessions', '{matcher,rule}'), ('cdp.matcher_session_values', '{matcher}'), ('cdp.matches', '{matcher,found,state}'), ('cdp.match_decisions', '{matcher}'),
     ('cdp_internal.profile_views', '{name,description}'), ('cdp_internal.profile_view_columns', '{view,name,kind,path,part,type,description}'),
     ('cdp_internal.profile_view_refreshes', '{view,sqlstate}'), ('cdp.segment_days', '{segment}'), ('cdp.worker_status', '{last_error}'), ('cdp_internal.progress', '{task}')
   ) AS o ("table", columns) CROSS JOIN LATERAL pg_catalog.unnest(o.columns::text[]) AS c ("column");

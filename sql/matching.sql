@@ -1,0 +1,109 @@
+-- Matching people who share no identifier: docs/matching.md, statement by statement, and what is refused.
+SET client_min_messages = warning;
+DROP EXTENSION IF EXISTS cdp CASCADE;
+CREATE EXTENSION cdp;
+RESET client_min_messages;
+
+-- A CRM: people by row, some twice, with errors.
+CREATE TABLE crm (id integer PRIMARY KEY, first_name text, last_name text, born text, zip text, town text, mail text);
+INSERT INTO crm
+SELECT p * 10 + copy,
+       CASE WHEN copy = 1 AND p % 3 = 0 THEN left(f, -1) ELSE f END,
+       CASE WHEN copy = 1 AND p % 4 = 0 THEN l || 's' ELSE l END,
+       CASE WHEN copy = 1 AND p % 5 = 0 THEN to_char(b, 'YYYY-DD-MM') ELSE to_char(b, 'YYYY-MM-DD') END,
+       CASE WHEN copy = 1 AND p % 7 = 0 THEN NULL ELSE (1000 + p * 37 % 90)::text END,
+       t, CASE WHEN (p + copy) % 2 = 0 THEN lower(f) || '.' || lower(l) || (p % 5) || '@example.com' END
+FROM (SELECT p, (ARRAY['Anna','Bram','Clara','Daan','Emma','Finn','Greta','Hugo','Iris','Joris','Karin','Lars'])[1 + p % 12] AS f,
+             (ARRAY['Jansen','Bakker','Visser','Smit','Meijer','Mulder','Bos','Vos','Peters','Hendriks','Dekker','Brouwer','Dijkstra','Koster','Prins','Kuipers','Postma'])[1 + p * 7 % 17] AS l,
+             date '1950-01-01' + (p * 7919 % 18000) AS b, (ARRAY['Utrecht','Leiden','Breda','Zwolle','Arnhem'])[1 + p % 5] AS t
+      FROM generate_series(1, 400) AS p) AS people, generate_series(0, 1) AS copy
+WHERE copy = 0 OR p % 2 = 0;
+
+SELECT cdp.create_matcher('crm', cdp.people_matcher(
+  '{"given_name": "first_name", "family_name": "last_name", "date_of_birth": "born",
+    "postal_code": "zip", "city": "town", "email": "mail"}', id_column => 'id'));
+SELECT number, rule, pairs, members, value FROM cdp.blocking_analysis('crm', 'crm') WHERE purpose = 'blocking' AND used ORDER BY pairs DESC LIMIT 4;
+SELECT rule, pairs, converged FROM cdp.train_matcher('crm', 'crm');
+SELECT label, round(m::numeric, 3) AS m, round(u::numeric, 4) AS u, round(weight::numeric, 1) AS weight
+FROM cdp.matcher_parameters WHERE matcher = 'crm' AND comparison = 'born';
+CREATE TABLE crm_pairs AS SELECT * FROM cdp.score_pairs('crm', 'crm', threshold => 0.001);
+SELECT id_l, id_r, round(match_weight::numeric, 1) AS weight, round(match_probability::numeric, 3) AS probability
+FROM crm_pairs ORDER BY match_weight DESC LIMIT 3;
+CREATE TABLE crm_people AS SELECT id::integer, cluster_id::integer AS person FROM cdp.cluster_pairs('crm_pairs', 0.5);
+SELECT p.person, c.* FROM crm_people AS p JOIN crm AS c USING (id) WHERE p.person IN (60, 280) ORDER BY p.person, c.id;
+
+-- Right? The rows were made in pairs n0 and n1.
+SELECT count(*) FILTER (WHERE a.id / 10 = b.id / 10) AS right_pairs, count(*) FILTER (WHERE a.id / 10 <> b.id / 10) AS wrong_pairs,
+       (SELECT count(*) FROM crm WHERE id % 10 = 1) AS true_pairs
+FROM crm_people AS a JOIN crm_people AS b ON a.person = b.person AND a.id < b.id;
+
+-- The same again for the same seed, and through an export.
+SELECT count(*) FROM cdp.train_matcher('crm', 'crm');
+SELECT cdp.create_matcher('again', cdp.export_matcher('crm'));
+SELECT count(*) FROM (SELECT * FROM cdp.score_pairs('again', 'crm', threshold => 0.001) EXCEPT SELECT * FROM crm_pairs) AS other;
+SELECT cdp.drop_matcher('again');
+SELECT count(*) FROM cdp.matcher_levels WHERE matcher = 'again';
+
+-- One comparison at a time.
+SELECT id_l, id_r, gammas FROM cdp.score_pairs('crm', 'crm', 0.9, levels => true) WHERE id_l = '60';
+
+-- Nobody twice from a source without duplicates.
+CREATE VIEW two_sources AS SELECT *, CASE id % 10 WHEN 0 THEN 'old' ELSE 'new' END AS source_dataset FROM crm;
+SELECT cdp.create_matcher('link', cdp.export_matcher('crm') || '{"link_type": "link_only"}');
+CREATE TABLE links AS SELECT * FROM cdp.score_pairs('link', 'two_sources', 0.01);
+SELECT count(*) AS pairs, count(*) FILTER (WHERE source_l = source_r) AS within_a_source FROM links;
+SELECT max(n) AS records, max(o) AS of_one_source FROM (
+  SELECT sum(n) AS n, max(n) AS o FROM (SELECT cluster_id, cluster_source, source, count(*) AS n FROM cdp.cluster_pairs('links', 0.01, 'best_links', '{old,new}') GROUP BY 1, 2, 3) AS s GROUP BY cluster_id, cluster_source) AS c;
+
+-- What is refused, and where.
+SELECT cdp.create_matcher('crm', '{}');
+SELECT cdp.create_matcher('bad', '{}');
+SELECT cdp.people_matcher('{"shoe_size": "s"}');
+CREATE FUNCTION bad(condition text, rule text DEFAULT 'l.a = r.a') RETURNS void LANGUAGE sql AS $$
+  SELECT cdp.create_matcher('bad', jsonb_build_object('blocking_rules_to_generate_predictions', jsonb_build_array(rule), 'comparisons',
+    jsonb_build_array(jsonb_build_object('output_column_name', 'a', 'comparison_levels', jsonb_build_array(
+      jsonb_build_object('sql_condition', condition, 'label_for_charts', 'first'), jsonb_build_object('sql_condition', 'ELSE', 'label_for_charts', 'rest'))))))
+$$;
+\set VERBOSITY default
+\set SHOW_CONTEXT never
+SELECT bad('cosine_similarity("a_l", "a_r") >= 0.9');
+SELECT bad('"a_l" = "a"');
+SELECT bad('"a_l" = "a_r" AND');
+SELECT bad('pg_read_file("a_l") = pg_read_file("a_r")');
+SELECT bad('a_l = a_r', 'l.a <> r.a');
+SELECT bad('a_l = a_r', 'l.a = r.a; DROP TABLE crm');
+SELECT * FROM cdp.score_pairs('nobody', 'crm');
+SELECT * FROM cdp.score_pairs('crm', 'crm', threshold => 2);
+SELECT * FROM cdp.score_pairs('crm', 'crm', max_pairs => 100);
+CREATE VIEW twice AS SELECT * FROM crm UNION ALL SELECT * FROM crm WHERE id = 60;
+SELECT * FROM cdp.score_pairs('crm', 'twice');
+SELECT * FROM cdp.cluster_pairs('crm_pairs', 0.5, 'magic');
+SELECT cdp.drop_matcher('nobody');
+
+-- An analyst scores and clusters what they may read, and changes no matcher.
+CREATE ROLE match_analyst;
+SELECT cdp.grant_access('match_analyst', 'analyst');
+GRANT SELECT ON crm, crm_pairs TO match_analyst;
+SET ROLE match_analyst;
+SELECT count(*) > 0 AS pairs FROM cdp.score_pairs('crm', 'crm', 0.9);
+SELECT count(*) > 0 AS records FROM cdp.cluster_pairs('crm_pairs', 0.9);
+SELECT cdp.drop_matcher('crm');
+RESET ROLE;
+REVOKE SELECT ON crm FROM match_analyst;
+SET ROLE match_analyst;
+SELECT count(*) FROM cdp.score_pairs('crm', 'crm', 0.9);
+RESET ROLE;
+-- A steward makes and trains them.
+CREATE ROLE match_steward;
+SELECT cdp.grant_access('match_steward', 'steward');
+GRANT SELECT ON crm TO match_steward;
+SET ROLE match_steward;
+SELECT cdp.create_matcher('steward', cdp.people_matcher('{"full_name": "last_name", "date_of_birth": "born", "city": "town"}', id_column => 'id'));
+SELECT rule, pairs FROM cdp.train_matcher('steward', 'crm');
+SELECT count(*) > 0 AS pairs FROM cdp.score_pairs('steward', 'crm', 0.5);
+SELECT cdp.drop_matcher('steward');
+RESET ROLE;
+DROP OWNED BY match_steward;
+DROP ROLE match_steward;
+DROP OWNED BY match_analyst;
+DROP ROLE match_analyst;

@@ -1,0 +1,169 @@
+#include "match_cluster.hpp"
+#include "union_find.hpp"
+
+#include <algorithm>
+#include <queue>
+#include <unordered_map>
+
+namespace cdp::core::match {
+
+namespace {
+
+BasicUnionFind<std::uint32_t> singletons(std::size_t members) {
+  BasicUnionFind<std::uint32_t> sets;
+  sets.reserve(members);
+  for (std::uint32_t member = 0; member < members; ++member)
+    sets.add(member);
+  return sets;
+}
+
+Clusters named(BasicUnionFind<std::uint32_t> &sets) {
+  Clusters clusters;
+  clusters.reserve(sets.size());
+  for (std::size_t member = 0; member < sets.size(); ++member)
+    clusters.push_back(static_cast<std::uint32_t>(sets.find(member)));
+  return clusters;
+}
+
+} // namespace
+
+Clusters connected(std::size_t members, const std::vector<Edge> &edges, double threshold) {
+  auto sets = singletons(members);
+  for (const auto &edge : edges)
+    if (edge.weight >= threshold)
+      sets.unite(edge.a, edge.b);
+  return named(sets);
+}
+
+Clusters best_links(std::size_t members, std::vector<Edge> edges, double threshold,
+                    const std::vector<std::uint32_t> &sources) {
+  std::erase_if(edges, [&](const Edge &edge) { return edge.weight < threshold; });
+  std::sort(edges.begin(), edges.end(), [](const Edge &a, const Edge &b) {
+    return a.weight != b.weight ? a.weight > b.weight : a.a != b.a ? a.a < b.a : a.b < b.b;
+  });
+  auto sets = singletons(members);
+  std::vector<std::vector<std::uint32_t>> held(members); // sorted, of representatives
+  for (std::size_t member = 0; member < members; ++member)
+    if (sources[member])
+      held[member].push_back(sources[member]);
+  std::vector<std::uint32_t> both;
+  for (const auto &edge : edges) {
+    const auto a = sets.find(edge.a), b = sets.find(edge.b);
+    if (a == b)
+      continue;
+    both.clear();
+    std::set_union(held[a].begin(), held[a].end(), held[b].begin(), held[b].end(), std::back_inserter(both));
+    if (both.size() < held[a].size() + held[b].size())
+      continue; // a source would be in it twice
+    const auto united = sets.unite(a, b);
+    held[united->winner] = both;
+    held[united->loser].clear();
+  }
+  return named(sets);
+}
+
+namespace {
+
+/// What is known between two groups.
+struct Bond {
+  double sum = 0;
+  std::uint64_t pairs = 0;
+};
+
+class Merger {
+public:
+  Merger(std::size_t members, const std::vector<Edge> &edges, double threshold, double unknown, double cap)
+      : unknown_(unknown), sets_(singletons(members)), sizes_(members, 1), versions_(members),
+        bonds_(members) {
+    for (const auto &edge : edges) {
+      const double strength = std::clamp(edge.weight - threshold, -cap, cap);
+      for (auto [from, to] : {std::pair(edge.a, edge.b), std::pair(edge.b, edge.a)}) {
+        Bond &bond = bonds_[from][to];
+        bond.sum += strength;
+        ++bond.pairs;
+      }
+    }
+    for (std::uint32_t group = 0; group < members; ++group)
+      for (const auto &[other, bond] : bonds_[group])
+        if (group < other)
+          offer(group, other, bond);
+  }
+
+  void run(const std::function<void()> &still_wanted) {
+    for (std::size_t step = 0; !queue_.empty(); ++step) {
+      if (step % 4096 == 0)
+        still_wanted();
+      const Offer best = queue_.top();
+      queue_.pop();
+      if (versions_[best.a] == best.version_a && versions_[best.b] == best.version_b)
+        merge(best.a, best.b);
+    }
+  }
+
+  Clusters clusters() { return named(sets_); }
+
+private:
+  using Group = std::uint32_t;
+  struct Offer {
+    double mean;
+    Group a, b;
+    std::uint32_t version_a, version_b;
+    bool operator<(const Offer &other) const { // the same order every time
+      return mean != other.mean ? mean < other.mean : a != other.a ? a > other.a : b > other.b;
+    }
+  };
+
+  void offer(Group a, Group b, const Bond &bond) {
+    const double pairs = static_cast<double>(sizes_[a]) * static_cast<double>(sizes_[b]);
+    const double mean = (bond.sum - unknown_ * (pairs - static_cast<double>(bond.pairs))) / pairs;
+    if (mean >= 0)
+      queue_.push(
+          {mean, std::min(a, b), std::max(a, b), versions_[std::min(a, b)], versions_[std::max(a, b)]});
+  }
+
+  /// The group with more bonds takes the other's.
+  void merge(Group a, Group b) {
+    if (bonds_[a].size() < bonds_[b].size())
+      std::swap(a, b);
+    sets_.unite(a, b);
+    bonds_[a].erase(b);
+    bonds_[b].erase(a);
+    ++versions_[a];
+    ++versions_[b];
+    sizes_[a] += sizes_[b];
+    for (const auto &[other, bond] : bonds_[b]) {
+      Bond &both = bonds_[a][other];
+      both.sum += bond.sum;
+      both.pairs += bond.pairs;
+      bonds_[other].erase(b);
+      bonds_[other][a] = both;
+    }
+    bonds_[b] = {};
+    for (const auto &[other, bond] : bonds_[a])
+      offer(a, other, bond);
+  }
+
+  double unknown_;
+  BasicUnionFind<std::uint32_t> sets_;
+  std::vector<std::uint64_t> sizes_;
+  std::vector<std::uint32_t> versions_;
+  std::vector<std::unordered_map<Group, Bond>> bonds_;
+  std::priority_queue<Offer> queue_;
+};
+
+} // namespace
+
+Clusters cohesive(std::size_t members, const std::vector<Edge> &edges, double threshold, double unknown,
+                  double cap, const std::function<void()> &still_wanted) {
+  // Groups are only joined where some pair speaks for it: what lies between others is never asked for.
+  const auto parts = connected(members, edges, threshold);
+  std::vector<Edge> within;
+  for (const auto &edge : edges)
+    if (parts[edge.a] == parts[edge.b])
+      within.push_back(edge);
+  Merger merger(members, within, threshold, unknown, cap);
+  merger.run(still_wanted);
+  return merger.clusters();
+}
+
+} // namespace cdp::core::match

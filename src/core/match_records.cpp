@@ -1,0 +1,121 @@
+#include "match_records.hpp"
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <functional>
+
+namespace cdp::core::match {
+
+namespace {
+constexpr std::size_t kChunk = std::size_t{1} << 20;
+constexpr char kElementEnd = '\x1F';
+} // namespace
+
+Dictionary::Dictionary() : texts_(1), slots_(1024) {}
+
+std::string_view Dictionary::keep(std::string_view text) {
+  if (chunks_.empty() || used_ + text.size() > kChunk) {
+    chunks_.push_back(std::make_unique<char[]>(std::max(kChunk, text.size())));
+    bytes_ += std::max(kChunk, text.size());
+    used_ = 0;
+  }
+  char *place = chunks_.back().get() + used_;
+  if (!text.empty())
+    std::memcpy(place, text.data(), text.size());
+  used_ += text.size();
+  return {place, text.size()};
+}
+
+void Dictionary::grow() {
+  std::vector<Slot> larger(slots_.size() * 2);
+  for (const Slot &slot : slots_)
+    if (slot.code) {
+      auto at = slot.hash & (larger.size() - 1);
+      while (larger[at].code)
+        at = (at + 1) & (larger.size() - 1);
+      larger[at] = slot;
+    }
+  slots_ = std::move(larger);
+}
+
+Code Dictionary::code(std::string_view text) {
+  if (texts_.size() * 2 > slots_.size())
+    grow();
+  const auto full = std::hash<std::string_view>()(text);
+  const auto hash = static_cast<std::uint32_t>(full ^ full >> 32);
+  auto at = hash & (slots_.size() - 1);
+  for (; slots_[at].code; at = (at + 1) & (slots_.size() - 1))
+    if (slots_[at].hash == hash && texts_[slots_[at].code] == text)
+      return slots_[at].code;
+  slots_[at] = {hash, static_cast<Code>(texts_.size())};
+  texts_.push_back(keep(text));
+  return slots_[at].code;
+}
+
+Records::Records(const Model &model) : codes_(model.features.size()), numbers_(model.features.size()) {
+  for (const auto &feature : model.features) {
+    is_number_.push_back(feature.is_number);
+    is_list_.push_back(feature.is_list);
+  }
+}
+
+void Records::add(std::string_view id, std::string_view source,
+                  const std::vector<const std::string_view *> &features) {
+  ids_ += id;
+  id_ends_.push_back(ids_.size());
+  sources_.push_back(dictionary_.code(source));
+  for (std::size_t f = 0; f < codes_.size(); ++f) {
+    const std::string_view *text = features[f];
+    const Code code = text ? dictionary_.code(*text) : 0;
+    codes_[f].push_back(code);
+    if (is_number_[f])
+      numbers_[f].push_back(text ? std::strtod(std::string(*text).c_str(), nullptr) : 0);
+    if (is_list_[f] && code && !elements_.contains(code)) {
+      std::vector<Code> elements;
+      for (std::size_t at = 0; at < text->size();) {
+        const auto end = text->find(kElementEnd, at);
+        elements.push_back(dictionary_.code(text->substr(at, end - at)));
+        at = end + 1;
+      }
+      std::sort(elements.begin(), elements.end());
+      elements.erase(std::unique(elements.begin(), elements.end()), elements.end());
+      elements_.emplace(code, std::move(elements));
+    }
+  }
+}
+
+std::size_t Records::bytes() const {
+  std::size_t bytes =
+      dictionary_.bytes() + ids_.capacity() + id_ends_.capacity() * 8 + sources_.capacity() * 4;
+  for (const auto &codes : codes_)
+    bytes += codes.capacity() * sizeof(Code);
+  for (const auto &numbers : numbers_)
+    bytes += numbers.capacity() * sizeof(double);
+  return bytes;
+}
+
+void PairCodes::grow() {
+  std::vector<Slot> larger(slots_.size() * 2);
+  for (const Slot &slot : slots_)
+    if (slot.code) {
+      auto at = hash(slot.first, slot.second, slot.turn) & (larger.size() - 1);
+      while (larger[at].code)
+        at = (at + 1) & (larger.size() - 1);
+      larger[at] = slot;
+    }
+  slots_ = std::move(larger);
+}
+
+Code PairCodes::code(Code first, Code second, Code turn) {
+  if (std::size_t{used_} * 2 > slots_.size())
+    grow();
+  auto at = hash(first, second, turn) & (slots_.size() - 1);
+  for (; slots_[at].code; at = (at + 1) & (slots_.size() - 1))
+    if (slots_[at].first == first && slots_[at].second == second && slots_[at].turn == turn)
+      return slots_[at].code;
+  slots_[at] = {first, second, turn, ++used_};
+  return used_;
+}
+
+} // namespace cdp::core::match

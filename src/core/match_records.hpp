@@ -1,0 +1,104 @@
+// The records of one run: every value is a number, the same for the same text in whatever column; 0 is NULL.
+// Records are in the order of their ids. Throws std::bad_alloc only.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "match_model.hpp"
+#include "prefetch.hpp"
+
+namespace cdp::core::match {
+
+using Code = std::uint32_t;
+
+/// Texts, each once, in memory that does not move.
+class Dictionary {
+public:
+  Dictionary();
+  Code code(std::string_view text); // adds what is new
+  std::string_view text(Code code) const { return texts_[code]; }
+  void expect(Code code) const { prefetch(&texts_[code]); }
+  std::size_t size() const { return texts_.size(); }
+  std::size_t bytes() const {
+    return bytes_ + texts_.capacity() * sizeof(std::string_view) + slots_.size() * 8;
+  }
+
+private:
+  struct Slot {
+    std::uint32_t hash;
+    Code code;
+  };
+  std::string_view keep(std::string_view text);
+  void grow();
+
+  std::vector<std::string_view> texts_;
+  std::vector<Slot> slots_; // open addressing, a power of two
+  std::vector<std::unique_ptr<char[]>> chunks_;
+  std::size_t used_ = 0, bytes_ = 0;
+};
+
+class Records {
+public:
+  explicit Records(const Model &model);
+
+  /// A record: its id, its source, and a text a feature of the model, nullptr for NULL.
+  void add(std::string_view id, std::string_view source,
+           const std::vector<const std::string_view *> &features);
+
+  std::size_t size() const { return sources_.size(); }
+  std::string_view id(std::size_t record) const {
+    return std::string_view(ids_).substr(id_ends_[record], id_ends_[record + 1] - id_ends_[record]);
+  }
+  Code source(std::size_t record) const { return sources_[record]; }
+  Code code(int feature, std::size_t record) const {
+    return codes_[static_cast<std::size_t>(feature)][record];
+  }
+  const std::vector<Code> &codes(int feature) const { return codes_[static_cast<std::size_t>(feature)]; }
+  double number(int feature, std::size_t record) const {
+    return numbers_[static_cast<std::size_t>(feature)][record];
+  }
+  const std::vector<Code> &elements(Code code) const { return elements_.at(code); } // sorted, distinct
+  std::string_view text(Code code) const { return dictionary_.text(code); }
+  void expect_text(Code code) const { dictionary_.expect(code); }
+  const Dictionary &dictionary() const { return dictionary_; }
+  std::size_t bytes() const;
+
+private:
+  std::vector<bool> is_number_, is_list_;
+  Dictionary dictionary_;
+  std::string ids_;
+  std::vector<std::uint64_t> id_ends_{0};
+  std::vector<Code> sources_;
+  std::vector<std::vector<Code>> codes_;
+  std::vector<std::vector<double>> numbers_;
+  std::unordered_map<Code, std::vector<Code>> elements_;
+};
+
+/// A number, from 1, for each two codes that come together; `turn` tells the second and third of several
+/// apart.
+class PairCodes {
+public:
+  PairCodes() : slots_(1024) {}
+  Code code(Code first, Code second, Code turn);
+
+private:
+  struct Slot {
+    Code first, second, turn, code;
+  };
+  static std::size_t hash(Code first, Code second, Code turn) {
+    const std::uint64_t mixed =
+        ((static_cast<std::uint64_t>(first) << 32 | second) + turn * 0xD1B54A32D192ED03u) *
+        0x9E3779B97F4A7C15u;
+    return static_cast<std::size_t>((mixed ^ mixed >> 32) * 0xFF51AFD7ED558CCDu >> 20);
+  }
+  void grow();
+
+  std::vector<Slot> slots_; // open addressing, a power of two; code 0: free
+  Code used_ = 0;
+};
+
+} // namespace cdp::core::match

@@ -1,0 +1,70 @@
+# Matching on public sets with known truth, under one model for all (cdp.people_matcher; the columns' names alone differ),
+# trained without labels: candidate pairs, quality of pairs and clusters, seconds a phase on one core. MATCHING_DATA is the
+# folder of the sets. Sourced by scripts/bench.
+DATA=${MATCHING_DATA:-/work/shared/data}
+[ -d "$DATA/febrl3" ] || { say "set MATCHING_DATA to the folder of febrl3, febrl4, splink_fake_1000 and splink_historical_50k"; exit 2; }
+psql -d postgres -c "CREATE DATABASE bench"
+bench() { psql -d bench -At "$@"; }
+bench -c "CREATE EXTENSION cdp" -f "$ROOT/test/bench/matching.sql"
+
+# make NAME COLUMNS…, all text; load NAME FILE [COLUMNS]
+make() {
+  local name=$1
+  shift
+  bench -c "CREATE TABLE $name ($(printf '%s text, ' "$@" | sed 's/, $//'))"
+}
+load() {
+  case $2 in
+  *.gz) gzip -dc "$2" ;;
+  *) cat "$2" ;;
+  esac | bench -c "\copy $1 ${3:-} FROM pstdin WITH (FORMAT csv, HEADER)"
+}
+
+FEBRL=(rec_id given_name surname street_number address_1 address_2 suburb postcode state date_of_birth soc_sec_id)
+FEBRL_ROLES='{"given_name": "given_name", "family_name": "surname", "date_of_birth": "date_of_birth", "postal_code": "postcode",
+  "city": "suburb", "street": "address_1", "street_2": "address_2", "house_number": "street_number", "region": "state", "person_number": "soc_sec_id"}'
+make fake_1000 unique_id first_name surname dob city email cluster
+load fake_1000 "$DATA/splink_fake_1000/records.csv"
+make febrl3 "${FEBRL[@]}"
+load febrl3 "$DATA/febrl3/records.csv"
+make febrl4 "${FEBRL[@]}" source_dataset
+for part in a b; do load febrl4 "$DATA/febrl4/$part.csv" "($(IFS=,; echo "${FEBRL[*]}"))"; bench -c "UPDATE febrl4 SET source_dataset = '$part' WHERE source_dataset IS NULL"; done
+make historical_50k unique_id cluster full_name first_and_surname first_name surname dob birth_place postcode_fake gender occupation
+load historical_50k "$DATA/splink_historical_50k/records.csv.gz"
+bench -c "CREATE TABLE truths (name text, id text, person text)" -c "CREATE TABLE two (id text, person text)"
+for name in febrl3:febrl3/truth_clusters.csv febrl4:febrl4/truth_pairs.csv historical_50k:splink_historical_50k/truth_clusters.csv.gz; do
+  load two "$DATA/${name#*:}"
+  bench -c "INSERT INTO truths SELECT '${name%%:*}', id, person FROM two" -c "TRUNCATE two"
+done
+bench -c "INSERT INTO truths SELECT 'febrl4', person, person FROM truths WHERE name = 'febrl4'" \
+  -c "INSERT INTO truths SELECT 'fake_1000', unique_id, cluster FROM fake_1000" \
+  -c "SELECT cdp.create_matcher('fake_1000', cdp.people_matcher('{\"given_name\": \"first_name\", \"family_name\": \"surname\", \"date_of_birth\": \"dob\", \"city\": \"city\", \"email\": \"email\"}'))" \
+  -c "SELECT cdp.create_matcher('febrl3', cdp.people_matcher('$FEBRL_ROLES', id_column => 'rec_id'))" \
+  -c "SELECT cdp.create_matcher('febrl4', cdp.people_matcher('$FEBRL_ROLES', 'link_only', 'rec_id'))" \
+  -c "SELECT cdp.create_matcher('historical_50k', cdp.people_matcher('{\"given_name\": \"first_name\", \"family_name\": \"surname\", \"date_of_birth\": \"dob\", \"postal_code\": \"postcode_fake\", \"city\": \"birth_place\", \"occupation\": \"occupation\", \"gender\": \"gender\"}'))" >/dev/null
+
+printf '%-15s %9s  %-30s %-30s\n' set pairs 'pairs: best F1 (P, R, at)' 'pairs at 0.95: F1 (P, R)'
+SETS=(fake_1000 febrl3 febrl4 historical_50k)
+# scripts/bench matching RECORDS: also so many made by test/bench/people.py.
+if [ "${1:-0}" -gt 0 ]; then
+  make people id person first_name last_name dob postcode city phone email
+  python3 "$ROOT/test/bench/people.py" "$1" | bench -c "\copy people FROM pstdin WITH (FORMAT csv, HEADER)"
+  bench -c "INSERT INTO truths SELECT 'people', id, person FROM people" -c "SELECT cdp.create_matcher('people', cdp.people_matcher('{\"given_name\": \"first_name\", \"family_name\": \"last_name\", \"date_of_birth\": \"dob\", \"postal_code\": \"postcode\", \"city\": \"city\", \"phone\": \"phone\", \"email\": \"email\"}', id_column => 'id'))" >/dev/null
+  SETS+=(people)
+fi
+for name in "${SETS[@]}"; do
+  training=$(seconds bench -c "SELECT * FROM cdp.train_matcher('$name', '$name')")
+  bench -c "TRUNCATE truth, pairs" -c "INSERT INTO truth SELECT id, person FROM truths WHERE name = '$name'"
+  scoring=$(seconds bench -c "INSERT INTO pairs SELECT * FROM cdp.score_pairs('$name', '$name', 0.0000001)")
+  IFS='|' read -r records candidates read keys made scored < <(bench -c "SELECT records, pairs, round(read_s::numeric, 3), round(keys_s::numeric, 3), round(pairs_s::numeric, 3), round(score_s::numeric, 3) FROM cdp_internal.measure_scoring('$name', '$name')")
+  printf '%-15s %9s  %-30s %-30s\n' "$name" "$candidates" \
+    "$(bench -c "SELECT format('%s (%s, %s, %s)', f1, prec, recall, round(threshold::numeric, 4)) FROM pair_quality(NULL)")" \
+    "$(bench -c "SELECT format('%s (%s, %s)', f1, prec, recall) FROM pair_quality(0.95)")"
+  for method in 'connected 0.95' 'connected 0.99' 'cohesive 0.5' 'cohesive 0.95'; do
+    bench -c "TRUNCATE clusters"
+    took=$(seconds bench -c "INSERT INTO clusters SELECT id, cluster_id FROM cdp.cluster_pairs('pairs', ${method#* }, '${method% *}')")
+    printf '  %-26s %s, %s s\n' "clusters, $method:" "$(bench -c "SELECT format('F1 %s (%s, %s), B3 %s, largest %s', f1, prec, recall, b3, largest) FROM cluster_quality()")" "$took"
+  done
+  printf '  %s records: training %s s, scoring and storing %s s; of the processor: reading %s s, keys %s s, pairs %s s, scores %s s (%s million pairs a second)\n' \
+    "$records" "$training" "$scoring" "$read" "$keys" "$made" "$scored" "$(awk -v n="$candidates" -v s="$scored" 'BEGIN { printf "%.2f", n / s / 1e6 }')"
+done
