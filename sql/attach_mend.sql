@@ -245,6 +245,18 @@ SELECT * FROM cdp.verify();
 SELECT cdp.begin_import('papers', 'crm.members') > 0 AS begun;
 SELECT cdp.attach_table('crm.members', source => 'papers', identifiers => '{"crm_id": "no"}', traits => '["name"]');
 
+-- A row of a source with a tracking plan is told whole: all that the plan asks for is there.
+SELECT cdp.create_source('lists') > 0 AS created;
+SELECT cdp.create_tracking_plan('lists', '{"traits": {"required": ["name", "level"]}}', 'quarantine');
+SELECT cdp.attach_table('crm.members', source => 'lists', identifiers => '{"crm_id": "no"}', traits => '["name", "level"]', occurred_at => 'since') > 0 AS attached;
+CALL cdp.run();
+UPDATE crm.members SET level = 'five', since = '2026-01-05';
+CALL cdp.run();
+SELECT split_part(message_id, '/', 2) AS row, traits, asserted_at FROM cdp.assertions WHERE message_id LIKE 'crm.members/%' ORDER BY 1, asserted_at;
+SELECT code, count(*) FROM cdp.quarantine WHERE source = 'lists' GROUP BY 1;
+SELECT cdp.detach_table('crm.members', keep_data => false);
+CALL cdp.run();
+
 -- Who may run cdp sees what is attached.
 REVOKE USAGE ON SCHEMA crm FROM regress_cdp_operator;
 SET ROLE regress_cdp_operator;

@@ -168,6 +168,13 @@ same_output() {
   diff "$expected" <("$@")
 }
 
+# A small share of scripts/fuzz.
+fuzz_suite() {
+  wanted fuzz || return 0
+  start_server "$WORK/fuzz" "shared_preload_libraries = 'cdp'" 'fsync = off' 'cdp.worker = off'
+  check "fuzz: ${MESSAGES:-10000} mutated messages" /usr/bin/python3 "$ROOT/test/fuzz/messages.py" --host "$WORK/fuzz" --rounds "${MESSAGES:-10000}" --seed "${SEED:-766389}"
+}
+
 run_suites() {
   WANTED=$1
   lint_suite
@@ -176,6 +183,7 @@ run_suites() {
   isolation_suite
   tap_suite
   differential_suite
+  fuzz_suite
   tools_suite
   planted_suite
   if [ $((PASSED + FAILED)) = 0 ]; then say "no test is called $WANTED"; FAILED=1; fi

@@ -15,6 +15,7 @@ CREATE TABLE cdp_internal.attachments (
   watched       text[] NOT NULL,
   identifiers   text NOT NULL,
   body          text NOT NULL,
+  is_message    boolean NOT NULL DEFAULT false,
   event         text,
   occurred_at   text,
   filter        text,
@@ -47,6 +48,7 @@ CREATE TABLE cdp_internal.attachments (
 );
 COMMENT ON TABLE cdp_internal.attachments IS 'Attached tables and views; read cdp.attached_tables';
 COMMENT ON COLUMN cdp_internal.attachments.identifiers IS 'This and body, event, occurred_at, filter, watermark: SQL over a row, run as owner';
+COMMENT ON COLUMN cdp_internal.attachments.is_message IS 'Body is a whole message, with identifiers, time, and its own messageId';
 COMMENT ON COLUMN cdp_internal.attachments.watched IS 'Columns whose change is one of the message';
 COMMENT ON COLUMN cdp_internal.attachments.place IS 'Where a pass through all rows is: the key of the last one, after its watermark if it is polled';
 COMMENT ON COLUMN cdp_internal.attachments.pass_from IS 'Of a polled one: the watermark that this pass began with';

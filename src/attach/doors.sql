@@ -2,7 +2,7 @@
 
 -- What was asked for, checked, as a row of cdp_internal.attachments that is not there yet.
 CREATE FUNCTION cdp_internal.plan_attachment(caller jsonb, relation regclass, source text, identifiers jsonb, traits jsonb, event text,
-    event_from text, properties jsonb, occurred_at text, key text[], filter text, watermark text, overlap interval, every interval, recompare interval)
+    event_from text, properties jsonb, occurred_at text, key text[], filter text, watermark text, overlap interval, every interval, recompare interval, message text)
 RETURNS cdp_internal.attachments LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
@@ -18,8 +18,12 @@ DECLARE
   body     jsonb := coalesce(properties, traits);
   what     text;
 BEGIN
-  IF relation IS NULL OR source IS NULL OR identifiers IS NULL THEN
+  IF relation IS NULL OR source IS NULL OR coalesce(identifiers::text, message) IS NULL THEN
     RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'relation, source and identifiers must not be null';
+  END IF;
+  IF message IS NOT NULL AND num_nonnulls(identifiers, traits, event, event_from, properties, occurred_at) > 0 THEN
+    RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'a message says all there is to say',
+      HINT = 'Give message alone; or identifiers, traits, event, occurred_at and properties.';
   END IF;
   IF source = '' OR octet_length(source) > 255 THEN
     RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'a source has a name of 1 to 255 bytes', DETAIL = left(source, 100);
@@ -54,7 +58,7 @@ BEGIN
     FROM unnest(a.key_columns) WITH ORDINALITY AS k (name, place)
     JOIN pg_attribute AS t ON t.attrelid = relation AND t.attname = k.name AND NOT t.attisdropped;
 
-  FOR pair IN SELECT p.*, t.type AS known FROM cdp_internal.mapping_pairs(relation, identifiers, 'identifiers') AS p
+  FOR pair IN SELECT p.*, t.type AS known FROM cdp_internal.mapping_pairs(relation, coalesce(identifiers, '{}'), 'identifiers') AS p
               LEFT JOIN cdp.identifier_types AS t ON t.type = p.name LOOP
     IF pair.known IS NULL THEN
       RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('identifier type "%s" does not exist', pair.name),
@@ -68,10 +72,10 @@ BEGIN
       used := used || checked.columns;
     END IF;
   END LOOP;
-  IF names = '{}' THEN
+  IF names = '{}' AND message IS NULL THEN
     RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'no identifier was given', HINT = 'Write {"type": "column"}, for example {"email": "email"}.';
   END IF;
-  SELECT format('pg_catalog.jsonb_build_array(%s)', string_agg(format(E'pg_catalog.jsonb_build_array(%L, (%s\n))', p.name, p.expression), ', ' ORDER BY p.place))
+  SELECT format('pg_catalog.jsonb_build_array(%s)', coalesce(string_agg(format(E'pg_catalog.jsonb_build_array(%L, (%s\n))', p.name, p.expression), ', ' ORDER BY p.place), ''))
     INTO a.identifiers FROM unnest(names, said) WITH ORDINALITY AS p (name, expression, place);
 
   -- The time, the name, the rows that count, and what grows with every change.
@@ -79,13 +83,14 @@ BEGIN
                 AND t.attnum > 0 AND NOT t.attisdropped), e.given) AS expression
               FROM (VALUES ('occurred_at', occurred_at, ARRAY['timestamp with time zone', 'timestamp without time zone', 'date'], 'a time'),
                            ('event_from', event_from, NULL, NULL), ('filter', filter, ARRAY['boolean'], 'true or false'),
-                           ('watermark', watermark, NULL, NULL)) AS e (what, given, types, wants)
+                           ('watermark', watermark, NULL, NULL), ('message', message, ARRAY['jsonb'], 'jsonb')) AS e (what, given, types, wants)
               WHERE e.given IS NOT NULL LOOP
     SELECT * INTO checked FROM cdp_internal.check_row_expression(a.owner, a.time_zone, a.search_path, 'ISO, MDY', 'postgres', relation, pair.expression);
     IF checked.type <> ALL (pair.types) THEN
       RAISE EXCEPTION USING ERRCODE = 'datatype_mismatch', MESSAGE = format('%s must be %s', pair.what, pair.wants),
         DETAIL = format('%s is of type %s.', pair.expression, checked.type),
         HINT = CASE pair.what WHEN 'occurred_at' THEN 'Cast it, for example to_timestamp(ordered_epoch) or ordered_on::timestamptz.'
+                              WHEN 'message' THEN 'Cast it, for example payload::jsonb, or make it: jsonb_build_object(''type'', ''track'', …).'
                               ELSE 'Compare it, for example total >= 0.' END;
     END IF;
     CASE pair.what
@@ -93,6 +98,7 @@ BEGIN
       WHEN 'event_from' THEN a.event := format(E'(%s\n)::pg_catalog.text', pair.expression);
       WHEN 'filter' THEN a.filter := pair.expression;
       WHEN 'watermark' THEN a.watermark := pair.expression; a.watermark_type := checked.type;
+      WHEN 'message' THEN a.body := pair.expression; a.is_message := true;
     END CASE;
     watched := watched || checked.columns;
     IF pair.what <> 'filter' AND cardinality(checked.columns) = 1 AND quote_ident(checked.columns[1]) = pair.expression THEN
@@ -104,7 +110,7 @@ BEGIN
   -- Without a mapping, all columns that say nothing else.
   names := '{}'; said := '{}';
   FOR pair IN SELECT t.attname::text AS name, quote_ident(t.attname) AS expression, t.attnum AS place FROM pg_attribute AS t
-              WHERE body IS NULL AND t.attrelid = relation AND t.attnum > 0 AND NOT t.attisdropped AND t.attname <> ALL (used)
+              WHERE body IS NULL AND message IS NULL AND t.attrelid = relation AND t.attnum > 0 AND NOT t.attisdropped AND t.attname <> ALL (used)
                 AND (a.event IS NOT NULL OR t.attname <> ALL (a.key_columns))
               UNION ALL
               SELECT p.name, p.expression, 0 FROM cdp_internal.mapping_pairs(relation, body, CASE WHEN a.event IS NULL THEN 'traits' ELSE 'properties' END) AS p
@@ -112,21 +118,22 @@ BEGIN
     SELECT * INTO checked FROM cdp_internal.check_row_expression(a.owner, a.time_zone, a.search_path, 'ISO, MDY', 'postgres', relation, pair.expression);
     names := names || pair.name; said := said || pair.expression; watched := watched || checked.columns;
   END LOOP;
-  a.body := cdp_internal.object_in_sql(names, said);
+  a.is_message := coalesce(a.is_message, false);
+  a.body := CASE WHEN a.is_message THEN a.body ELSE cdp_internal.object_in_sql(names, said) END;
   a.watched := ARRAY(SELECT DISTINCT w.name FROM unnest(watched) AS w (name) WHERE w.name <> ALL (a.key_columns) ORDER BY 1);
   a.overlap := CASE WHEN NOT followed AND a.watermark_type IN ('timestamp with time zone', 'timestamp without time zone', 'date') THEN overlap END;
   a.every := CASE WHEN NOT followed THEN every END;
   a.mapping := jsonb_strip_nulls(jsonb_build_object('identifiers', identifiers, 'traits', traits, 'event', event, 'event_from', event_from,
-    'properties', properties, 'occurred_at', occurred_at, 'filter', filter, 'watermark', watermark));
+    'properties', properties, 'occurred_at', occurred_at, 'filter', filter, 'watermark', watermark, 'message', message));
   SELECT CASE WHEN c.reltuples > 0 THEN c.reltuples::bigint END INTO a.total FROM pg_class AS c WHERE c.oid = relation;
 
   a.recompare := recompare;
   RETURN a;
 END $$;
-COMMENT ON FUNCTION cdp_internal.plan_attachment(jsonb, regclass, text, jsonb, jsonb, text, text, jsonb, text, text[], text, text, interval, interval, interval) IS 'Part of cdp.attach_table and cdp.alter_attached_table';
+COMMENT ON FUNCTION cdp_internal.plan_attachment(jsonb, regclass, text, jsonb, jsonb, text, text, jsonb, text, text[], text, text, interval, interval, interval, text) IS 'Part of cdp.attach_table and cdp.alter_attached_table';
 
 CREATE FUNCTION cdp_internal.attach_table(caller jsonb, relation regclass, source text, identifiers jsonb, traits jsonb, event text,
-    event_from text, properties jsonb, occurred_at text, key text[], filter text, watermark text, overlap interval, every interval, recompare interval)
+    event_from text, properties jsonb, occurred_at text, key text[], filter text, watermark text, overlap interval, every interval, recompare interval, message text)
 RETURNS integer LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
@@ -137,7 +144,7 @@ BEGIN
     RAISE EXCEPTION USING ERRCODE = 'duplicate_object', MESSAGE = format('%s is attached already as source "%s"', relation, source),
       HINT = format('SELECT cdp.alter_attached_table(%L, %L, …) attaches it in another way; or name another source.', relation::text, source);
   END IF;
-  a := cdp_internal.plan_attachment(caller, relation, source, identifiers, traits, event, event_from, properties, occurred_at, key, filter, watermark, overlap, every, recompare);
+  a := cdp_internal.plan_attachment(caller, relation, source, identifiers, traits, event, event_from, properties, occurred_at, key, filter, watermark, overlap, every, recompare, message);
   IF EXISTS (SELECT FROM cdp_internal.imports AS i WHERE i.source = a.source AND i.name = a.name) THEN
     RAISE EXCEPTION USING ERRCODE = 'duplicate_object', MESSAGE = format('source "%s" has an import that is called "%s"', a.source, a.name),
       HINT = 'Its rows would be taken for messages of that import: name another source.';
@@ -147,15 +154,15 @@ BEGIN
   IF FOUND THEN
     RETURN cdp_internal.replace_attachment(kept, a, relation);
   END IF;
-  INSERT INTO cdp_internal.attachments (name, kind, source, owner, time_zone, search_path, mapping, key_columns, key_types, watched, identifiers, body, event,
+  INSERT INTO cdp_internal.attachments (name, kind, source, owner, time_zone, search_path, mapping, key_columns, key_types, watched, identifiers, body, is_message, event,
       occurred_at, filter, watermark, watermark_type, overlap, every, total, recompare)
-    VALUES (a.name, a.kind, a.source, a.owner, a.time_zone, a.search_path, a.mapping, a.key_columns, a.key_types, a.watched, a.identifiers, a.body, a.event,
+    VALUES (a.name, a.kind, a.source, a.owner, a.time_zone, a.search_path, a.mapping, a.key_columns, a.key_types, a.watched, a.identifiers, a.body, a.is_message, a.event,
       a.occurred_at, a.filter, a.watermark, a.watermark_type, a.overlap, a.every, a.total, a.recompare)
     RETURNING * INTO a;
   PERFORM cdp_internal.begin_following(a, relation);
   RETURN a.attachment_id;
 END $$;
-COMMENT ON FUNCTION cdp_internal.attach_table(jsonb, regclass, text, jsonb, jsonb, text, text, jsonb, text, text[], text, text, interval, interval, interval) IS 'See cdp.attach_table';
+COMMENT ON FUNCTION cdp_internal.attach_table(jsonb, regclass, text, jsonb, jsonb, text, text, jsonb, text, text[], text, text, interval, interval, interval, text) IS 'See cdp.attach_table';
 
 CREATE FUNCTION cdp_internal.begin_following(a cdp_internal.attachments, relation regclass) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -178,9 +185,9 @@ BEGIN
       HINT = format('Take back first what its rows said: SELECT cdp.detach_table(%L, keep_data => false, source => %L).', was.name, was.source);
   END IF;
   PERFORM cdp_internal.drop_attached_triggers(was.attachment_id);
-  UPDATE cdp_internal.attachments AS o SET (name, kind, owner, time_zone, search_path, mapping, key_types, watched, identifiers, body, event, occurred_at, filter, watermark,
+  UPDATE cdp_internal.attachments AS o SET (name, kind, owner, time_zone, search_path, mapping, key_types, watched, identifiers, body, is_message, event, occurred_at, filter, watermark,
       watermark_type, overlap, every, recompare, state, place, pass_from, poll_at, is_broken, started_at, updated_at) =
-    (a.name, a.kind, a.owner, a.time_zone, a.search_path, a.mapping, a.key_types, a.watched, a.identifiers, a.body, a.event, a.occurred_at, a.filter, a.watermark,
+    (a.name, a.kind, a.owner, a.time_zone, a.search_path, a.mapping, a.key_types, a.watched, a.identifiers, a.body, a.is_message, a.event, a.occurred_at, a.filter, a.watermark,
       a.watermark_type, a.overlap, a.every, a.recompare, 'current', NULL, NULL, '-infinity', false, now(), now())
     WHERE o.attachment_id = was.attachment_id RETURNING * INTO a;
   PERFORM cdp_internal.clear_attachment_error(a.attachment_id), cdp_internal.begin_compare(a.attachment_id);
@@ -190,7 +197,7 @@ END $$;
 COMMENT ON FUNCTION cdp_internal.replace_attachment(cdp_internal.attachments, cdp_internal.attachments, regclass) IS 'Part of cdp.attach_table and cdp.alter_attached_table';
 
 CREATE FUNCTION cdp_internal.alter_attached_table(caller jsonb, relation regclass, source text, identifiers jsonb, traits jsonb, event text,
-    event_from text, properties jsonb, occurred_at text, key text[], filter text, watermark text, overlap interval, every interval, recompare interval)
+    event_from text, properties jsonb, occurred_at text, key text[], filter text, watermark text, overlap interval, every interval, recompare interval, message text)
 RETURNS integer LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
@@ -203,9 +210,9 @@ BEGIN
   PERFORM pg_advisory_xact_lock('cdp_internal.attached_changes'::regclass::integer, 0);
   was := cdp_internal.find_attachment(jsonb_set(caller, '{search_path}', '"pg_catalog, pg_temp"'), relation::text, source, 'alter_attached_table');
   RETURN cdp_internal.replace_attachment(was, cdp_internal.plan_attachment(caller, relation, source, identifiers, traits, event, event_from, properties, occurred_at, key,
-    filter, watermark, overlap, every, recompare), relation);
+    filter, watermark, overlap, every, recompare, message), relation);
 END $$;
-COMMENT ON FUNCTION cdp_internal.alter_attached_table(jsonb, regclass, text, jsonb, jsonb, text, text, jsonb, text, text[], text, text, interval, interval, interval) IS 'See cdp.alter_attached_table';
+COMMENT ON FUNCTION cdp_internal.alter_attached_table(jsonb, regclass, text, jsonb, jsonb, text, text, jsonb, text, text[], text, text, interval, interval, interval, text) IS 'See cdp.alter_attached_table';
 
 -- Those that are not there. ALWAYS: also when session_replication_role is replica.
 CREATE FUNCTION cdp_internal.make_attached_triggers(a cdp_internal.attachments, relation regclass) RETURNS void
@@ -238,18 +245,20 @@ END $$;
 COMMENT ON FUNCTION cdp_internal.drop_attached_triggers(integer) IS 'Part of cdp.detach_table and cdp.alter_attached_table';
 
 -- It reads expressions with its caller's search_path: see cdp.create_segment.
-CREATE FUNCTION cdp.attach_table(relation regclass, source text, identifiers jsonb, traits jsonb DEFAULT NULL, event text DEFAULT NULL,
+CREATE FUNCTION cdp.attach_table(relation regclass, source text, identifiers jsonb DEFAULT NULL, traits jsonb DEFAULT NULL, event text DEFAULT NULL,
     event_from text DEFAULT NULL, properties jsonb DEFAULT NULL, occurred_at text DEFAULT NULL, key text[] DEFAULT NULL, filter text DEFAULT NULL,
-    watermark text DEFAULT NULL, overlap interval DEFAULT '1 minute', every interval DEFAULT '1 minute', recompare interval DEFAULT NULL)
+    watermark text DEFAULT NULL, overlap interval DEFAULT '1 minute', every interval DEFAULT '1 minute', recompare interval DEFAULT NULL,
+    message text DEFAULT NULL)
   RETURNS integer LANGUAGE c AS 'MODULE_PATHNAME', 'cdp_forward';
-COMMENT ON FUNCTION cdp.attach_table(regclass, text, jsonb, jsonb, text, text, jsonb, text, text[], text, text, interval, interval, interval) IS
-  'Makes each row of a table or view a message of a source, and follows its changes: traits about whom identifiers ({"type": "column"}) name, or events. Columns, or SQL expressions over a row, which run with the caller''s rights. Tables are followed by triggers; views, and what has a watermark column, are polled; recompare: how often all rows are compared. What was kept when it was detached is taken up again. Returns the id in cdp.attached_tables. Errors: 22023, 42501, 42703, 42704, 42710, 42809';
+COMMENT ON FUNCTION cdp.attach_table(regclass, text, jsonb, jsonb, text, text, jsonb, text, text[], text, text, interval, interval, interval, text) IS
+  'Makes each row of a table or view a message of a source, and follows its changes: traits about whom identifiers ({"type": "column"}) name, or events. Columns, or SQL expressions over a row, which run with the caller''s rights. Tables are followed by triggers; views, and what has a watermark column, are polled; recompare: how often all rows are compared. message: instead of all these, a jsonb column or expression that is a message in Segment''s spec; one that has a messageId and came directly, too, counts once. What was kept when it was detached is taken up again. Returns the id in cdp.attached_tables. Errors: 22023, 42501, 42703, 42704, 42710, 42809';
 
-CREATE FUNCTION cdp.alter_attached_table(relation regclass, source text, identifiers jsonb, traits jsonb DEFAULT NULL, event text DEFAULT NULL,
+CREATE FUNCTION cdp.alter_attached_table(relation regclass, source text, identifiers jsonb DEFAULT NULL, traits jsonb DEFAULT NULL, event text DEFAULT NULL,
     event_from text DEFAULT NULL, properties jsonb DEFAULT NULL, occurred_at text DEFAULT NULL, key text[] DEFAULT NULL, filter text DEFAULT NULL,
-    watermark text DEFAULT NULL, overlap interval DEFAULT '1 minute', every interval DEFAULT '1 minute', recompare interval DEFAULT NULL)
+    watermark text DEFAULT NULL, overlap interval DEFAULT '1 minute', every interval DEFAULT '1 minute', recompare interval DEFAULT NULL,
+    message text DEFAULT NULL)
   RETURNS integer LANGUAGE c AS 'MODULE_PATHNAME', 'cdp_forward';
-COMMENT ON FUNCTION cdp.alter_attached_table(regclass, text, jsonb, jsonb, text, text, jsonb, text, text[], text, text, interval, interval, interval) IS
+COMMENT ON FUNCTION cdp.alter_attached_table(regclass, text, jsonb, jsonb, text, text, jsonb, text, text[], text, text, interval, interval, interval, text) IS
   'Attaches a table or view that is attached as this source in another way; all is said again, as for cdp.attach_table. In the background each row is compared, and what it said stays until what it says now takes its place. Returns the id in cdp.attached_tables. Errors: as cdp.attach_table; 22023 another key; 42704 not attached';
 
 -- One that is gone is named as it was called.

@@ -141,12 +141,17 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   gone    bigint[];
   refused text[];
+  own     record;
 BEGIN
+  SELECT array_agg(o.source_id) AS source_ids, array_agg(o.message_id) AS message_ids INTO own FROM cdp_internal.own_messages(news) AS o;
   gone := ARRAY(SELECT unnest(k.decisions) FROM cdp_internal.known_rows(news) AS k);
   refused := nullif(ARRAY(SELECT unnest(k.message_ids) FROM cdp_internal.known_rows(news) AS k), '{}');
   PERFORM cdp_internal.drop_rows(news);
   UPDATE cdp.quarantine AS q SET resolved_at = now(), resolution = 'discarded' WHERE q.resolved_at IS NULL AND q.message_id = ANY (refused);
   PERFORM cdp_internal.withdraw(gone, 'an attached row is gone');
+  IF own.message_ids IS NOT NULL THEN
+    PERFORM cdp_internal.free_messages(own.source_ids, own.message_ids, '{}');
+  END IF;
 END $$;
 COMMENT ON FUNCTION cdp_internal.forget_rows(cdp_internal.attached_news[]) IS 'Part of cdp.run';
 

@@ -44,7 +44,7 @@ BEGIN
   FOR one IN SELECT DISTINCT e.expression FROM (
       SELECT p.expression FROM (VALUES ('identifiers', a.mapping -> 'identifiers'), ('traits', a.mapping -> 'traits'), ('properties', a.mapping -> 'properties')) AS m (name, pairs)
         CROSS JOIN LATERAL cdp_internal.mapping_pairs(relation, m.pairs, m.name) AS p WHERE m.pairs IS NOT NULL
-      UNION ALL SELECT m.value FROM jsonb_each_text(a.mapping) AS m WHERE m.key IN ('event_from', 'occurred_at', 'filter', 'watermark')) AS e
+      UNION ALL SELECT m.value FROM jsonb_each_text(a.mapping) AS m WHERE m.key IN ('event_from', 'occurred_at', 'filter', 'watermark', 'message')) AS e
       WHERE NOT EXISTS (SELECT FROM pg_attribute AS t WHERE t.attrelid = relation AND quote_ident(t.attname) = e.expression AND t.attnum > 0) LOOP
     BEGIN
       PERFORM cdp_internal.rows_as_owner(a, format(E'SELECT (%s\n)::pg_catalog.text AS value FROM (SELECT * FROM %s WHERE %s OFFSET 0) AS %I', one, relation, condition,
@@ -64,6 +64,8 @@ COMMENT ON FUNCTION cdp_internal.slow_expression(cdp_internal.attachments, regcl
 CREATE FUNCTION cdp_internal.row_problem(a cdp_internal.attachments, said jsonb) RETURNS text LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
   SELECT CASE
     WHEN said -> 'identifiers' IS NULL OR said ->> 'identifiers' IS NULL THEN NULL
+    WHEN a.is_message THEN CASE WHEN coalesce(jsonb_typeof(said -> 'body'), 'null') <> 'object' THEN 'its message is not an object'
+                                WHEN said -> 'body' ? 'batch' THEN 'its message is a batch: a row is one message' END
     WHEN a.event IS NOT NULL AND a.occurred_at IS NOT NULL AND said ->> 'occurred_at' IS NULL THEN format('occurred_at, %s, is null', a.occurred_at)
     WHEN NOT EXISTS (SELECT FROM jsonb_array_elements(said -> 'identifiers') AS i WHERE i.value -> 1 NOT IN ('null', '""', '[]'))
       THEN (SELECT format('it names nobody: %s %s null or empty', string_agg(v.expression, ', ' ORDER BY m.key, v.place), CASE count(*) WHEN 1 THEN 'is' ELSE 'are all' END)

@@ -71,6 +71,14 @@ CREATE FUNCTION cdp_internal.row_body(said jsonb) RETURNS jsonb LANGUAGE sql IMM
 $$;
 COMMENT ON FUNCTION cdp_internal.row_body(jsonb) IS 'Part of cdp.run';
 
+-- What is checked or changed at the door is told whole: a plan asks for all of a row's traits, and a hash is not what the row says.
+CREATE FUNCTION cdp_internal.is_told_whole(source text) RETURNS boolean
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT EXISTS (SELECT FROM cdp.sources AS s LEFT JOIN cdp.tracking_plans AS p USING (source_id)
+                 WHERE s.source = is_told_whole.source AND (p.is_enabled OR s.drops || s.hashes <> '{}'))
+$$;
+COMMENT ON FUNCTION cdp_internal.is_told_whole(text) IS 'Whether rows of this source are one message each';
+
 -- Of rows that said traits before: the messages that stay, and the traits of others that are said again with the times they had,
 -- since their row says something else beside them, or of somebody else. `moved`: a row whose time is earlier now was so earlier.
 CREATE FUNCTION cdp_internal.kept_traits(news cdp_internal.attached_news[])
@@ -81,7 +89,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
            (n.said ->> 'occurred_at')::timestamptz AS moved
     FROM unnest(news) AS n JOIN cdp_internal.attachments AS a USING (attachment_id)
     JOIN cdp_internal.known_rows(news) AS k ON k.attachment_id = n.attachment_id AND k.row_key = n.row_key
-    WHERE n.said IS NOT NULL AND a.event IS NULL
+    WHERE n.said IS NOT NULL AND a.event IS NULL AND NOT a.is_message AND NOT cdp_internal.is_told_whole(a.source)
   ), said AS MATERIALIZED (
     SELECT o.attachment_id, o.row_key, o.body, s.*, s.context -> 'externalIds' = o.identifiers AS is_same
     FROM cdp_internal.said_by(ARRAY(SELECT unnest(k.decisions) FROM known AS k)) AS s
@@ -103,12 +111,37 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 $$;
 COMMENT ON FUNCTION cdp_internal.kept_traits(cdp_internal.attached_news[]) IS 'Part of cdp.run';
 
+-- Of rows that are whole messages: those they are today, by messageIds of their own.
+CREATE FUNCTION cdp_internal.own_messages(news cdp_internal.attached_news[]) RETURNS TABLE (source text, source_id integer, message_id text)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+  SELECT s.source, f.source_id, f.message_id
+  FROM cdp_internal.known_rows(news) AS k JOIN cdp_internal.attachments AS a USING (attachment_id) CROSS JOIN LATERAL unnest(k.decisions) AS d (decision)
+  CROSS JOIN LATERAL (SELECT e.source_id, e.message_id FROM cdp.event_records AS e WHERE e.event_id = d.decision
+                      UNION ALL SELECT e.source_id, e.message_id FROM cdp.assertions AS e WHERE e.decision_seq = d.decision) AS f
+  JOIN cdp.sources AS s USING (source_id)
+  WHERE a.is_message
+$$;
+COMMENT ON FUNCTION cdp_internal.own_messages(cdp_internal.attached_news[]) IS 'Part of cdp.run';
+
+-- What rows said is gone, or said under other messageIds: theirs are free again, so that a row that comes back, or a message that comes
+-- directly, is taken. After all else, as nobody waits for a key that he does not have yet.
+CREATE FUNCTION cdp_internal.free_messages(source_ids integer[], message_ids text[], decisions bigint[]) RETURNS void
+LANGUAGE sql SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+  DELETE FROM cdp.message_keys AS k USING unnest(source_ids, message_ids) AS m (source_id, message_id)
+  WHERE k.source_id = m.source_id AND k.message_key = substr(encode(sha256(convert_to(m.message_id, 'UTF8')), 'hex'), 1, 32)::uuid
+    AND NOT EXISTS (SELECT FROM unnest(decisions) AS d (decision) CROSS JOIN LATERAL (
+      SELECT e.source_id, e.message_id FROM cdp.event_records AS e WHERE e.event_id = d.decision
+      UNION ALL SELECT e.source_id, e.message_id FROM cdp.assertions AS e WHERE e.decision_seq = d.decision) AS f
+      WHERE f.source_id = m.source_id AND f.message_id = m.message_id)
+$$;
+COMMENT ON FUNCTION cdp_internal.free_messages(integer[], text[], bigint[]) IS 'Part of cdp.run';
+
 -- The messages that these rows are from now on, in order; `stays`: it is one already.
 CREATE FUNCTION cdp_internal.row_messages(news cdp_internal.attached_news[])
-  RETURNS TABLE (attachment_id integer, row_key text, stays bigint, message_id text, source text, name text, received_at timestamptz, message text)
+  RETURNS TABLE (attachment_id integer, row_key text, stays bigint, message_id text, source text, name text, received_at timestamptz, message text, known_by text)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
   WITH said AS MATERIALIZED (
-    SELECT n.place, n.attachment_id, n.row_key, n.version, n.at, n.said, a.name, a.source, a.event IS NULL AS has_traits,
+    SELECT n.place, n.attachment_id, n.row_key, n.version, n.at, n.said, a.name, a.source, a.event IS NULL AS has_traits, a.is_message,
            cdp_internal.row_identifiers(n.said) AS identifiers, cdp_internal.row_body(n.said) AS body
     FROM unnest(news) AS n JOIN cdp_internal.attachments AS a USING (attachment_id) WHERE n.said IS NOT NULL
   ), kept AS MATERIALIZED (
@@ -123,14 +156,18 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
                               FROM kept AS k LEFT JOIN LATERAL jsonb_object_keys(k.traits) AS t (name) ON true GROUP BY 1, 2) AS k USING (attachment_id, row_key)
     WHERE k.row_key IS NULL OR s.body - coalesce(k.names, '{}') <> '{}'
   )
-  SELECT k.attachment_id, k.row_key, k.decision_seq, NULL, NULL, NULL, NULL, NULL FROM kept AS k WHERE k.stays
+  SELECT k.attachment_id, k.row_key, k.decision_seq, NULL, NULL, NULL, NULL, NULL, NULL FROM kept AS k WHERE k.stays
   UNION ALL
   (SELECT p.attachment_id, p.row_key, NULL, m.id, p.source, p.name, p.since,
-         (jsonb_build_object('type', CASE WHEN p.has_traits THEN 'identify' ELSE 'track' END, 'messageId', m.id,
+         (CASE WHEN p.is_message THEN p.said -> 'body' || jsonb_build_object('messageId', m.id) ELSE
+          jsonb_build_object('type', CASE WHEN p.has_traits THEN 'identify' ELSE 'track' END, 'messageId', m.id,
             'context', jsonb_build_object('externalIds', p.identifiers), CASE WHEN p.has_traits THEN 'traits' ELSE 'properties' END, p.says)
           || CASE WHEN p.stamp <> 'null' THEN jsonb_build_object('timestamp', p.stamp) ELSE '{}' END
-          || CASE WHEN p.has_traits THEN '{}' ELSE jsonb_build_object('event', p.said -> 'event') END)::text
-  FROM part AS p CROSS JOIN LATERAL (SELECT cdp_internal.row_message_id(p.name, p.row_key, p.version) || coalesce('/' || p.number, '') AS id) AS m
+          || CASE WHEN p.has_traits THEN '{}' ELSE jsonb_build_object('event', p.said -> 'event') END END)::text,
+         CASE WHEN m.own_id IS NULL THEN 'content' WHEN o.message_id IS NULL THEN 'id' ELSE 'own id' END
+  FROM part AS p CROSS JOIN LATERAL (SELECT CASE WHEN p.is_message THEN nullif(p.said -> 'body' ->> 'messageId', '') END AS own_id) AS w
+  CROSS JOIN LATERAL (SELECT w.own_id, coalesce(w.own_id, cdp_internal.row_message_id(p.name, p.row_key, p.version) || coalesce('/' || p.number, '')) AS id) AS m
+  LEFT JOIN (SELECT DISTINCT i.source, i.message_id FROM cdp_internal.own_messages(news) AS i) AS o ON o.source = p.source AND o.message_id = m.own_id
   ORDER BY p.place, p.number NULLS LAST)
 $$;
 COMMENT ON FUNCTION cdp_internal.row_messages(cdp_internal.attached_news[]) IS 'Part of cdp.run';
@@ -151,6 +188,8 @@ DECLARE
   refused   text[];
   said      record;
   decisions bigint[];
+  fates     text[];
+  own       record;
 BEGIN
   SELECT array_agg(n ORDER BY n.place) INTO changed
     FROM unnest(news) AS n LEFT JOIN cdp_internal.known_rows(news) AS k ON k.attachment_id = n.attachment_id AND k.row_key = n.row_key
@@ -165,25 +204,30 @@ BEGIN
   END IF;
   known := ARRAY(SELECT unnest(k.decisions) FROM cdp_internal.known_rows(changed) AS k);
   refused := ARRAY(SELECT unnest(k.message_ids) FROM cdp_internal.known_rows(changed) AS k);
+  SELECT array_agg(o.source_id) AS source_ids, array_agg(o.message_id) AS message_ids INTO own FROM cdp_internal.own_messages(changed) AS o;
   SELECT array_agg(m.attachment_id) AS attachments, array_agg(m.row_key) AS keys, array_agg(m.stays) AS stay, array_agg(m.message_id) AS ids,
-         array_agg(m.source) AS sources, array_agg(m.name) AS names, array_agg(m.message) AS texts, array_agg(m.received_at) AS times
+         array_agg(m.source) AS sources, array_agg(m.name) AS names, array_agg(m.message) AS texts, array_agg(m.received_at) AS times, array_agg(m.known_by) AS known_by
     INTO said FROM cdp_internal.row_messages(changed) AS m;
   IF refused <> '{}' THEN
     UPDATE cdp.quarantine AS q SET resolved_at = now(), resolution = 'discarded' WHERE q.resolved_at IS NULL AND q.message_id = ANY (refused);
   END IF;
   PERFORM cdp_internal.drop_rows(ARRAY(SELECT n FROM unnest(changed) AS n WHERE n.said IS NULL AND n.problem IS NULL));
   -- What stays comes before what is new, so places of new ones are counted from there.
-  SELECT array_agg(e.decision_seq ORDER BY e.place) INTO decisions
+  SELECT array_agg(e.decision_seq ORDER BY e.place), array_agg(e.fate ORDER BY e.place) INTO decisions, fates
     FROM (SELECT count(*) AS number FROM unnest(said.stay) AS s (id) WHERE s.id IS NOT NULL) AS stay
     CROSS JOIN LATERAL cdp_internal.exchange(ARRAY(SELECT k.id FROM unnest(known) AS k (id) WHERE k.id IS NOT NULL EXCEPT SELECT s.id FROM unnest(said.stay) AS s (id)),
-      said.sources[stay.number + 1:], said.names[stay.number + 1:], said.texts[stay.number + 1:], said.times[stay.number + 1:], 'an attached row changed') AS e;
+      said.sources[stay.number + 1:], said.names[stay.number + 1:], said.texts[stay.number + 1:], said.times[stay.number + 1:], 'an attached row changed',
+      said.known_by[stay.number + 1:]) AS e;
+  IF own.message_ids IS NOT NULL THEN
+    PERFORM cdp_internal.free_messages(own.source_ids, own.message_ids, decisions);
+  END IF;
   INSERT INTO cdp_internal.attached_rows AS r (attachment_id, row_key, version, decisions, message_ids, refused, content)
     SELECT n.attachment_id, n.row_key, n.version, t.decisions, t.message_ids, t.refused, cdp_internal.row_content(n.said, NULL)
     FROM unnest(changed) AS n JOIN (
       SELECT t.attachment_id, t.row_key, coalesce(array_agg(t.decision ORDER BY t.decision) FILTER (WHERE t.decision IS NOT NULL), '{}') AS decisions,
-             array_agg(t.id) FILTER (WHERE t.decision IS NULL) AS message_ids, array_agg(md5(t.message)::uuid) FILTER (WHERE t.decision IS NULL) AS refused
+             array_agg(t.id) FILTER (WHERE t.decision IS NULL AND t.fate <> 'duplicate') AS message_ids, array_agg(md5(t.message)::uuid) FILTER (WHERE t.decision IS NULL AND t.fate <> 'duplicate') AS refused
       FROM unnest(said.attachments, said.keys, said.ids, said.texts,
-                  array_remove(said.stay, NULL) || decisions) AS t (attachment_id, row_key, id, message, decision)
+                  array_remove(said.stay, NULL) || decisions, array_fill('stays'::text, ARRAY[coalesce(cardinality(array_remove(said.stay, NULL)), 0)]) || fates) AS t (attachment_id, row_key, id, message, decision, fate)
       GROUP BY t.attachment_id, t.row_key) AS t ON t.attachment_id = n.attachment_id AND t.row_key = n.row_key
     WHERE n.said IS NOT NULL
     ON CONFLICT (attachment_id, row_key) DO UPDATE SET version = excluded.version, decisions = excluded.decisions,

@@ -10,6 +10,10 @@ namespace cdp::collect {
 
 using core::Timestamp;
 
+// What tells a repeat of a message: its messageId and its content; or the messageId alone, where what comes
+// is another form of it; or it takes the place of one with the same messageId, which is taken back.
+enum class KnownBy { content, id, own_id };
+
 // One line as it came through a door; may hold a batch.
 struct Incoming {
   std::string source;
@@ -20,6 +24,8 @@ struct Incoming {
   // then, and the hash of what came. It is not hashed twice.
   std::optional<std::vector<std::string>> hashed = std::nullopt;
   std::optional<pg_uuid_t> came_as = std::nullopt;
+  KnownBy known_by = KnownBy::content;
+  std::optional<std::int64_t> line = std::nullopt; // of the file that it was copied from
 };
 
 // Why a message was put aside.
@@ -43,6 +49,7 @@ struct Candidate {
   void *traits = nullptr, *properties = nullptr, *context = nullptr, *extra = nullptr;
   pg_uuid_t key{}, content_hash{};
   bool has_own_id = false; // its messageId came with it
+  KnownBy known_by = KnownBy::content;
   std::shared_ptr<const SourceRules> rules;
   std::string treated_as;     // of a source with a treatment: its hashed paths as a JSON array
   bool knows_content = false; // content_hash is that of what came
@@ -55,6 +62,9 @@ struct Candidate {
     refusal = std::move(why);
   }
 };
+
+// The hash of messages that are known by their messageId alone.
+inline constexpr pg_uuid_t kAnyContent{};
 
 // Something a person did, as against something that was said about them.
 inline bool is_event(core::MessageType type) {

@@ -3,6 +3,7 @@
 #include <set>
 
 #include "collect/candidate.hpp"
+#include "core/text.hpp"
 
 namespace cdp::collect {
 
@@ -103,7 +104,7 @@ void find_plain(std::vector<Candidate> &candidates) {
   std::vector<std::size_t> asked;
   for (std::size_t i = 0; i < candidates.size(); ++i) {
     const auto &one = candidates[i];
-    if (one.fate != Fate::open || !one.plain_key)
+    if (one.fate != Fate::open || !one.plain_key || one.known_by != KnownBy::content)
       continue;
     asked.push_back(i);
     sources.push_back(one.source_id);
@@ -126,7 +127,10 @@ void find_plain(std::vector<Candidate> &candidates) {
 
 void claim_keys(std::vector<Candidate> &candidates) {
   find_plain(candidates);
-  HashByKey wanted; // of repeats inside the batch the first one counts
+  for (auto &candidate : candidates)
+    if (candidate.fate == Fate::open && candidate.known_by == KnownBy::own_id)
+      candidate.fate = Fate::accepted; // the key is there, and its message is on its way out
+  HashByKey wanted;                    // of repeats inside the batch the first one counts
   for (const auto &candidate : candidates)
     if (candidate.fate == Fate::open)
       wanted.emplace(Key(candidate.source_id, candidate.key), candidate.content_hash);
@@ -144,7 +148,8 @@ void claim_keys(std::vector<Candidate> &candidates) {
     }
     const auto before = known.find(key);
     const auto &hash = before != known.end() ? before->second : wanted.at(key);
-    if (pg::operator==(hash, candidate.content_hash))
+    if (pg::operator==(hash, candidate.content_hash) || pg::operator==(hash, kAnyContent) ||
+        candidate.known_by == KnownBy::id)
       candidate.fate = Fate::duplicate;
     else
       candidate.quarantine({"conflicting_content", "this messageId came before with other content",
@@ -152,9 +157,25 @@ void claim_keys(std::vector<Candidate> &candidates) {
   }
 }
 
+namespace {
+
+// What no text column can hold is written as bytea is.
+std::string as_text(std::string bytes) {
+  if (core::is_valid_utf8(bytes) && bytes.find('\0') == std::string::npos)
+    return bytes;
+  static constexpr char kDigits[] = "0123456789abcdef";
+  std::string hex = "\\x";
+  hex.reserve(2 + 2 * bytes.size());
+  for (const unsigned char byte : bytes)
+    hex += {kDigits[byte >> 4], kDigits[byte & 15]};
+  return hex;
+}
+
+} // namespace
+
 void write_quarantine(const std::vector<Candidate> &candidates, const std::vector<Incoming> &lines) {
   std::vector<std::string> sources, texts, codes, reasons;
-  std::vector<std::optional<std::string>> imports, message_ids, details, hashed, came_as;
+  std::vector<std::optional<std::string>> imports, message_ids, details, hashed, came_as, numbers;
   std::vector<Timestamp> received;
   auto optional = [](const std::string &text) { return text.empty() ? std::nullopt : std::optional(text); };
   for (const auto &candidate : candidates) {
@@ -164,7 +185,7 @@ void write_quarantine(const std::vector<Candidate> &candidates, const std::vecto
     sources.push_back(line.source);
     imports.push_back(line.import);
     received.push_back(line.received_at);
-    texts.push_back(with_defaults(candidate));
+    texts.push_back(as_text(with_defaults(candidate)));
     message_ids.push_back(optional(candidate.refusal.message_id));
     codes.push_back(candidate.refusal.code);
     reasons.push_back(candidate.refusal.reason);
@@ -173,20 +194,23 @@ void write_quarantine(const std::vector<Candidate> &candidates, const std::vecto
     came_as.push_back(candidate.knows_content && !candidate.treated_as.empty()
                           ? std::optional(pg::uuid_text(candidate.content_hash))
                           : std::nullopt);
+    numbers.push_back(line.line ? std::optional(std::to_string(*line.line)) : std::nullopt);
   }
   if (texts.empty())
     return;
   static pg::Statement insert(
       "INSERT INTO cdp.quarantine (source, import, received_at, message, message_id, code, reason, detail, "
-      "hashed, came_as) SELECT n.source, n.import, n.received_at, n.message, n.message_id, n.code, n.reason, "
+      "hashed, came_as, line) SELECT n.source, n.import, n.received_at, n.message, n.message_id, n.code, "
+      "n.reason, "
       "n.detail, CASE WHEN n.hashed IS NOT NULL THEN ARRAY(SELECT "
       "pg_catalog.json_array_elements_text(n.hashed::pg_catalog.json)) END, "
-      "n.came_as::pg_catalog.uuid FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) "
-      "AS n (source, import, received_at, message, message_id, code, reason, detail, hashed, came_as)");
+      "n.came_as::pg_catalog.uuid, n.line::pg_catalog.int8 FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, "
+      "$10, $11) "
+      "AS n (source, import, received_at, message, message_id, code, reason, detail, hashed, came_as, line)");
   pg::Params params;
   params.texts(sources).optional_texts(imports).timestamps(received).texts(texts);
   params.optional_texts(message_ids).texts(codes).texts(reasons).optional_texts(details);
-  params.optional_texts(hashed).optional_texts(came_as);
+  params.optional_texts(hashed).optional_texts(came_as).optional_texts(numbers);
   insert.run(params);
 }
 

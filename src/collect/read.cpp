@@ -225,6 +225,7 @@ private:
     candidate.received_at = lines_[line_].received_at;
     candidate.rules = rules_;
     candidate.treated_as = treated_as_;
+    candidate.known_by = lines_[line_].known_by;
     return candidate;
   }
 
@@ -266,6 +267,8 @@ std::vector<Candidate> read(const std::vector<Incoming> &lines, const Sources &s
       continue;
     if (!candidate.knows_content)
       candidate.content_hash = content_hash(candidate, "");
+    if (candidate.known_by != KnownBy::content && !candidate.message.message_id.empty())
+      candidate.content_hash = kAnyContent;
     give_id(candidate);
     settle_times(candidate);
   }

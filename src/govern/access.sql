@@ -5,8 +5,9 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   statements text[];
   doors constant text[] := ARRAY[
-    'GRANT EXECUTE ON FUNCTION cdp.ingest, cdp.identify, cdp.track, cdp.page, cdp.screen, cdp."group", cdp.leave_group, cdp.alias TO %1$I',
-    'GRANT INSERT (source, import, received_at, message) ON cdp.inbox TO %1$I'];
+    'GRANT EXECUTE ON FUNCTION cdp.ingest(jsonb, text, timestamptz, text, text), cdp.ingest(text, text, timestamptz, text, text), cdp.ingest(bytea, text, timestamptz, text, text), cdp.identify, cdp.track, cdp.page, cdp.screen, cdp."group", cdp.leave_group, cdp.alias TO %1$I',
+    'GRANT INSERT (source, import, received_at, message, line) ON cdp.inbox TO %1$I',
+    'GRANT EXECUTE ON FUNCTION cdp.line_number, cdp.load_csv, cdp_internal.csv_fields, cdp_internal.csv_pairs, cdp_internal.csv_message, cdp_internal.refuse_line, cdp_internal.nearest_names TO %1$I'];
   reading constant text[] := ARRAY[
     'GRANT SELECT ON cdp.sources, cdp.source_days, cdp.source_activity, cdp.tracking_plans, cdp.tracking_violations, cdp_internal.source_counts, cdp_internal.source_totals, cdp_internal.all_source_counts, cdp.identifier_types, cdp.identifiers, cdp.links, cdp.evidence, cdp.evidence_members, cdp.withdrawn_messages, cdp.withdrawn_assertions, cdp.withdrawn_events, cdp_internal.known_assertions, cdp_internal.known_events, cdp.identity_log, cdp.identity_decisions, cdp.identity_changes, cdp.pending_identifier_types, cdp.refusals, cdp.event_records, '
     'cdp.events, cdp.assertions, cdp.profiles, cdp.survivorship_rules, cdp.trait_definitions, cdp.quarantined_traits, cdp.survivorship_errors, cdp.personal_columns, cdp_internal.survivorship_versions, cdp.segments, cdp.segment_templates, cdp.memberships, cdp.segment_errors, cdp.segment_members, cdp.segment_versions, cdp.segment_dependencies, cdp.segment_refreshes, cdp.segment_costs, cdp.list_members, '
@@ -64,7 +65,7 @@ DECLARE
     'GRANT SELECT ON cdp.normalizer_versions TO %1$I',
     'GRANT EXECUTE ON PROCEDURE cdp.rebuild TO %1$I', 'GRANT SELECT ON cdp.identity_queue TO %1$I',
     'GRANT EXECUTE ON FUNCTION cdp_internal.begin_rebuild, cdp_internal.rebuild_batch TO %1$I',
-    'GRANT EXECUTE ON FUNCTION cdp.verify, cdp.refresh_all_accounts, cdp.prune_changes, cdp.rebuild_sets, cdp.refresh_statistics, cdp.grant_access, cdp.start_worker, cdp.stop_worker, cdp.attach_table, cdp.alter_attached_table, cdp.recompare_table, cdp.detach_table, cdp_internal.attached_relation, cdp_internal.attachment_problem, cdp.begin_import, cdp.end_import, cdp.undo_import TO %1$I',
+    'GRANT EXECUTE ON FUNCTION cdp.verify, cdp.refresh_all_accounts, cdp.prune_changes, cdp.rebuild_sets, cdp.refresh_statistics, cdp.grant_access, cdp.start_worker, cdp.stop_worker, cdp.attach_table, cdp.alter_attached_table, cdp.warehouse_message, cdp.warehouse_tables, cdp.attach_warehouse, cdp_internal.find_warehouse, cdp_internal.has_row_key, cdp_internal.warehouse_expression, cdp_internal.check_warehouse, cdp_internal.orders_view_in_sql, cdp_internal.object_in_sql, cdp.recompare_table, cdp.detach_table, cdp_internal.attached_relation, cdp_internal.attachment_problem, cdp.begin_import, cdp.end_import, cdp.undo_import TO %1$I',
     'GRANT EXECUTE ON PROCEDURE cdp.run TO %1$I',
     'GRANT EXECUTE ON FUNCTION cdp_internal.begin_run, cdp_internal.run_batch, cdp_internal.mend_batch, cdp_internal.fold_batch, cdp_internal.follow_attached, cdp_internal.maintain_segments, cdp_internal.maintain_accounts, cdp_internal.tell_changes, cdp_internal.fold_sets, cdp_internal.close_days, cdp_internal.fold_source_counts, cdp_internal.undo_imports, cdp_internal.refresh_profile_views, cdp_internal.end_progress TO %1$I'];
   statement text;

@@ -65,10 +65,8 @@ collect::Incoming quarantined_line(const pg::Rows &rows, std::size_t i) {
   return line;
 }
 
-} // namespace
-
-// cdp.ingest(messages jsonb, source text, received_at timestamptz, write_key text, import text)
-CDP_FUNCTION(cdp_ingest) {
+// cdp.ingest(messages, source text, received_at timestamptz, write_key text, import text)
+Datum ingest_call(FunctionCallInfo fcinfo, std::string (*text_of)(FunctionCallInfo, int)) {
   if (PG_ARGISNULL(0))
     throw Error(ERRCODE_NULL_VALUE_NOT_ALLOWED, "messages must not be null");
   auto source = pg::text_argument(fcinfo, 1);
@@ -76,11 +74,10 @@ CDP_FUNCTION(cdp_ingest) {
     pg::Session session;
     source = collect::source_of_key(pg::text_argument(fcinfo, 3), source);
   }
-  const collect::Incoming line{source.empty() && PG_ARGISNULL(1) ? "default" : source,
-                               PG_ARGISNULL(4) ? std::nullopt : std::optional(pg::text_argument(fcinfo, 4)),
-                               PG_ARGISNULL(2) ? GetCurrentTransactionStartTimestamp()
-                                               : PG_GETARG_TIMESTAMPTZ(2),
-                               jsonb_argument(fcinfo, 0)};
+  const collect::Incoming line{
+      source.empty() && PG_ARGISNULL(1) ? "default" : source,
+      PG_ARGISNULL(4) ? std::nullopt : std::optional(pg::text_argument(fcinfo, 4)),
+      PG_ARGISNULL(2) ? GetCurrentTransactionStartTimestamp() : PG_GETARG_TIMESTAMPTZ(2), text_of(fcinfo, 0)};
   pipeline::Outcome outcome;
   {
     pg::Session session;
@@ -88,6 +85,17 @@ CDP_FUNCTION(cdp_ingest) {
     collect::write_quarantine(outcome.candidates, {line});
   }
   return counts(fcinfo, outcome);
+}
+
+} // namespace
+
+CDP_FUNCTION(cdp_ingest) {
+  return ingest_call(fcinfo, jsonb_argument);
+}
+
+// Of text, or of bytes of any kind.
+CDP_FUNCTION(cdp_ingest_raw) {
+  return ingest_call(fcinfo, pg::text_argument);
 }
 
 // cdp_internal.accept(message jsonb, source text): one message of a friendly function; refuses with an error.
@@ -117,12 +125,13 @@ CDP_FUNCTION(cdp_drain_inbox) {
   pg::run_once(
       "SELECT pg_catalog.pg_advisory_xact_lock('cdp.inbox'::pg_catalog.regclass::pg_catalog.int4, 0)");
   // Lines may be long: what is read at once is bounded in bytes, too.
-  static pg::Statement select("SELECT inbox_id, source, import, received_at, coalesce(message, '') FROM ("
-                              "  SELECT i.*, coalesce(pg_catalog.octet_length(message), 0) AS bytes,"
-                              "    pg_catalog.sum(coalesce(pg_catalog.octet_length(message), 0)) OVER (ORDER "
-                              "BY inbox_id) AS bytes_so_far"
-                              "  FROM (SELECT * FROM cdp.inbox ORDER BY inbox_id LIMIT $1) AS i) AS line "
-                              "WHERE bytes_so_far - bytes < $2 ORDER BY inbox_id");
+  static pg::Statement select(
+      "SELECT inbox_id, source, import, received_at, coalesce(message, ''), line FROM ("
+      "  SELECT i.*, coalesce(pg_catalog.octet_length(message), 0) AS bytes,"
+      "    pg_catalog.sum(coalesce(pg_catalog.octet_length(message), 0)) OVER (ORDER "
+      "BY inbox_id) AS bytes_so_far"
+      "  FROM (SELECT * FROM cdp.inbox ORDER BY inbox_id LIMIT $1) AS i) AS line "
+      "WHERE bytes_so_far - bytes < $2 ORDER BY inbox_id");
   auto rows = select.run(pg::Params().integer(PG_GETARG_INT32(0)).bigint(kMostBytes));
   if (rows.size() == 0)
     PG_RETURN_INT64(0);
@@ -131,6 +140,8 @@ CDP_FUNCTION(cdp_drain_inbox) {
   for (std::size_t i = 0; i < rows.size(); ++i) {
     ids.push_back(rows.bigint(i, 1));
     lines.push_back({rows.text(i, 2), rows.optional_text(i, 3), rows.timestamp(i, 4), rows.text(i, 5)});
+    if (!rows.is_null(i, 6))
+      lines.back().line = rows.bigint(i, 6);
   }
   auto outcome = pipeline::ingest(lines);
   collect::write_quarantine(outcome.candidates, lines);

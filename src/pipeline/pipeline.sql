@@ -20,6 +20,17 @@ COMMENT ON FUNCTION cdp_internal.make_ready() IS 'Makes what must be there befor
 CREATE FUNCTION cdp.ingest(messages jsonb, source text DEFAULT NULL, received_at timestamptz DEFAULT now(),
     write_key text DEFAULT NULL, import text DEFAULT NULL, OUT accepted bigint, OUT duplicate bigint, OUT quarantined bigint)
   LANGUAGE c SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'cdp_ingest';
+-- As it came: jsonb keeps one of several keys, and takes neither \u0000 nor what is broken.
+CREATE FUNCTION cdp.ingest(messages text, source text DEFAULT NULL, received_at timestamptz DEFAULT now(),
+    write_key text DEFAULT NULL, import text DEFAULT NULL, OUT accepted bigint, OUT duplicate bigint, OUT quarantined bigint)
+  LANGUAGE c SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'cdp_ingest_raw';
+CREATE FUNCTION cdp.ingest(messages bytea, source text DEFAULT NULL, received_at timestamptz DEFAULT now(),
+    write_key text DEFAULT NULL, import text DEFAULT NULL, OUT accepted bigint, OUT duplicate bigint, OUT quarantined bigint)
+  LANGUAGE c SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'cdp_ingest_raw';
+COMMENT ON FUNCTION cdp.ingest(text, text, timestamptz, text, text) IS
+  'As cdp.ingest(jsonb, …), of text that need not be JSON: what is none goes to cdp.quarantine';
+COMMENT ON FUNCTION cdp.ingest(bytea, text, timestamptz, text, text) IS
+  'As cdp.ingest(jsonb, …), of bytes as a web server has them: what is no UTF-8 goes to cdp.quarantine, written as \x… there';
 COMMENT ON FUNCTION cdp.ingest(jsonb, text, timestamptz, text, text) IS
   'Takes one Segment-spec message or {"batch": […]}; says how many were accepted, were duplicates, went to cdp.quarantine. Events, merges, profiles and segments change in this transaction. source: default ''default'', or that of the write_key. import: see cdp.begin_import. Errors: 25001 above READ COMMITTED, 28000 a write_key that is not valid. Source: https://segment.com/docs/connections/spec/';
 

@@ -314,8 +314,8 @@ std::vector<std::int64_t> ids_argument(FunctionCallInfo fcinfo, int number) {
 std::vector<cdp::collect::Incoming> lines_arguments(FunctionCallInfo fcinfo) {
   using namespace cdp;
   static pg::Statement list(
-      "SELECT l.source, l.import, l.at, l.message "
-      "FROM unnest($1, $2, $3, $4) WITH ORDINALITY AS l (source, import, message, at, place) "
+      "SELECT l.source, l.import, l.at, l.message, l.known_by "
+      "FROM unnest($1, $2, $3, $4, $5) WITH ORDINALITY AS l (source, import, message, at, known_by, place) "
       "ORDER BY l.place");
   std::vector<collect::Incoming> lines;
   if (PG_ARGISNULL(3))
@@ -323,9 +323,15 @@ std::vector<cdp::collect::Incoming> lines_arguments(FunctionCallInfo fcinfo) {
   pg::Params params;
   params.datum(TEXTARRAYOID, PG_GETARG_DATUM(1)).datum(TEXTARRAYOID, PG_GETARG_DATUM(2));
   params.datum(TEXTARRAYOID, PG_GETARG_DATUM(3)).datum(TIMESTAMPTZARRAYOID, PG_GETARG_DATUM(4));
+  params.datum(TEXTARRAYOID, PG_GETARG_DATUM(6));
   auto rows = list.run(params);
-  for (std::size_t i = 0; i < rows.size(); ++i)
+  for (std::size_t i = 0; i < rows.size(); ++i) {
     lines.push_back({rows.text(i, 1), rows.optional_text(i, 2), rows.timestamp(i, 3), rows.text(i, 4)});
+    const auto known_by = rows.optional_text(i, 5).value_or("content");
+    lines.back().known_by = known_by == "id"       ? collect::KnownBy::id
+                            : known_by == "own id" ? collect::KnownBy::own_id
+                                                   : collect::KnownBy::content;
+  }
   return lines;
 }
 
@@ -363,7 +369,7 @@ CDP_FUNCTION(cdp_withdraw) {
 }
 
 // cdp_internal.exchange(withdrawn bigint[], sources text[], imports text[], messages text[], received_at
-// timestamptz[], reason text): (place, fate, decision_seq, message_id) a message.
+// timestamptz[], reason text, known_by text[]): (place, fate, decision_seq, message_id) a message.
 CDP_FUNCTION(cdp_exchange) {
   using namespace cdp;
   pg::call([&] { InitMaterializedSRF(fcinfo, 0); });

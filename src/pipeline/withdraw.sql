@@ -143,8 +143,8 @@ COMMENT ON FUNCTION cdp_internal.withdraw(bigint[], text) IS
   'Takes these messages back, in this transaction: identities, profiles, segments and timelines become what the remaining facts say; returns how many were taken out. Errors: 25001 above READ COMMITTED';
 
 -- A message a place, and what became of it.
-CREATE FUNCTION cdp_internal.exchange(withdrawn bigint[], sources text[], imports text[], messages text[], received_at timestamptz[], reason text)
+CREATE FUNCTION cdp_internal.exchange(withdrawn bigint[], sources text[], imports text[], messages text[], received_at timestamptz[], reason text, known_by text[] DEFAULT '{}')
   RETURNS TABLE (place integer, fate text, decision_seq bigint, message_id text)
   LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'cdp_exchange';
-COMMENT ON FUNCTION cdp_internal.exchange(bigint[], text[], text[], text[], timestamptz[], text) IS
-  'Takes messages back and decides others in their place, as one decision; without any to take back, as cdp.ingest does';
+COMMENT ON FUNCTION cdp_internal.exchange(bigint[], text[], text[], text[], timestamptz[], text, text[]) IS
+  'Takes messages back and decides others in their place, as one decision; without any to take back, as cdp.ingest does. known_by: content; id, whatever else the same messageId came with; or own id, which was that of one that is taken back';

@@ -157,10 +157,11 @@ sub same_state
 }
 
 # SQL that fills the inbox, the same whenever it is called: some hundred people whose identifiers come together bit by
-# bit, traits, purchases, repeats, conflicts and bad lines.
+# bit, traits, purchases, repeats, conflicts and bad lines; `times` as many people for long ones.
 sub inbox_of_people
 {
-	my ($from, $to) = @_;
+	my ($from, $to, $times) = @_;
+	my ($users, $devices, $addresses) = map { $_ * ($times // 1) } 211, 301, 150;
 	return qq{
 		INSERT INTO cdp.inbox (source, import, received_at, message)
 		SELECT CASE WHEN n % 5 = 0 THEN 'till' ELSE 'web' END, 'people', '2026-01-01T00:00:00Z'::timestamptz + n * interval '1 second',
@@ -168,18 +169,18 @@ sub inbox_of_people
 			WHEN n % 97 = 0 THEN 'no JSON, line ' || n
 			WHEN n % 89 = 0 THEN json_build_object('type', 'track', 'event', 'Nobody', 'messageId', 'n' || n)::text
 			WHEN n % 53 = 0 THEN json_build_object('type', 'track', 'event', 'Other content', 'userId', 'u1', 'messageId', 'm' || n - 1)::text
-			WHEN n % 31 = 0 AND n % 5 = 2 THEN json_build_object('type', 'track', 'event', 'Visited', 'anonymousId', 'a' || (n - 1) * 7 % 301,
+			WHEN n % 31 = 0 AND n % 5 = 2 THEN json_build_object('type', 'track', 'event', 'Visited', 'anonymousId', 'a' || (n - 1) * 7 % $devices,
 				'messageId', 'm' || n - 1, 'timestamp', '2026-01-01T00:00:00Z', 'properties', json_build_object('n', n - 1))::text
-			WHEN n % 10 < 2 THEN json_build_object('type', 'identify', 'userId', 'u' || n * 13 % 211, 'anonymousId', 'a' || n * 17 % 301,
+			WHEN n % 10 < 2 THEN json_build_object('type', 'identify', 'userId', 'u' || n * 13 % $users, 'anonymousId', 'a' || n * 17 % $devices,
 				'messageId', 'm' || n, 'timestamp', '2026-01-01T00:00:00Z'::timestamptz + n * 7919 % 86400 * interval '1 second',
 				'traits', json_build_object('n', n, 't' || n % 7, n % 11,
-					'email', CASE WHEN n % 4 = 0 THEN 'Person' || n % 150 || '\@Example.com' END))::text
+					'email', CASE WHEN n % 4 = 0 THEN 'Person' || n % $addresses || '\@Example.com' END))::text
 			WHEN n % 10 = 2 THEN json_build_object('batch', json_build_array(
-				json_build_object('type', 'track', 'event', 'Bought', 'userId', 'u' || n * 3 % 211, 'messageId', 'm' || n,
+				json_build_object('type', 'track', 'event', 'Bought', 'userId', 'u' || n * 3 % $users, 'messageId', 'm' || n,
 					'timestamp', '2026-01-01T00:00:00Z', 'properties', json_build_object('price', n % 50)),
-				json_build_object('type', 'page', 'name', 'Home', 'anonymousId', 'a' || n * 5 % 301, 'messageId', 'p' || n,
+				json_build_object('type', 'page', 'name', 'Home', 'anonymousId', 'a' || n * 5 % $devices, 'messageId', 'p' || n,
 					'timestamp', '2026-01-01T00:00:00Z')))::text
-			ELSE json_build_object('type', 'track', 'event', 'Visited', 'anonymousId', 'a' || n * 7 % 301, 'messageId', 'm' || n,
+			ELSE json_build_object('type', 'track', 'event', 'Visited', 'anonymousId', 'a' || n * 7 % $devices, 'messageId', 'm' || n,
 				'timestamp', '2026-01-01T00:00:00Z', 'properties', json_build_object('n', n))::text END
 		FROM generate_series($from, $to) AS n ORDER BY n;};
 }
