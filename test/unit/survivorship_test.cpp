@@ -22,7 +22,7 @@ Link link(Strategy strategy, std::vector<std::string> sources = {}, Timestamp ma
 }
 
 const World &world() {
-  static const World made{{{1, "crm"}, {2, "shop"}, {3, "web"}}, {}};
+  static const World made{{{1, "crm"}, {2, "shop"}, {3, "web"}}, {}, {}};
   return made;
 }
 
