@@ -167,7 +167,7 @@ TEST(TraitType, FitsOrSaysWhy) {
   EXPECT_EQ(as(TraitType::integer, "3.5"), "not_an_integer");
   EXPECT_EQ(as(TraitType::date, "\"2024-1-5\""), "\"2024-01-05\"");
   EXPECT_EQ(as(TraitType::date, "\"2023-02-29\""), "not_a_date");
-  EXPECT_EQ(as(TraitType::date, "\"2024-01-01T00:30:00+02:00\""), "\"2023-12-31\"");
+  EXPECT_EQ(as(TraitType::date, "\"2024-01-01T00:30:00+02:00\""), "\"2024-01-01\"");
   EXPECT_EQ(as(TraitType::timestamp, "\"2024-1-5\""), "\"2024-01-05T00:00:00.000000Z\"");
   EXPECT_EQ(as(TraitType::boolean, "\"Yes\""), "true");
   EXPECT_EQ(as(TraitType::boolean, "2"), "not_a_boolean");
