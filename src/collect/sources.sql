@@ -138,6 +138,10 @@ CREATE VIEW cdp.source_activity WITH (security_invoker) AS
 COMMENT ON VIEW cdp.source_activity IS
   'What came from each source so far, and when last; is_enabled is null for names that are not registered';
 
+CREATE FUNCTION cdp_internal.treated_line(source text, line text) RETURNS text
+  LANGUAGE c STRICT SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'cdp_treated_line';
+COMMENT ON FUNCTION cdp_internal.treated_line(text, text) IS 'A line as its source lets it be stored: without what is dropped, and with hashes';
+
 CREATE FUNCTION cdp_internal.known_source(source text) RETURNS integer
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE

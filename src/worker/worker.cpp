@@ -178,8 +178,10 @@ bool Worker::also(const char *what, std::int64_t (*work)()) {
   const bool done = pg::transaction(
       what,
       [&] {
+        // Its lock comes before those of its tables, as DROP EXTENSION takes them.
+        const bool here = pg::extension_exists();
         pg::Session session;
-        if (!restore_is_running()) // it may have begun since this turn did
+        if (here && !restore_is_running()) // it may have begun since this turn did
           worked = work();
       },
       failure);

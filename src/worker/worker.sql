@@ -102,10 +102,10 @@ LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
   WITH line AS (
     DELETE FROM cdp.inbox AS i WHERE i.inbox_id = quarantine_inbox_line.inbox_id RETURNING i.*
   ), moved AS (
-    INSERT INTO cdp.quarantine (source, import, received_at, message, code, reason, detail, hashed)
+    INSERT INTO cdp.quarantine (source, import, received_at, message, code, reason, detail, line, hashed)
     SELECT l.source, l.import, l.received_at, cdp_internal.treated_line(l.source, l.message), quarantine_inbox_line.code,
            quarantine_inbox_line.reason,
-           CASE WHEN s.drops || s.hashes <> '{}' THEN NULL ELSE quarantine_inbox_line.detail END, -- it may show what is not to be kept
+           CASE WHEN s.drops || s.hashes <> '{}' THEN NULL ELSE quarantine_inbox_line.detail END, l.line, -- it may show what is not to be kept
            CASE WHEN s.drops || s.hashes <> '{}' THEN s.hashes END
     FROM line AS l LEFT JOIN cdp.sources AS s ON s.source = l.source RETURNING 1
   )
