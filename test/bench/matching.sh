@@ -1,7 +1,7 @@
 # Matching on public sets with known truth, under one model for all (cdp.people_matcher; the columns' names alone differ),
 # trained without labels: candidate pairs, quality of pairs and clusters, seconds a phase on one core. MATCHING_DATA is the
 # folder of the sets. Sourced by scripts/bench.
-DATA=${MATCHING_DATA:-/work/shared/data}
+DATA=${MATCHING_DATA:-$ROOT/../shared/data}
 [ -d "$DATA/febrl3" ] || { say "set MATCHING_DATA to the folder of febrl3, febrl4, splink_fake_1000 and splink_historical_50k"; exit 2; }
 psql -d postgres -c "CREATE DATABASE bench"
 bench() { psql -d bench -At "$@"; }
