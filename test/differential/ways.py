@@ -80,8 +80,13 @@ class Database:
         self.cursor.execute("SELECT 'DROP VIEW ' || string_agg(c.oid::regclass::text, ', ') FROM pg_class c WHERE "
                             "relnamespace = 'cdp_segments'::regnamespace AND relname <> 'all_segments'")
         drop = self.cursor.fetchone()[0]
-        self.cursor.execute((drop + ";" if drop else "") + "".join(map(empty.format, self.tables)) +
-                            "SELECT " + ", ".join(map("setval('{}', 1, false)".format, self.sequences)))
+        statements = ((drop + ";" if drop else "") + "".join(map(empty.format, self.tables)) +
+                      "SELECT " + ", ".join(map("setval('{}', 1, false)".format, self.sequences)))
+        while True:
+            try:
+                return self.cursor.execute(statements)
+            except psycopg2.errors.DeadlockDetected:  # the worker locks the same tables in the order of its work
+                continue
 
     def create_segment(self, place, rule):
         """False when the compiler says it cannot keep this one exact."""
