@@ -22,3 +22,10 @@ COMMENT ON SCHEMA cdp_internal IS 'Parts of cdp that nobody needs to call';
 CREATE SEQUENCE cdp.decision_seq;
 COMMENT ON SEQUENCE cdp.decision_seq IS 'The order in which messages were decided';
 SELECT pg_catalog.pg_extension_config_dump('cdp.decision_seq', '');
+
+-- Work that one transaction does at a time; each is named by a table of its own.
+CREATE FUNCTION cdp_internal.take_turn(work regclass, part integer DEFAULT 0) RETURNS void
+LANGUAGE c STRICT SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'cdp_take_turn';
+CREATE FUNCTION cdp_internal.try_turn(work regclass, part integer DEFAULT 0) RETURNS boolean
+LANGUAGE c STRICT SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'cdp_try_turn';
+REVOKE ALL ON FUNCTION cdp_internal.take_turn(regclass, integer), cdp_internal.try_turn(regclass, integer) FROM PUBLIC;

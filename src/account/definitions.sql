@@ -132,7 +132,7 @@ CREATE FUNCTION cdp_internal.lock_account_definitions() RETURNS void LANGUAGE pl
 BEGIN
   PERFORM cdp_internal.need_read_committed();
   LOCK TABLE cdp.segments IN ROW SHARE MODE;
-  PERFORM pg_advisory_xact_lock('cdp.account_definitions'::regclass::oid::integer, 0);
+  PERFORM cdp_internal.take_turn('cdp.account_definitions');
 END $$;
 COMMENT ON FUNCTION cdp_internal.lock_account_definitions() IS 'Waits until nobody else changes definitions of accounts, or renames or drops segments';
 

@@ -91,7 +91,7 @@ BEGIN
   IF NOT EXISTS (SELECT FROM cdp_internal.attached_rows AS r JOIN cdp.quarantine AS q ON r.message_ids @> ARRAY[q.message_id] WHERE q.quarantine_id = ANY (quarantine_ids)) THEN
     RETURN;
   END IF;
-  PERFORM pg_advisory_xact_lock('cdp_internal.attached_changes'::regclass::integer, 0);
+  PERFORM cdp_internal.take_turn('cdp_internal.attached_changes');
   FOR found IN SELECT a AS attachment, array_agg(r.row_key ORDER BY q.quarantine_id) AS keys, array_agg(q.quarantine_id ORDER BY q.quarantine_id) AS ids
                FROM cdp.quarantine AS q JOIN cdp_internal.attached_rows AS r ON r.message_ids @> ARRAY[q.message_id] AND md5(q.message)::uuid = ANY (r.refused)
                JOIN cdp_internal.attachments AS a USING (attachment_id)
@@ -170,7 +170,7 @@ BEGIN
     RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'relation must not be null';
   END IF;
   -- Whoever reads rows of it is done first.
-  PERFORM pg_advisory_xact_lock('cdp_internal.attached_changes'::regclass::integer, 0);
+  PERFORM cdp_internal.take_turn('cdp_internal.attached_changes');
   a := cdp_internal.find_attachment(caller, relation, source, 'recompare_table');
   IF a.kind = 'followed' THEN
     made := coalesce(cdp_internal.attached_relation(a), to_regclass(a.name));

@@ -207,7 +207,7 @@ BEGIN
     RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'relation, source and identifiers must not be null';
   END IF;
   -- Whoever reads rows of it is done first.
-  PERFORM pg_advisory_xact_lock('cdp_internal.attached_changes'::regclass::integer, 0);
+  PERFORM cdp_internal.take_turn('cdp_internal.attached_changes');
   was := cdp_internal.find_attachment(jsonb_set(caller, '{search_path}', '"pg_catalog, pg_temp"'), relation::text, source, 'alter_attached_table');
   RETURN cdp_internal.replace_attachment(was, cdp_internal.plan_attachment(caller, relation, source, identifiers, traits, event, event_from, properties, occurred_at, key,
     filter, watermark, overlap, every, recompare, message), relation);
@@ -281,7 +281,7 @@ BEGIN
   named := pg_catalog.to_regclass(relation);
   PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
   -- Whoever reads rows of it is done first.
-  PERFORM pg_advisory_xact_lock('cdp_internal.attached_changes'::regclass::integer, 0);
+  PERFORM cdp_internal.take_turn('cdp_internal.attached_changes');
   LOOP
     SELECT array_agg(o.source ORDER BY o.source) INTO sources FROM cdp_internal.attachments AS o
       CROSS JOIN LATERAL (SELECT cdp_internal.attached_relation(o) AS relation OFFSET 0) AS r

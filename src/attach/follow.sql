@@ -263,7 +263,7 @@ BEGIN
   IF NOT EXISTS (SELECT FROM cdp_internal.attachments AS o WHERE o.state <> 'kept') THEN
     RETURN 0;
   END IF;
-  PERFORM pg_advisory_xact_lock('cdp_internal.attached_changes'::regclass::integer, 0);
+  PERFORM cdp_internal.take_turn('cdp_internal.attached_changes');
   PERFORM cdp_internal.judge_attachments();
   worked := cdp_internal.follow_changes(most, began);
   IF worked > 0 THEN

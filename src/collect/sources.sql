@@ -86,7 +86,7 @@ DECLARE
   folded bigint;
 BEGIN
   IF NOT EXISTS (SELECT FROM cdp_internal.source_counts OFFSET waiting)
-     OR NOT pg_try_advisory_xact_lock('cdp_internal.source_counts'::regclass::integer, 0) THEN
+     OR NOT cdp_internal.try_turn('cdp_internal.source_counts') THEN
     RETURN 0;
   END IF;
   WITH taken AS (

@@ -128,7 +128,7 @@ DECLARE
   cleared bigint;
   waiting bigint;
 BEGIN
-  PERFORM pg_advisory_xact_lock('cdp_internal.source_counts'::regclass::integer, 0);
+  PERFORM cdp_internal.take_turn('cdp_internal.source_counts');
   DELETE FROM cdp_internal.source_totals AS t
     WHERE t.source = clear_tracking_violations.source AND t.what = 'violation' AND t.last_at <= before;
   GET DIAGNOSTICS cleared = ROW_COUNT;

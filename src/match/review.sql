@@ -214,7 +214,7 @@ BEGIN
       SELECT FROM cdp.identifier_types AS t WHERE t.type = link_matches.type) THEN other_type ELSE type END), HINT = 'SELECT type FROM cdp.identifier_types lists them.';
   END IF;
   -- One at a time for a matcher; who decides matches meanwhile waits for the rows.
-  PERFORM pg_advisory_xact_lock('cdp.matches'::regclass::integer, hashtext(matcher));
+  PERFORM cdp_internal.take_turn('cdp.matches', hashtext(matcher));
   SELECT coalesce(array_agg(x.match_id) FILTER (WHERE x.linked_seq IS NULL), '{}'), coalesce(array_agg(x.linked_seq) FILTER (WHERE x.linked_seq IS NOT NULL), '{}'),
          coalesce(array_agg(x.message) FILTER (WHERE x.linked_seq IS NULL), '{}')
     INTO making, taking, messages

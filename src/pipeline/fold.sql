@@ -16,7 +16,7 @@ BEGIN
      AND NOT EXISTS (SELECT FROM cdp_internal.trait_lapses AS l WHERE l.lapses_at <= now()) THEN
     RETURN 0;
   END IF;
-  PERFORM pg_advisory_xact_lock('cdp_internal.survivorship_builds'::regclass::integer, 0);
+  PERFORM cdp_internal.take_turn('cdp_internal.survivorship_builds');
   -- Values that are too old come first: their instant has passed.
   SELECT array_agg(l.profile_id) INTO people
     FROM (SELECT o.profile_id FROM cdp_internal.trait_lapses AS o WHERE o.lapses_at <= now() ORDER BY o.lapses_at LIMIT most) AS l;

@@ -122,8 +122,7 @@ CDP_FUNCTION(cdp_accept) {
 // cdp_internal.drain_inbox(most integer): decides the oldest lines of the inbox; how many.
 CDP_FUNCTION(cdp_drain_inbox) {
   pg::Session session;
-  pg::run_once(
-      "SELECT pg_catalog.pg_advisory_xact_lock('cdp.inbox'::pg_catalog.regclass::pg_catalog.int4, 0)");
+  pg::run_once("SELECT cdp_internal.take_turn('cdp.inbox')");
   // Lines may be long: what is read at once is bounded in bytes, too.
   static pg::Statement select(
       "SELECT inbox_id, source, import, received_at, coalesce(message, ''), line FROM ("

@@ -139,7 +139,7 @@ DECLARE
   seqs bigint[];
 BEGIN
   IF NOT EXISTS (SELECT FROM cdp_internal.imports AS i WHERE i.state = 'undoing')
-     OR NOT pg_try_advisory_xact_lock('cdp_internal.imports'::regclass::integer, 0) THEN
+     OR NOT cdp_internal.try_turn('cdp_internal.imports') THEN
     RETURN 0;
   END IF;
   SELECT * INTO it FROM cdp_internal.imports AS i WHERE i.state = 'undoing' ORDER BY i.import_id LIMIT 1;

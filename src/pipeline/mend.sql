@@ -14,7 +14,7 @@ BEGIN
   IF NOT EXISTS (SELECT FROM cdp.identity_queue) THEN
     RETURN 0;
   END IF;
-  PERFORM pg_advisory_xact_lock('cdp.identity_queue'::regclass::integer, 0);
+  PERFORM cdp_internal.take_turn('cdp.identity_queue');
   DELETE FROM cdp.identity_queue AS q WHERE q.profile_id = 0;
   IF FOUND THEN
     RETURN 1 + cdp_internal.plan_mending();

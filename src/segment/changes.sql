@@ -71,7 +71,7 @@ BEGIN
     WHERE s.segment_id IN (o.segment_id, o.replaces);
   PERFORM cdp_internal.rename_in_dependents(s.segment_id, named, new_name), cdp_internal.describe_profile_views_of(s.segment_id);
   -- The feed finds a segment by its name; whoever tells or folds it does so before, or sees the new one.
-  PERFORM pg_advisory_xact_lock('cdp.membership_changes'::regclass::oid::integer, n) FROM generate_series(0, 1) AS n;
+  PERFORM cdp_internal.take_turn('cdp.membership_changes', n) FROM generate_series(0, 1) AS n;
   UPDATE cdp.membership_changes AS c SET segment = new_name WHERE c.segment_id = s.segment_id;
   UPDATE cdp.segment_days AS c SET segment = new_name WHERE c.segment_id = s.segment_id;
   UPDATE cdp.change_consumers AS c SET segments = array_replace(c.segments, named, new_name) WHERE named = ANY (c.segments);

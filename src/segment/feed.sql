@@ -196,7 +196,7 @@ DECLARE
   due   bigint := 0;
   told  record;
 BEGIN
-  PERFORM pg_advisory_xact_lock('cdp.membership_changes'::regclass::oid::integer, 0);
+  PERFORM cdp_internal.take_turn('cdp.membership_changes');
   SELECT * INTO feed FROM cdp_internal.feed;
   until := greatest(coalesce(at, clock_timestamp()), feed.told_until);
   -- A restore brings the row, and what was told, in any order: nobody may begin to tell before it is done.

@@ -83,7 +83,7 @@ DECLARE
   entered bigint;
   gone    bigint;
 BEGIN
-  PERFORM pg_advisory_xact_lock('cdp.segment_refreshes'::regclass::integer, target) WHERE NOT exclusive;
+  PERFORM cdp_internal.take_turn('cdp.segment_refreshes', target) WHERE NOT exclusive;
   SELECT r.refreshed_at INTO before FROM cdp.segment_refreshes AS r WHERE r.segment_id = target;
   at := greatest(now(), before);
   SELECT * INTO change FROM cdp_internal.find_changes(s, target, at);

@@ -94,7 +94,7 @@ BEGIN
                        AND EXISTS (SELECT FROM cdp.membership_changes AS c WHERE c.segment = g.name AND c.segment_id = g.segment_id))
        AND NOT EXISTS (SELECT FROM cdp_internal.segment_sets AS s WHERE s.segment_id <> 0
                        AND NOT EXISTS (SELECT FROM cdp.segments AS g WHERE g.segment_id = s.segment_id)))
-     OR NOT pg_try_advisory_xact_lock('cdp.membership_changes'::regclass::oid::integer, 1) THEN
+     OR NOT cdp_internal.try_turn('cdp.membership_changes', 1) THEN
     RETURN 0;
   END IF;
   SELECT g.segment_id, g.name, s.position INTO chosen
@@ -127,7 +127,7 @@ BEGIN
   IF chosen IS NULL AND $1 IS NOT NULL THEN
     PERFORM cdp_internal.refuse_segment($1);
   END IF;
-  PERFORM pg_advisory_xact_lock('cdp.membership_changes'::regclass::oid::integer, 1);
+  PERFORM cdp_internal.take_turn('cdp.membership_changes', 1);
   DELETE FROM cdp_internal.segment_bitmaps AS b WHERE chosen IS NULL OR b.segment_id = chosen;
   DELETE FROM cdp_internal.segment_sets AS s WHERE chosen IS NULL OR s.segment_id = chosen;
 END $$;

@@ -71,7 +71,7 @@ BEGIN
   SELECT s.segment_id, o.day, (now() AT TIME ZONE s.time_zone)::date - 1 AS yesterday INTO chosen
     FROM cdp.segments AS s CROSS JOIN LATERAL cdp_internal.open_day(s) AS o (day)
     WHERE o.day < (now() AT TIME ZONE s.time_zone)::date AND s.replaces IS NULL AND s.kind <> 'trait' LIMIT 1;
-  IF NOT FOUND OR NOT pg_try_advisory_xact_lock('cdp.segment_days'::regclass::oid::integer, 0) THEN
+  IF NOT FOUND OR NOT cdp_internal.try_turn('cdp.segment_days') THEN
     RETURN 0;
   END IF;
   RETURN cdp_internal.count_days(chosen.segment_id, chosen.day, least(chosen.yesterday, chosen.day + 30));
@@ -84,7 +84,7 @@ DECLARE
   s       cdp.segments;
   counted bigint := 0;
 BEGIN
-  PERFORM pg_advisory_xact_lock('cdp.segment_days'::regclass::oid::integer, 0);
+  PERFORM cdp_internal.take_turn('cdp.segment_days');
   FOR s IN SELECT * FROM cdp.segments AS o WHERE o.replaces IS NULL AND o.kind <> 'trait' ORDER BY o.segment_id LOOP
     counted := counted + cdp_internal.count_days(s.segment_id,
       CASE WHEN since < cdp_internal.open_day(s) THEN greatest(since, (s.created_at AT TIME ZONE s.time_zone)::date)
