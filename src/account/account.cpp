@@ -6,6 +6,7 @@
 #include "pg/account_rule.hpp"
 #include "pg/function.hpp"
 #include "pg/jsonb.hpp"
+#include "pg/pointing.hpp"
 #include "pg/query.hpp"
 #include "pg/rule.hpp"
 #include "pg/spi.hpp"

@@ -142,7 +142,7 @@ DECLARE
   found cdp.account_definitions := cdp_internal.find_account_definition(kind, named);
   role  constant name := caller ->> 'role';
 BEGIN
-  IF NOT cdp_internal.is_member(role, found.owner) AND NOT has_function_privilege(role, 'cdp.grant_access(name, text)', 'EXECUTE') THEN
+  IF NOT cdp_internal.may_change(role, found.owner) THEN
     RAISE EXCEPTION USING ERRCODE = 'insufficient_privilege', MESSAGE = format('must be owner of account %s %s', kind, named),
       HINT = format('It belongs to %s.', quote_ident(found.owner));
   END IF;

@@ -152,7 +152,7 @@ BEGIN
       DETAIL = 'They are ' || (SELECT string_agg(f.source, ', ') FROM unnest(found) AS f) || '.', HINT = format('Say which: SELECT cdp.%s(%L, source => %L).', door, relation, (found[1]).source);
   END IF;
   a := found[1];
-  IF NOT cdp_internal.is_member((caller ->> 'role')::name, a.owner) AND NOT has_function_privilege((caller ->> 'role')::name, 'cdp.grant_access(name, text)', 'EXECUTE') THEN
+  IF NOT cdp_internal.may_change((caller ->> 'role')::name, a.owner) THEN
     RAISE EXCEPTION USING ERRCODE = 'insufficient_privilege', MESSAGE = format('must be who attached %s', a.name), HINT = format('That was %s.', quote_ident(a.owner));
   END IF;
   RETURN a;

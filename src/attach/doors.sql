@@ -299,7 +299,7 @@ BEGIN
            ORDER BY o.attachment_id LOOP
     at := cdp_internal.attached_relation(a);
     CONTINUE WHEN NOT coalesce(at = named, at IS NULL AND (a.name = relation OR to_regclass(a.name) = named), false);
-    IF NOT cdp_internal.is_member(role, a.owner) AND NOT has_function_privilege(role, 'cdp.grant_access(name, text)', 'EXECUTE') THEN
+    IF NOT cdp_internal.may_change(role, a.owner) THEN
       RAISE EXCEPTION USING ERRCODE = 'insufficient_privilege', MESSAGE = format('must be who attached %s', a.name), HINT = format('That was %s.', quote_ident(a.owner));
     END IF;
     PERFORM cdp_internal.drop_attached_triggers(a.attachment_id);

@@ -39,7 +39,7 @@ DECLARE
   chosen cdp_internal.profile_views := cdp_internal.find_profile_view(named);
   role  name := caller ->> 'role';
 BEGIN
-  IF NOT cdp_internal.is_member(role, chosen.owner) AND NOT has_function_privilege(role, 'cdp.grant_access(name, text)', 'EXECUTE') THEN
+  IF NOT cdp_internal.may_change(role, chosen.owner) THEN
     RAISE EXCEPTION USING ERRCODE = 'insufficient_privilege', MESSAGE = format('must be owner of profile view %s', named),
       HINT = format('It belongs to %s.', quote_ident(chosen.owner));
   END IF;
@@ -96,23 +96,6 @@ BEGIN
   END LOOP;
 END $$;
 COMMENT ON FUNCTION cdp_internal.describe_profile_view(text) IS 'Says in comments what a profile view and its columns are';
-
--- A plain view shows nobody more than they may read: whoever may read members may read it. What is materialized has been read
--- with its owner's rights, so only the owner decides who else reads it.
-CREATE FUNCTION cdp_internal.grant_profile_view_readers(named text) RETURNS void LANGUAGE plpgsql
-  SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-  grantee text;
-BEGIN
-  FOR grantee IN
-    SELECT coalesce(quote_ident(r.rolname), 'PUBLIC') FROM pg_class AS c CROSS JOIN aclexplode(c.relacl) AS a
-    LEFT JOIN pg_roles AS r ON r.oid = a.grantee
-    WHERE c.oid = 'cdp.segment_members'::regclass AND a.privilege_type = 'SELECT' AND a.grantee <> c.relowner
-  LOOP
-    EXECUTE format('GRANT SELECT ON cdp_views.%I TO %s', named, grantee);
-  END LOOP;
-END $$;
-COMMENT ON FUNCTION cdp_internal.grant_profile_view_readers(text) IS 'Gives a profile view the readers of cdp.segment_members';
 
 CREATE FUNCTION cdp_internal.grant_profile_views(role name) RETURNS void LANGUAGE plpgsql
   SET search_path = pg_catalog, pg_temp AS $$
@@ -196,7 +179,8 @@ BEGIN
     EXECUTE format('ANALYZE cdp_views.%I', named);
   ELSE
     EXECUTE format('CREATE VIEW cdp_views.%I WITH (security_invoker) AS %s', named, cdp_internal.view_query(named));
-    PERFORM cdp_internal.describe_profile_view(named), cdp_internal.grant_profile_view_readers(named);
+    -- It shows nobody more than they may read; what is materialized was read with its owner's rights, who alone grants others.
+    PERFORM cdp_internal.describe_profile_view(named), cdp_internal.grant_readers(format('cdp_views.%I', named)::regclass);
   END IF;
 END $$;
 COMMENT ON FUNCTION cdp_internal.build_profile_view(text) IS 'Makes a profile view of what is kept of it';

@@ -6,42 +6,14 @@
 
 #include "pg/append.hpp"
 #include "pg/function.hpp"
+#include "pg/row.hpp"
 #include "pg/spi.hpp"
 
 namespace {
 
 using namespace cdp;
 
-// One row of a function that returns a table of up to six columns; a value that is not set is NULL.
-class Row {
-public:
-  explicit Row(FunctionCallInfo fcinfo) : result_(reinterpret_cast<ReturnSetInfo *>(fcinfo->resultinfo)) {}
-  Row &bigint(int column, std::int64_t value) { return set(column, Int64GetDatum(value)); }
-  Row &text(int column, std::string_view value) { return set(column, pg::text_result(value)); }
-  Row &bigints(int column, identity::Ids values) {
-    return set(column, pg::call([&] {
-                 std::size_t number = values.size();
-                 auto *datums = static_cast<Datum *>(palloc(sizeof(Datum) * (number + 1)));
-                 for (std::size_t i = 0; i < number; ++i)
-                   datums[i] = Int64GetDatum(values[i]);
-                 return PointerGetDatum(
-                     construct_array(datums, static_cast<int>(number), INT8OID, 8, true, TYPALIGN_DOUBLE));
-               }));
-  }
-  void put() {
-    pg::call([&] { tuplestore_putvalues(result_->setResult, result_->setDesc, values_, nulls_); });
-  }
-
-private:
-  Row &set(int column, Datum value) {
-    values_[column] = value;
-    nulls_[column] = false;
-    return *this;
-  }
-  ReturnSetInfo *result_;
-  Datum values_[6] = {};
-  bool nulls_[6] = {true, true, true, true, true, true};
-};
+using Row = pg::Row<6>;
 
 void put_moves(FunctionCallInfo fcinfo, const identity::History &history, const identity::Outcome &outcome) {
   std::map<std::int64_t, std::set<std::int64_t>> goes_to;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "pg/pointing.hpp"
 #include "pg/rule_tree.hpp"
 
 extern "C" {
@@ -30,31 +31,22 @@ const char kColumnsHint[] =
 const char kGroupingHint[] = "Columns of people belong into aggregates, such as bool_or(traits ->> 'role' = "
                              "'buyer') or count(*) FILTER (WHERE cdp.in_segment('vip')) >= 3.";
 
-// Errors of the parser and analyser point into the expression.
-template <class F> auto pointing_at(const std::string &text, F &&body) {
-  try {
-    return call(body);
-  } catch (const PgError &error) {
-    call([&] {
-      ErrorData *data = error.data();
-      if (data->cursorpos > 0) {
-        data->internalpos = data->cursorpos;
-        data->internalquery = pstrdup(text.c_str());
-        data->cursorpos = 0;
-      }
-      if (!data->hint && data->sqlerrcode == ERRCODE_UNDEFINED_COLUMN)
-        data->hint = pstrdup(kColumnsHint);
-      if (data->sqlerrcode == ERRCODE_GROUPING_ERROR && strstr(data->message, "not allowed in WHERE")) {
-        data->message = pstrdup("an aggregate here needs something of the people");
-        data->hint = pstrdup(
-            "account_traits, account_computed and group_id are the account's own, one value each: write them "
-            "outside of aggregates, such as account_traits ->> 'plan'.");
-      }
-      if (!data->hint && data->sqlerrcode == ERRCODE_GROUPING_ERROR)
-        data->hint = pstrdup(kGroupingHint);
-    });
-    throw;
+// What the parser or analyser found, said of an expression about accounts.
+void explain(ErrorData *data) {
+  if (!data->hint && data->sqlerrcode == ERRCODE_UNDEFINED_COLUMN)
+    data->hint = pstrdup(kColumnsHint);
+  if (data->sqlerrcode == ERRCODE_GROUPING_ERROR && strstr(data->message, "not allowed in WHERE")) {
+    data->message = pstrdup("an aggregate here needs something of the people");
+    data->hint = pstrdup(
+        "account_traits, account_computed and group_id are the account's own, one value each: write them "
+        "outside of aggregates, such as account_traits ->> 'plan'.");
   }
+  if (!data->hint && data->sqlerrcode == ERRCODE_GROUPING_ERROR)
+    data->hint = pstrdup(kGroupingHint);
+}
+
+template <class F> auto pointing_at(const std::string &text, F &&body) {
+  return pg::pointing_at(text, std::forward<F>(body), explain);
 }
 
 // What is found in the text as it was written.

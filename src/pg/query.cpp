@@ -2,10 +2,11 @@
 
 #include "core/json_text.hpp"
 
+#include "pg/pointing.hpp"
+
 extern "C" {
 #include "catalog/pg_proc.h"
 #include "executor/tstoreReceiver.h"
-#include "mb/pg_wchar.h"
 #include "nodes/nodeFuncs.h"
 #include "parser/analyze.h"
 #include "parser/parse_coerce.h"
@@ -27,29 +28,9 @@ namespace {
 const char kColumnsHint[] =
     "Write SELECT profile_id FROM …, or SELECT profile_id, … AS key FROM … for a membership of each key.";
 
-int character(const std::string &text, int location) {
-  return location < 0 ? 0 : call([&] { return pg_mbstrlen_with_len(text.c_str(), location); }) + 1;
-}
-
 [[noreturn]] void refuse(const std::string &text, int location, int sqlstate, std::string message,
                          std::string hint) {
-  throw Error(sqlstate, std::move(message), {}, std::move(hint)).at(text, character(text, location));
-}
-
-// Errors of the parser and analyser point into the query.
-template <class F> auto pointing_at(const std::string &text, F &&body) {
-  try {
-    return call(body);
-  } catch (const PgError &error) {
-    call([&] {
-      if (ErrorData *data = error.data(); data->cursorpos > 0) {
-        data->internalpos = data->cursorpos;
-        data->internalquery = pstrdup(text.c_str());
-        data->cursorpos = 0;
-      }
-    });
-    throw;
-  }
+  throw Error(sqlstate, std::move(message), {}, std::move(hint)).at(text, character_at(text, location));
 }
 
 Query *analyse(const std::string &text, RawStmt *statement) {

@@ -1,10 +1,12 @@
 #include "pg/row_expression.hpp"
 
+#include <algorithm>
 #include <set>
+
+#include "pg/pointing.hpp"
 
 extern "C" {
 #include "catalog/pg_class.h"
-#include "mb/pg_wchar.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
@@ -26,24 +28,7 @@ constexpr char kHint[] = "Write a column, or an expression such as lower(email).
 
 [[noreturn]] void refuse(const std::string &text, int location, const std::string &message,
                          const std::string &hint = kHint) {
-  const int position =
-      location < 0 ? 1 : call([&] { return pg_mbstrlen_with_len(text.c_str(), location); }) + 1;
-  throw Error(ERRCODE_SYNTAX_ERROR, message, {}, hint).at(text, position);
-}
-
-template <class F> auto pointing_at(const std::string &text, F &&body) {
-  try {
-    return call(body);
-  } catch (const PgError &error) {
-    call([&] {
-      if (ErrorData *data = error.data(); data->cursorpos > 0) {
-        data->internalpos = data->cursorpos;
-        data->internalquery = pstrdup(text.c_str());
-        data->cursorpos = 0;
-      }
-    });
-    throw;
-  }
+  throw Error(ERRCODE_SYNTAX_ERROR, message, {}, hint).at(text, std::max(character_at(text, location), 1));
 }
 
 // The text alone, and nothing that comes after an expression.

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "pg/pointing.hpp"
 #include "pg/rule_tree.hpp"
 
 extern "C" {
@@ -13,12 +14,6 @@ extern "C" {
 }
 
 namespace cdp::pg {
-
-int character_at(const std::string &text, int location) {
-  if (location < 0)
-    return 0;
-  return call([&] { return pg_mbstrlen_with_len(text.c_str(), location); }) + 1;
-}
 
 namespace rule {
 
@@ -39,30 +34,18 @@ const char kColumnsHint[] =
     "There are the event columns event_id, type, event, source, occurred_at, received_at, "
     "properties and context, and of the person traits, computed and profile_id.";
 
-// An error of the parser or analyser points into the rule, not into the statement that called us.
-void point_at(ErrorData *data, const std::string &text) {
-  call([&] {
-    if (data->cursorpos > 0) {
-      data->internalpos = data->cursorpos;
-      data->internalquery = pstrdup(text.c_str());
-      data->cursorpos = 0;
-    }
-    if (data->sqlerrcode == ERRCODE_UNDEFINED_COLUMN && !data->hint)
-      data->hint = pstrdup(kColumnsHint);
-    if (data->sqlerrcode == ERRCODE_GROUPING_ERROR && !data->hint)
-      data->hint =
-          pstrdup("Event columns belong into aggregates, such as count(*) FILTER (WHERE event = 'X') > 0; "
-                  "traits stand outside of them.");
-  });
+// What the parser or analyser found, said of a rule.
+void explain(ErrorData *data) {
+  if (data->sqlerrcode == ERRCODE_UNDEFINED_COLUMN && !data->hint)
+    data->hint = pstrdup(kColumnsHint);
+  if (data->sqlerrcode == ERRCODE_GROUPING_ERROR && !data->hint)
+    data->hint =
+        pstrdup("Event columns belong into aggregates, such as count(*) FILTER (WHERE event = 'X') > 0; "
+                "traits stand outside of them.");
 }
 
 template <class F> auto pointing_at(const std::string &text, F &&body) {
-  try {
-    return call(body);
-  } catch (const PgError &error) {
-    point_at(error.data(), text);
-    throw;
-  }
+  return pg::pointing_at(text, std::forward<F>(body), explain);
 }
 
 // The clause, besides one expression, that a text brought with it; nullptr if none.

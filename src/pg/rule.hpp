@@ -186,8 +186,7 @@ Rule compile_rule(const std::string &rule, const std::optional<std::string> &per
 // null.
 Rule compile_computed(const std::string &expression, const std::string &time_zone);
 
-// Where the string constant that begins at a byte of a rule ends; which character that byte is, from 1.
+// Where the string constant that begins at a byte of a rule ends.
 std::size_t end_of_literal(const std::string &text, std::size_t at);
-int character_at(const std::string &text, int location);
 
 } // namespace cdp::pg

@@ -12,7 +12,7 @@ BEGIN
     CREATE VIEW cdp_segments.all_segments WITH (security_invoker) AS
       SELECT segment, profile_id, key, since, until FROM cdp.segment_members;
     COMMENT ON VIEW cdp_segments.all_segments IS 'Who is in which segment now';
-    PERFORM cdp_internal.grant_readers('all_segments');
+    PERFORM cdp_internal.grant_readers('cdp_segments.all_segments');
   END IF;
 END $$;
 COMMENT ON FUNCTION cdp_internal.make_ready() IS 'Makes what must be there before the first message';

@@ -7,6 +7,7 @@
 
 #include "pg/function.hpp"
 #include "pg/jsonb.hpp"
+#include "pg/row.hpp"
 #include "profile/fold.hpp"
 
 namespace cdp::profile {
@@ -15,45 +16,7 @@ namespace {
 
 namespace json = core::json;
 
-// One row of a function that returns a table; a value that is not set is NULL.
-class Row {
-public:
-  explicit Row(FunctionCallInfo fcinfo) : result_(reinterpret_cast<ReturnSetInfo *>(fcinfo->resultinfo)) {}
-  Row &bigint(int column, std::int64_t value) { return set(column, Int64GetDatum(value)); }
-  Row &integer(int column, std::int32_t value) { return set(column, Int32GetDatum(value)); }
-  Row &boolean(int column, bool value) { return set(column, BoolGetDatum(value)); }
-  Row &timestamp(int column, Timestamp value) { return set(column, TimestampTzGetDatum(value)); }
-  Row &text(int column, std::string_view value) { return set(column, pg::text_result(value)); }
-  Row &json(int column, const std::string &value) {
-    return set(column, PointerGetDatum(pg::parse_jsonb(value)));
-  }
-  Row &bigints(int column, const std::vector<std::int64_t> &values) {
-    return set(column, pg::call([&] {
-                 auto *datums = static_cast<Datum *>(palloc(sizeof(Datum) * (values.size() + 1)));
-                 for (std::size_t i = 0; i < values.size(); ++i)
-                   datums[i] = Int64GetDatum(values[i]);
-                 return PointerGetDatum(construct_array(datums, static_cast<int>(values.size()), INT8OID, 8,
-                                                        true, TYPALIGN_DOUBLE));
-               }));
-  }
-  Row &null(int column) {
-    nulls_[column] = true;
-    return *this;
-  }
-  void put() {
-    pg::call([&] { tuplestore_putvalues(result_->setResult, result_->setDesc, values_, nulls_); });
-  }
-
-private:
-  Row &set(int column, Datum value) {
-    values_[column] = value;
-    nulls_[column] = false;
-    return *this;
-  }
-  ReturnSetInfo *result_;
-  Datum values_[12] = {};
-  bool nulls_[12] = {true, true, true, true, true, true, true, true, true, true, true, true};
-};
+using Row = pg::Row<12>;
 
 std::vector<std::int64_t> bigints_argument(FunctionCallInfo fcinfo, int number) {
   std::vector<std::int64_t> values;

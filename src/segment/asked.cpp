@@ -2,6 +2,7 @@
 
 #include "core/nearest.hpp"
 
+#include "pg/pointing.hpp"
 #include "pg/spi.hpp"
 
 namespace cdp::segment {

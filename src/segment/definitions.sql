@@ -107,7 +107,7 @@ DECLARE
   found  cdp.segments := cdp_internal.find_segment(named, coalesce((caller ->> 'computed')::boolean, false));
   role   name := caller ->> 'role';
 BEGIN
-  IF NOT cdp_internal.is_member(role, found.owner) AND NOT has_function_privilege(role, 'cdp.grant_access(name, text)', 'EXECUTE') THEN
+  IF NOT cdp_internal.may_change(role, found.owner) THEN
     RAISE EXCEPTION USING ERRCODE = 'insufficient_privilege', MESSAGE = format('must be owner of %s %s', CASE WHEN found.kind = 'trait' THEN 'computed trait' ELSE 'segment' END, named),
       HINT = format('It belongs to %s.', quote_ident(found.owner));
   END IF;
@@ -120,6 +120,12 @@ CREATE FUNCTION cdp_internal.is_member(role name, of name) RETURNS boolean LANGU
   SELECT coalesce((SELECT bool_or(pg_has_role(role, r.oid, 'USAGE')) FROM pg_roles AS r WHERE r.rolname IN (of, current_user)), false)
 $$;
 COMMENT ON FUNCTION cdp_internal.is_member(name, name) IS 'Whether a role has the rights of another, or of the extension''s owner';
+
+CREATE FUNCTION cdp_internal.may_change(role name, owner name) RETURNS boolean LANGUAGE sql STABLE
+  SET search_path = pg_catalog, pg_temp AS $$
+  SELECT cdp_internal.is_member(role, owner) OR has_function_privilege(role, 'cdp.grant_access(name, text)', 'EXECUTE')
+$$;
+COMMENT ON FUNCTION cdp_internal.may_change(name, name) IS 'Whether a role may change what an owner made: members of the owner may, and who administers cdp';
 
 CREATE FUNCTION cdp_internal.check_segment_name(named text, computed boolean DEFAULT false) RETURNS void LANGUAGE plpgsql STABLE
   SET search_path = pg_catalog, pg_temp AS $$
@@ -254,7 +260,7 @@ BEGIN
     'SELECT m.profile_id, m.key, m.entered_at AS since, p.traits FROM cdp.memberships AS m '
     'JOIN cdp.profiles AS p USING (profile_id) WHERE m.segment_id = %s '
     'AND m.entered_at <= pg_catalog.now() AND m.left_at > pg_catalog.now()', d.name, d.segment_id);
-  PERFORM cdp_internal.describe_segment_view(d), cdp_internal.grant_readers(d.name);
+  PERFORM cdp_internal.describe_segment_view(d), cdp_internal.grant_readers(format('cdp_segments.%I', d.name)::regclass);
 END $$;
 COMMENT ON FUNCTION cdp_internal.create_segment_view(cdp.segments) IS 'Makes the view of a segment';
 

@@ -291,9 +291,7 @@ BEGIN
          array_agg(r.reason ORDER BY r.import_id) AS reasons, array_agg(r.added_by ORDER BY r.import_id) AS adders,
          array_agg(CASE WHEN s.segment_id IS NULL THEN format('there is no segment %s', quote_ident(r.segment))
                         WHEN s.kind <> 'list' THEN format('segment %s is not a list', s.name)
-                        WHEN NOT cdp_internal.is_member(r.added_by, s.owner)
-                             AND NOT has_function_privilege(r.added_by, 'cdp.grant_access(name, text)', 'EXECUTE')
-                          THEN 'must be owner of segment ' || s.name END ORDER BY r.import_id) AS problems,
+                        WHEN NOT cdp_internal.may_change(r.added_by, s.owner) THEN 'must be owner of segment ' || s.name END ORDER BY r.import_id) AS problems,
          array_agg(s.segment_id ORDER BY r.import_id) AS lists, array_agg(r.type ORDER BY r.import_id) AS types,
          array_agg(r.value ORDER BY r.import_id) AS given
     INTO o FROM new_imports AS r LEFT JOIN cdp.segments AS s ON s.name = r.segment AND s.replaces IS NULL

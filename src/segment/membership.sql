@@ -139,7 +139,7 @@ COMMENT ON FUNCTION cdp.members(text, timestamptz, text) IS
 
 -- A view a segment. Whoever may read cdp.segment_members may read it; being security_invoker it shows nobody more.
 -- Who may read members may read the views made of them.
-CREATE FUNCTION cdp_internal.grant_readers(view name) RETURNS void LANGUAGE plpgsql
+CREATE FUNCTION cdp_internal.grant_readers(view regclass) RETURNS void LANGUAGE plpgsql
   SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   grantee text;
@@ -149,10 +149,10 @@ BEGIN
     LEFT JOIN pg_roles AS r ON r.oid = a.grantee
     WHERE c.oid = 'cdp.segment_members'::regclass AND a.privilege_type = 'SELECT' AND a.grantee <> c.relowner
   LOOP
-    EXECUTE format('GRANT SELECT ON cdp_segments.%I TO %s', view, grantee);
+    EXECUTE format('GRANT SELECT ON %s TO %s', view, grantee);
   END LOOP;
 END $$;
-COMMENT ON FUNCTION cdp_internal.grant_readers(name) IS 'Gives a view in cdp_segments the readers of cdp.segment_members';
+COMMENT ON FUNCTION cdp_internal.grant_readers(regclass) IS 'Gives a view the readers of cdp.segment_members';
 
 
 CREATE FUNCTION cdp_internal.query_as_owner(owner name, time_zone text, search_path text, datestyle text,

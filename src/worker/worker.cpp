@@ -32,71 +32,28 @@ std::int64_t drain(int size) {
   return size > 1 ? batch.run(pg::Params().integer(size)).bigint(0, 1) : line.run().bigint(0, 1);
 }
 
-// People decided anew after a change of rules; 0: nobody waits.
-std::int64_t mend_identities() {
-  static pg::Statement batch("SELECT cdp_internal.mend_identities(100)");
-  return batch.run().bigint(0, 1);
-}
+// Work beside the inbox, a batch in a transaction. Each says how much it did; 0: nothing waits.
+struct Duty {
+  const char *activity;
+  pg::Statement batch;
+};
 
-// People folded anew by other rules of survivorship, or as a value is too old; 0: nobody waits.
-std::int64_t fold_profiles() {
-  static pg::Statement batch("SELECT cdp_internal.fold_profiles(200)");
-  return batch.run().bigint(0, 1);
-}
-
-// A batch of what attached tables wait for; 0: nothing.
-std::int64_t follow_attached() {
-  static pg::Statement batch("SELECT cdp_internal.follow_attached()");
-  return batch.run().bigint(0, 1);
-}
-
-// Changes of memberships put into the feed; 0: none wait.
-std::int64_t tell_changes() {
-  static pg::Statement batch("SELECT cdp_internal.tell_changes()");
-  return batch.run().bigint(0, 1);
-}
-
-// A segment whose bitmaps were brought up to date; 0: none needs it.
-std::int64_t fold_sets() {
-  static pg::Statement batch("SELECT cdp_internal.fold_sets()");
-  return batch.run().bigint(0, 1);
-}
-
-// Days that are over, counted for BI; 0: all are.
-std::int64_t close_days() {
-  static pg::Statement batch("SELECT cdp_internal.close_days()");
-  return batch.run().bigint(0, 1);
-}
-
-// Counts of batches folded into those of days; 0: they are few.
-std::int64_t fold_counts() {
-  static pg::Statement batch("SELECT cdp_internal.fold_source_counts()");
-  return batch.run().bigint(0, 1);
-}
-
-// Messages of imports that are being undone, withdrawn; 0: there are none.
-std::int64_t undo_imports() {
-  static pg::Statement batch("SELECT cdp_internal.undo_imports()");
-  return batch.run().bigint(0, 1);
-}
-
-// A batch of a build, or a refresh that is due; 0: neither.
-std::int64_t maintain_segments() {
-  static pg::Statement step("SELECT cdp_internal.maintain_segments(pg_catalog.clock_timestamp())");
-  return step.run().bigint(0, 1);
-}
-
-// A profile view that is due; 0: none is.
-std::int64_t refresh_profile_views() {
-  static pg::Statement step("SELECT cdp_internal.refresh_profile_views(pg_catalog.clock_timestamp())");
-  return step.run().bigint(0, 1);
-}
-
-// A batch of accounts, by an account trait or segment that is due; 0: none is.
-std::int64_t maintain_accounts() {
-  static pg::Statement step("SELECT cdp_internal.maintain_accounts(pg_catalog.clock_timestamp())");
-  return step.run().bigint(0, 1);
-}
+Duty duties[] = {
+    {"applying identity rules", pg::Statement("SELECT cdp_internal.mend_identities(100)")},
+    {"following attached tables", pg::Statement("SELECT cdp_internal.follow_attached()")},
+    {"undoing imports", pg::Statement("SELECT cdp_internal.undo_imports()")},
+    {"folding golden traits anew", pg::Statement("SELECT cdp_internal.fold_profiles(200)")},
+    {"maintaining segments",
+     pg::Statement("SELECT cdp_internal.maintain_segments(pg_catalog.clock_timestamp())")},
+    {"judging accounts",
+     pg::Statement("SELECT cdp_internal.maintain_accounts(pg_catalog.clock_timestamp())")},
+    {"telling changes of memberships", pg::Statement("SELECT cdp_internal.tell_changes()")},
+    {"folding sets of people", pg::Statement("SELECT cdp_internal.fold_sets()")},
+    {"counting the days of segments", pg::Statement("SELECT cdp_internal.close_days()")},
+    {"refreshing profile views",
+     pg::Statement("SELECT cdp_internal.refresh_profile_views(pg_catalog.clock_timestamp())")},
+    {"folding counts of sources", pg::Statement("SELECT cdp_internal.fold_source_counts()")},
+};
 
 class Worker {
 public:
@@ -115,7 +72,7 @@ public:
 
 private:
   bool turn(bool after_nap);
-  bool also(const char *what, std::int64_t (*work)());
+  bool also(Duty &duty);
   bool succeeded(std::int64_t taken);
   bool failed(const pg::Failure &failure);
   void note(const std::optional<std::string> &error = std::nullopt);
@@ -153,36 +110,26 @@ bool Worker::turn(bool after_nap) {
     return failed(failure);
   if (!here)
     pg::leave_process(pg::Farewell::no_extension);
-  const bool more = succeeded(taken);
+  bool more = succeeded(taken);
   if (restoring)
     return more;
-  const bool mended = also("applying identity rules", mend_identities);
-  const bool followed = also("following attached tables", follow_attached);
-  const bool undone = also("undoing imports", undo_imports);
-  const bool refolded = also("folding golden traits anew", fold_profiles);
-  const bool maintained = also("maintaining segments", maintain_segments);
-  const bool judged = also("judging accounts", maintain_accounts);
-  const bool told = also("telling changes of memberships", tell_changes);
-  const bool folded = also("folding sets of people", fold_sets);
-  const bool closed = also("counting the days of segments", close_days);
-  const bool viewed = also("refreshing profile views", refresh_profile_views);
-  const bool counted = also("folding counts of sources", fold_counts);
-  return viewed || judged || maintained || mended || followed || undone || refolded || told || folded ||
-         closed || counted || more;
+  for (Duty &duty : duties)
+    more = also(duty) || more;
+  return more;
 }
 
 // Work beside the inbox, in a transaction of its own. True: there may be more of it.
-bool Worker::also(const char *what, std::int64_t (*work)()) {
+bool Worker::also(Duty &duty) {
   std::int64_t worked = 0;
   pg::Failure failure;
   const bool done = pg::transaction(
-      what,
+      duty.activity,
       [&] {
         // Its lock comes before those of its tables, as DROP EXTENSION takes them.
         const bool here = pg::extension_exists();
         pg::Session session;
         if (here && !restore_is_running()) // it may have begun since this turn did
-          worked = work();
+          worked = duty.batch.run().bigint(0, 1);
       },
       failure);
   if (!done) {
