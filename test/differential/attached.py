@@ -11,16 +11,11 @@ were said already, and an earlier time counts. Now and then rows change unseen, 
 environment's SEED and CASES are defaults.
 """
 
-import argparse
 import json
-import os
 import random
 import sys
-import traceback
 
-import psycopg2
-
-from ways import Database
+from ways import play_in_two
 
 TABLES = """
 CREATE SCHEMA shop;
@@ -368,37 +363,5 @@ def unquoted(text, name):
     return f'{before}"{name}": {value}{rest}'
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--host", required=True, help="directory of the server's socket")
-    parser.add_argument("--seed", default=os.environ.get("SEED") or str(random.SystemRandom().randint(1, 10**6)))
-    parser.add_argument("--histories", type=int, default=int(os.environ.get("CASES") or 60))
-    parser.add_argument("--only", type=int, help="this history alone")
-    args = parser.parse_args()
-    print(f"--seed {args.seed}", flush=True)
-    one, other = Database(args.host, "attached_one", worker=False), Database(args.host, "attached_other", worker=False)
-    number, rows = args.only or 0, 0
-    try:
-        while number < args.histories or args.only is not None:
-            history = History(one, other, f"{args.seed}-{number}")
-            try:
-                history.run()
-            except (Difference, psycopg2.Error) as error:
-                print(f"history {number}: {error}\n" + ";\n".join(history.trace))
-                return 1
-            except Exception:
-                print(f"history {number}: {traceback.format_exc()}\n" + ";\n".join(history.trace))
-                return 1
-            rows += len(history.trace)
-            number += 1
-            if args.only is not None:
-                break
-        print(f"{number} histories, {rows} statements")
-        return 0
-    finally:
-        one.drop()
-        other.drop()
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(play_in_two("attached", __doc__, History))

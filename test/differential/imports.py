@@ -11,17 +11,14 @@ What came of an import is imported once more, too. --seed and --only make a hist
 CASES are defaults.
 """
 
-import argparse
 import json
-import os
 import random
 import sys
-import traceback
 
 import psycopg2
 
 from attached import PEOPLE, Difference
-from ways import Database
+from ways import play_in_two
 
 SEGMENTS = """
 SELECT cdp.create_segment('buyers', $$count(*) FILTER (WHERE event = 'Seen') >= 2$$);
@@ -188,34 +185,5 @@ class History:
                              "\nexpected " + "\n  ".join(sorted(set(expected) - set(stored))))
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--host", required=True, help="directory of the server's socket")
-    parser.add_argument("--seed", default=os.environ.get("SEED") or str(random.SystemRandom().randint(1, 10**6)))
-    parser.add_argument("--histories", type=int, default=int(os.environ.get("CASES") or 60))
-    parser.add_argument("--only", type=int, help="this history alone")
-    args = parser.parse_args()
-    print(f"--seed {args.seed}", flush=True)
-    one, other = Database(args.host, "imports_one", worker=False), Database(args.host, "imports_other", worker=False)
-    number, statements = args.only or 0, 0
-    try:
-        while number < args.histories or args.only is not None:
-            history = History(one, other, f"{args.seed}-{number}")
-            try:
-                history.run()
-            except Exception:
-                print(f"history {number}: {traceback.format_exc()}\n" + ";\n".join(history.trace))
-                return 1
-            statements += len(history.trace)
-            number += 1
-            if args.only is not None:
-                break
-        print(f"{number} histories, {statements} statements")
-        return 0
-    finally:
-        one.drop()
-        other.drop()
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(play_in_two("imports", __doc__, History))

@@ -1,7 +1,11 @@
 """The ways in: one call a message, a call a batch, the inbox by CALL cdp.run(), the inbox by the worker."""
 
+import argparse
 import json
+import os
+import random
 import time
+import traceback
 
 import psycopg2
 import psycopg2.errors
@@ -196,3 +200,31 @@ def compare(one, other, way, base):
             lost, more = sorted(set(rows) - set(other[what])), sorted(set(other[what]) - set(rows))
             lines = [f"{what} differ", f"{base}:", *lost[:5], f"{way}:", *more[:5]]
             raise oracles.Difference("ways", "\n  ".join(lines))
+
+
+def play_in_two(name, description, make):
+    """Plays random histories in two databases, make(one, other, seed) each, and prints the first that fails."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--host", required=True, help="directory of the server's socket")
+    parser.add_argument("--seed", default=os.environ.get("SEED") or str(random.SystemRandom().randint(1, 10**6)))
+    parser.add_argument("--histories", type=int, default=int(os.environ.get("CASES") or 60))
+    parser.add_argument("--only", type=int, help="this history alone")
+    args = parser.parse_args()
+    print(f"--seed {args.seed}", flush=True)
+    one, other = Database(args.host, f"{name}_one", worker=False), Database(args.host, f"{name}_other", worker=False)
+    numbers = range(args.histories) if args.only is None else [args.only]
+    statements = 0
+    try:
+        for number in numbers:
+            history = make(one, other, f"{args.seed}-{number}")
+            try:
+                history.run()
+            except Exception:
+                print(f"history {number}: {traceback.format_exc()}\n" + ";\n".join(history.trace))
+                return 1
+            statements += len(history.trace)
+        print(f"{len(numbers)} histories, {statements} statements")
+        return 0
+    finally:
+        one.drop()
+        other.drop()
