@@ -12,7 +12,7 @@ extern "C" {
 
 namespace cdp::pg {
 
-int expression_timeout_ms = 5000;
+int expression_timeout_ms = 5000, refresh_timeout_ms = 600'000;
 
 namespace {
 
@@ -79,6 +79,10 @@ void within_budget(int milliseconds, const std::function<void()> &body) {
     throw Error(out_of_time, "out of its time of " + std::to_string(milliseconds) + " ms", {},
                 "Make the expression faster, or give it more time: cdp.expression_timeout.");
   }
+}
+
+bool timed_subtransaction(const std::function<void()> &body, Failure &failure) {
+  return subtransaction([&] { within_budget(expression_timeout_ms, body); }, failure);
 }
 
 } // namespace cdp::pg

@@ -5,6 +5,7 @@
 
 #include "pg/jsonb.hpp"
 #include "pg/rule_run.hpp"
+#include "pg/time_budget.hpp"
 
 namespace cdp::profile {
 
@@ -76,7 +77,7 @@ std::optional<std::string> run_aggregate(const core::Link &link, const std::vect
 core::Aggregated aggregate(const core::Link &link, const std::vector<std::string> &values) {
   core::Aggregated made;
   pg::Failure failure;
-  if (!pg::subtransaction([&] { made.value = run_aggregate(link, values).value_or("null"); }, failure))
+  if (!pg::timed_subtransaction([&] { made.value = run_aggregate(link, values).value_or("null"); }, failure))
     made = {"null", failure.message};
   return made;
 }
