@@ -16,9 +16,10 @@ extern int expression_timeout_ms, refresh_timeout_ms;
 inline constexpr int out_of_time = MAKE_SQLSTATE('5', '4', 'T', '0', '0');
 
 // Runs body, and cancels it after so many milliseconds (0: never) with an Error of SQLSTATE out_of_time. As
-// after any error, what body did must be rolled back: call it in a subtransaction to go on. Not nested: an
-// inner one lives within the budget of the outer one. Costs two setitimer calls.
-void within_budget(int milliseconds, const std::function<void()> &body);
+// after any error, what body did must be rolled back: call it in a subtransaction to go on. An inner one
+// lives within the budget of the outer one, too. Costs two setitimer calls.
+void within_budget(int milliseconds, const std::function<void()> &body,
+                   const char *setting = "cdp.expression_timeout");
 
 // As pg::subtransaction, within cdp.expression_timeout.
 bool timed_subtransaction(const std::function<void()> &body, Failure &failure);
