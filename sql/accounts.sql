@@ -217,12 +217,24 @@ SELECT traits FROM cdp.accounts WHERE group_id = 'acme';
 SELECT cdp.set_survivorship('plan', 'source_priority', policy => 'accounts', sources => '{crm}');
 SELECT cdp.set_survivorship('employees', 'max', policy => 'accounts');
 SELECT cdp.apply_survivorship() > 0 AS applied;
+SELECT outcome, because, value, source FROM cdp.why_account_trait('acme', 'plan');
+SELECT * FROM cdp.account_diff();
+SELECT outcome, because, value FROM cdp.why_account_trait('acme', 'employees');
+SELECT count(*) AS of_nobody FROM cdp.why_account_trait('nobody', 'plan');
 SELECT traits FROM cdp.accounts WHERE group_id = 'acme';
 SELECT cdp.profile(:anna, policy => 'accounts');
 SELECT cdp.set_survivorship('plan', 'computed:total_spend', policy => 'accounts');
 SELECT cdp.drop_survivorship('plan', 'accounts');
 SELECT cdp.drop_survivorship('employees', 'accounts');
+SELECT * FROM cdp.account_diff();
+-- Which is what applying it makes of them.
+CREATE TEMP TABLE said_before AS SELECT a.group_id, t.* FROM cdp.accounts AS a, jsonb_each(a.traits) AS t;
+CREATE TEMP TABLE told AS SELECT * FROM cdp.account_diff();
 SELECT cdp.apply_survivorship() > 0 AS applied;
+SELECT group_id, d.trait, d.old IS NOT DISTINCT FROM b.value AS was, d.new IS NOT DISTINCT FROM a.traits -> d.trait AS is
+FROM told AS d JOIN cdp.accounts AS a USING (group_id) LEFT JOIN said_before AS b ON b.group_id = d.group_id AND b.key = d.trait ORDER BY 1, 2;
+SELECT count(*) AS unlike FROM cdp.accounts AS a, LATERAL jsonb_each(a.traits) AS t LEFT JOIN said_before AS b ON b.group_id = a.group_id AND b.key = t.key
+WHERE b.value IS DISTINCT FROM t.value AND NOT EXISTS (SELECT FROM told AS d WHERE d.group_id = a.group_id AND d.trait = t.key);
 
 -- Whoever makes segments makes these; an expression sees what its owner may see, and only its owner changes it.
 CREATE ROLE regress_cdp_accounts;

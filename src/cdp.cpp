@@ -31,9 +31,17 @@ void define_settings() {
                            "When off, messages of sources that nobody created go to quarantine.",
                            &cdp::collect::register_sources, true, PGC_SUSET, 0, nullptr, nullptr, nullptr);
   DefineCustomIntVariable("cdp.expression_timeout",
-                          "How long the expressions of an attached table may take, a row or a batch of them.",
-                          "A row that takes longer goes to quarantine; 0 is no limit.",
+                          "How long what somebody wrote may take: the expressions of an attached table, a "
+                          "row or a batch of them, or a rule, for a person or some people together.",
+                          "A row that takes longer goes to quarantine, a person is an error of the segment; "
+                          "0 is no limit.",
                           &cdp::pg::expression_timeout_ms, cdp::pg::expression_timeout_ms, 0, 3'600'000,
+                          PGC_SUSET, GUC_UNIT_MS, nullptr, nullptr, nullptr);
+  DefineCustomIntVariable("cdp.refresh_timeout",
+                          "How long a refresh on schedule may take: of a materialized profile view, or of a "
+                          "segment that is read as a whole.",
+                          "One that takes longer is given up until it is due again; 0 is no limit.",
+                          &cdp::pg::refresh_timeout_ms, cdp::pg::refresh_timeout_ms, 0, 86'400'000,
                           PGC_SUSET, GUC_UNIT_MS, nullptr, nullptr, nullptr);
   MarkGUCPrefixReserved("cdp");
 }

@@ -113,9 +113,6 @@ CDP_FUNCTION(cdp_rename_in_account) {
 // cdp_internal.account_traits(group_id): what group messages said of an account, by the rules of policy
 // accounts.
 CDP_FUNCTION(cdp_account_traits) {
-  static pg::Statement read("SELECT traits::text, asserted_at, decision_seq, source_id FROM cdp.assertions "
-                            "WHERE type = 'group' AND group_id = $1 AND traits IS NOT NULL",
-                            pg::few_keys);
   const auto group_id = pg::text_argument(fcinfo, 0);
   std::string folded;
   {
@@ -123,11 +120,8 @@ CDP_FUNCTION(cdp_account_traits) {
     const auto fold = profile::account_fold_in_force();
     core::Traits traits(fold.rules());
     std::vector<core::Misfit> none; // traits of accounts are not defined
-    auto rows = read.run(pg::Params().text(group_id));
-    for (std::size_t i = 0; i < rows.size(); ++i) {
-      const auto said = rows.text(i, 1);
-      traits.assert_all({said, rows.timestamp(i, 2), rows.bigint(i, 3), rows.integer(i, 4)}, none);
-    }
+    profile::read_account_assertions(group_id,
+                                     [&](const core::Assertion &said) { traits.assert_all(said, none); });
     traits.settle(fold.world, GetCurrentTransactionStartTimestamp());
     folded = traits.traits_json();
   }

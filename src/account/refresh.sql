@@ -29,21 +29,37 @@ CREATE FUNCTION cdp_internal.judge_accounts(d cdp.account_definitions, ids text[
 #variable_conflict use_column
 DECLARE
   half constant integer := cardinality(ids) / 2;
+  slow boolean := false;
+  slow_ones integer := 0;
+  one  record;
 BEGIN
   IF ids = '{}' THEN
     RETURN;
   END IF;
   BEGIN
     RETURN QUERY SELECT q ->> 'group_id', q -> 'value', NULL::text, NULL::text
-      FROM cdp_internal.query_as_owner(d.owner, d.time_zone, d.search_path, d.datestyle, d.intervalstyle,
-                                       cdp_internal.account_query(d, ids, known)) AS q;
+      FROM cdp_internal.query_within_budget(d.owner, d.time_zone, d.search_path, d.datestyle, d.intervalstyle,
+                                            cdp_internal.account_query(d, ids, known), NULL) AS q;
     RETURN;
-  EXCEPTION WHEN data_exception OR integrity_constraint_violation OR plpgsql_error THEN
+  EXCEPTION WHEN data_exception OR integrity_constraint_violation OR plpgsql_error OR SQLSTATE '54T00' THEN
     IF half = 0 THEN
       RETURN QUERY SELECT ids[1], NULL::jsonb, SQLSTATE::text, SQLERRM::text;
       RETURN;
     END IF;
+    slow := SQLSTATE = '54T00';
   END;
+  -- Halves would wait for one that never ends again and again; if several are such, it is the expression.
+  FOR one IN SELECT j.* FROM unnest(ids) AS i (id) CROSS JOIN LATERAL cdp_internal.judge_accounts(d, ARRAY[i.id], known) AS j WHERE slow LOOP
+    slow_ones := slow_ones + (one.sqlstate = '54T00')::integer;
+    IF slow_ones = 3 THEN
+      RAISE EXCEPTION USING ERRCODE = '54T01', MESSAGE = 'several accounts: ' || one.message,
+        HINT = 'Make it faster, or give it more time: cdp.expression_timeout.';
+    END IF;
+    RETURN QUERY SELECT one.group_id, one.value, one.sqlstate, one.message;
+  END LOOP;
+  IF slow THEN
+    RETURN;
+  END IF;
   RETURN QUERY SELECT * FROM cdp_internal.judge_accounts(d, ids[:half], known);
   RETURN QUERY SELECT * FROM cdp_internal.judge_accounts(d, ids[half + 1:], known);
 END $$;

@@ -95,11 +95,15 @@ BEGIN
   FOR found IN SELECT a AS attachment, array_agg(r.row_key ORDER BY q.quarantine_id) AS keys, array_agg(q.quarantine_id ORDER BY q.quarantine_id) AS ids
                FROM cdp.quarantine AS q JOIN cdp_internal.attached_rows AS r ON r.message_ids @> ARRAY[q.message_id] AND md5(q.message)::uuid = ANY (r.refused)
                JOIN cdp_internal.attachments AS a USING (attachment_id)
-               WHERE q.quarantine_id = ANY (quarantine_ids) AND q.resolved_at IS NULL AND a.state IN ('loading', 'current')
+               WHERE q.quarantine_id = ANY (quarantine_ids) AND q.resolved_at IS NULL
                  AND NOT EXISTS (SELECT FROM cdp.quarantine AS c WHERE c.message_id = ANY (r.message_ids) AND c.resolved_at IS NULL AND md5(c.message)::uuid <> ALL (r.refused))
                GROUP BY a LOOP
     relation := cdp_internal.attached_relation(found.attachment);
-    CONTINUE WHEN (cdp_internal.attachment_problem(found.attachment, relation)).problem IS NOT NULL;
+    IF (found.attachment).state NOT IN ('loading', 'current') OR (cdp_internal.attachment_problem(found.attachment, relation)).problem IS NOT NULL THEN
+      -- Nobody can read them: what could not be read stays with its reason. Those that are whole messages are tried as such.
+      RETURN QUERY SELECT q.quarantine_id FROM cdp.quarantine AS q WHERE q.quarantine_id = ANY (found.ids) AND q.code = 'row_error';
+      CONTINUE;
+    END IF;
     SELECT array_agg((n.place, (found.attachment).attachment_id, n.row_key, nextval('cdp_internal.attached_changes_change_id_seq'), now(), n.said, n.problem, n.detail)::cdp_internal.attached_news ORDER BY n.place)
       INTO news FROM cdp_internal.read_keys(found.attachment, relation, cdp_internal.keys_of(ARRAY(SELECT DISTINCT k.row_key FROM unnest(found.keys) AS k (row_key)), cardinality((found.attachment).key_columns))) AS n;
     PERFORM cdp_internal.tell_rows_safely(news);

@@ -150,7 +150,7 @@ BEGIN
       HINT = 'Its rows would be taken for messages of that import: name another source.';
   END IF;
   -- What was kept when it was detached is what its rows said before, and each row goes on from there.
-  SELECT * INTO kept FROM cdp_internal.attachments AS o WHERE o.state = 'kept' AND o.source = a.source AND o.name = a.name;
+  SELECT * INTO kept FROM cdp_internal.attachments AS o WHERE o.state = 'kept' AND o.source = a.source AND cdp_internal.attached_relation(o) = relation;
   IF FOUND THEN
     RETURN cdp_internal.replace_attachment(kept, a, relation);
   END IF;
@@ -182,7 +182,7 @@ BEGIN
   IF was.key_columns <> a.key_columns THEN
     RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('the key of %s is another than it was', relation),
       DETAIL = format('It was {%s}, and is {%s} now: rows are not the same ones.', array_to_string(was.key_columns, ','), array_to_string(a.key_columns, ',')),
-      HINT = format('Take back first what its rows said: SELECT cdp.detach_table(%L, keep_data => false, source => %L).', was.name, was.source);
+      HINT = format('Take back first what its rows said: SELECT cdp.detach_table(%L, keep_data => false, source => %L).', coalesce(cdp_internal.attached_relation(was)::text, was.name), was.source);
   END IF;
   PERFORM cdp_internal.drop_attached_triggers(was.attachment_id);
   UPDATE cdp_internal.attachments AS o SET (name, kind, owner, time_zone, search_path, mapping, key_types, watched, identifiers, body, is_message, event, occurred_at, filter, watermark,
@@ -305,7 +305,7 @@ BEGIN
     PERFORM cdp_internal.drop_attached_triggers(a.attachment_id);
     DELETE FROM cdp_internal.attached_changes AS c WHERE c.attachment_id = a.attachment_id;
     IF keep_data THEN
-      UPDATE cdp_internal.attachments AS o SET name = coalesce(at::text, a.name), state = 'kept', comparing = NULL, compare_place = NULL, place = NULL, pass_from = NULL,
+      UPDATE cdp_internal.attachments AS o SET name = coalesce(at::text, a.name), relation_id = at, relation_of = cdp_internal.this_database(), state = 'kept', comparing = NULL, compare_place = NULL, place = NULL, pass_from = NULL,
           is_broken = false, has_missed = false WHERE o.attachment_id = a.attachment_id;
       PERFORM cdp_internal.clear_attachment_error(a.attachment_id);
     ELSE
@@ -333,12 +333,15 @@ CREATE VIEW cdp.attached_tables AS
          (SELECT count(*) FROM cdp_internal.attached_rows AS w WHERE w.attachment_id = a.attachment_id) AS rows,
          coalesce(c.rows, 0) AS waiting,
          CASE WHEN a.kind = 'followed' THEN coalesce(pg_catalog.clock_timestamp() - c.since, interval '0') WHEN a.state = 'current' THEN pg_catalog.clock_timestamp() - a.updated_at END AS lag,
-         (SELECT count(*) FROM cdp_internal.attached_rows AS w WHERE w.attachment_id = a.attachment_id AND w.message_ids IS NOT NULL) AS quarantined,
+         q.quarantined, q.kept_out,
          coalesce(p.problem, CASE WHEN NOT a.is_broken THEN a.error END) AS error,
          CASE WHEN p.problem IS NOT NULL THEN p.hint WHEN NOT a.is_broken THEN a.hint END AS hint, a.error_at, a.compared_at, a.owner, a.mapping, a.key_columns AS key
   FROM cdp_internal.attachments AS a
   CROSS JOIN LATERAL (SELECT cdp_internal.attached_relation(a) AS relation OFFSET 0) AS r
   CROSS JOIN LATERAL cdp_internal.attachment_problem(a, r.relation) AS p
+  CROSS JOIN LATERAL (SELECT count(*) FILTER (WHERE w.is_open) AS quarantined, count(*) FILTER (WHERE NOT w.is_open) AS kept_out
+                      FROM (SELECT EXISTS (SELECT FROM cdp.quarantine AS e WHERE e.message_id = ANY (r.message_ids) AND e.resolved_at IS NULL) AS is_open
+                            FROM cdp_internal.attached_rows AS r WHERE r.attachment_id = a.attachment_id AND r.message_ids IS NOT NULL) AS w) AS q
   LEFT JOIN LATERAL (SELECT pg_catalog.sum(h.rows) AS rows, pg_catalog.min(h.changed_at) AS since FROM cdp_internal.attached_changes AS h
                      WHERE h.attachment_id = a.attachment_id) AS c ON true
   WHERE a.state <> 'kept';
@@ -350,4 +353,5 @@ COMMENT ON COLUMN cdp.attached_tables.waiting IS 'Changed rows that were not rea
 COMMENT ON COLUMN cdp.attached_tables.compared_at IS 'When all of its rows were read last';
 COMMENT ON COLUMN cdp.attached_tables.lag IS 'Since when the oldest of them waits; of a polled one, since when it was read last';
 COMMENT ON COLUMN cdp.attached_tables.quarantined IS 'Rows that could not be used: see cdp.quarantine, column import';
+COMMENT ON COLUMN cdp.attached_tables.kept_out IS 'Rows that are no error and are not taken: whom they name is suppressed, or somebody discarded what they said';
 REVOKE ALL ON TABLE cdp.attached_tables FROM PUBLIC;

@@ -39,7 +39,7 @@ LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
   INSERT INTO cdp_internal.attached_rows AS r (attachment_id, row_key, version, decisions, message_ids, refused, content)
     SELECT b.attachment_id, b.row_key, b.version, '{}', ARRAY[b.id], ARRAY[md5(jsonb_build_object('messageId', b.id)::text)::uuid], cdp_internal.row_content(NULL, b.problem) FROM bad AS b
     ON CONFLICT (attachment_id, row_key) DO UPDATE SET version = excluded.version, decisions = '{}', message_ids = excluded.message_ids,
-      refused = excluded.refused, content = excluded.content
+      refused = excluded.refused, content = excluded.content, former = nullif(r.former || r.decisions, '{}')
 $$;
 COMMENT ON FUNCTION cdp_internal.refuse_rows(cdp_internal.attached_news[]) IS 'Part of cdp.run';
 
@@ -50,11 +50,14 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET enable_seqscan = o
 $$;
 COMMENT ON FUNCTION cdp_internal.known_rows(cdp_internal.attached_news[]) IS 'Part of cdp.run';
 
-CREATE FUNCTION cdp_internal.said_by(decisions bigint[]) RETURNS SETOF cdp.assertions
+CREATE FUNCTION cdp_internal.said_by(decisions bigint[], former bigint[])
+  RETURNS TABLE (decision_seq bigint, type text, asserted_at timestamptz, received_at timestamptz, traits jsonb, context jsonb)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
-  SELECT s.* FROM cdp.assertions AS s WHERE s.decision_seq = ANY (decisions)
+  SELECT s.decision_seq, s.type, s.asserted_at, s.received_at, s.traits, s.context FROM cdp.assertions AS s WHERE s.decision_seq = ANY (decisions)
+  UNION ALL
+  SELECT w.decision_seq, w.type, w.asserted_at, w.received_at, w.traits, w.context FROM cdp.withdrawn_assertions AS w WHERE w.decision_seq = ANY (former)
 $$;
-COMMENT ON FUNCTION cdp_internal.said_by(bigint[]) IS 'Part of cdp.run';
+COMMENT ON FUNCTION cdp_internal.said_by(bigint[], bigint[]) IS 'Part of cdp.run';
 
 -- What a row that was read says, as parts of a message. An identifier that is null or empty is none; a column that is null says nothing.
 CREATE FUNCTION cdp_internal.row_identifiers(said jsonb) RETURNS jsonb LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -71,43 +74,74 @@ CREATE FUNCTION cdp_internal.row_body(said jsonb) RETURNS jsonb LANGUAGE sql IMM
 $$;
 COMMENT ON FUNCTION cdp_internal.row_body(jsonb) IS 'Part of cdp.run';
 
--- What is checked or changed at the door is told whole: a plan asks for all of a row's traits, and a hash is not what the row says.
+-- A plan asks for all of a row's traits.
 CREATE FUNCTION cdp_internal.is_told_whole(source text) RETURNS boolean
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-  SELECT EXISTS (SELECT FROM cdp.sources AS s LEFT JOIN cdp.tracking_plans AS p USING (source_id)
-                 WHERE s.source = is_told_whole.source AND (p.is_enabled OR s.drops || s.hashes <> '{}'))
+  SELECT EXISTS (SELECT FROM cdp.sources AS s JOIN cdp.tracking_plans AS p USING (source_id) WHERE s.source = is_told_whole.source AND p.is_enabled)
 $$;
 COMMENT ON FUNCTION cdp_internal.is_told_whole(text) IS 'Whether rows of this source are one message each';
 
+CREATE FUNCTION cdp_internal.is_treated(source text) RETURNS boolean
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT EXISTS (SELECT FROM cdp.sources AS s WHERE s.source = is_treated.source AND s.drops || s.hashes <> '{}')
+$$;
+COMMENT ON FUNCTION cdp_internal.is_treated(text) IS 'Whether something of what this source says is dropped or hashed at the door';
+
+-- What a row that was read tells, and what the door leaves of that: a trait that is dropped is not told, and one that is hashed is known by its hash.
+CREATE FUNCTION cdp_internal.row_traits(source text, is_treated boolean, said jsonb,
+    OUT identifiers jsonb, OUT told jsonb, OUT stored jsonb, OUT stored_identifiers jsonb)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  message jsonb;
+BEGIN
+  identifiers := cdp_internal.row_identifiers(said); told := cdp_internal.row_body(said);
+  stored_identifiers := identifiers; stored := told;
+  IF is_treated THEN
+    message := cdp_internal.treated_line(source, jsonb_build_object('type', 'identify', 'context', jsonb_build_object('externalIds', identifiers), 'traits', told)::text)::jsonb;
+    IF jsonb_typeof(message) = 'object' THEN -- else it is too long, and refused
+      stored := coalesce(message -> 'traits', '{}'); stored_identifiers := message #> '{context,externalIds}';
+      told := (SELECT coalesce(jsonb_object_agg(t.key, t.value), '{}') FROM jsonb_each(told) AS t WHERE stored ? t.key);
+    END IF;
+  END IF;
+END $$;
+COMMENT ON FUNCTION cdp_internal.row_traits(text, boolean, jsonb) IS 'Part of cdp.run';
+
 -- Of rows that said traits before: the messages that stay, and the traits of others that are said again with the times they had,
--- since their row says something else beside them, or of somebody else. `moved`: a row whose time is earlier now was so earlier.
+-- since their row says something else beside them, or of somebody else, or was refused in between. `moved`: a row whose time is earlier
+-- now was so earlier.
 CREATE FUNCTION cdp_internal.kept_traits(news cdp_internal.attached_news[])
   RETURNS TABLE (attachment_id integer, row_key text, decision_seq bigint, stays boolean, traits jsonb, asserted_at timestamptz, received_at timestamptz)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-  WITH known AS MATERIALIZED (
-    SELECT n.attachment_id, n.row_key, k.decisions, cdp_internal.row_identifiers(n.said) AS identifiers, cdp_internal.row_body(n.said) AS body,
-           (n.said ->> 'occurred_at')::timestamptz AS moved
-    FROM unnest(news) AS n JOIN cdp_internal.attachments AS a USING (attachment_id)
+  WITH attached AS MATERIALIZED (
+    SELECT a.attachment_id, a.source, cdp_internal.is_treated(a.source) AS is_treated FROM cdp_internal.attachments AS a
+    WHERE a.attachment_id IN (SELECT n.attachment_id FROM unnest(news) AS n) AND a.event IS NULL AND NOT a.is_message AND NOT cdp_internal.is_told_whole(a.source)
+  ), known AS MATERIALIZED (
+    SELECT n.attachment_id, n.row_key, k.decisions, k.former, t.told, t.stored, t.stored_identifiers, (n.said ->> 'occurred_at')::timestamptz AS moved
+    FROM unnest(news) AS n JOIN attached AS a USING (attachment_id)
     JOIN cdp_internal.known_rows(news) AS k ON k.attachment_id = n.attachment_id AND k.row_key = n.row_key
-    WHERE n.said IS NOT NULL AND a.event IS NULL AND NOT a.is_message AND NOT cdp_internal.is_told_whole(a.source)
+    CROSS JOIN LATERAL cdp_internal.row_traits(a.source, a.is_treated, n.said) AS t
+    WHERE n.said IS NOT NULL
   ), said AS MATERIALIZED (
-    SELECT o.attachment_id, o.row_key, o.body, s.*, s.context -> 'externalIds' = o.identifiers AS is_same
-    FROM cdp_internal.said_by(ARRAY(SELECT unnest(k.decisions) FROM known AS k)) AS s
-    JOIN (SELECT k.*, unnest(k.decisions) AS decision FROM known AS k) AS o ON o.decision = s.decision_seq
+    SELECT o.attachment_id, o.row_key, o.told, o.stored, s.*, s.context -> 'externalIds' IS NOT DISTINCT FROM o.stored_identifiers AS is_same, o.is_former
+    FROM cdp_internal.said_by(ARRAY(SELECT unnest(k.decisions) FROM known AS k), ARRAY(SELECT unnest(k.former) FROM known AS k)) AS s
+    JOIN (SELECT k.*, d.decision, d.place > cardinality(k.decisions) AS is_former FROM known AS k
+          CROSS JOIN LATERAL unnest(k.decisions || k.former) WITH ORDINALITY AS d (decision, place)) AS o ON o.decision = s.decision_seq
     WHERE s.type = 'identify' AND coalesce(o.moved >= s.asserted_at, true)
   ), kept AS (
-    SELECT DISTINCT ON (s.attachment_id, s.row_key, t.key) s.attachment_id, s.row_key, s.decision_seq, t.key, t.value
+    SELECT DISTINCT ON (s.attachment_id, s.row_key, t.key) s.attachment_id, s.row_key, s.decision_seq, t.key, s.told -> t.key AS told, t.value,
+           t.value::text = (s.stored -> t.key)::text AS is_stored
     FROM said AS s CROSS JOIN LATERAL jsonb_each(s.traits) AS t
-    WHERE (s.body -> t.key)::text = t.value::text ORDER BY s.attachment_id, s.row_key, t.key, s.asserted_at, s.decision_seq
+    WHERE t.value::text IN ((s.stored -> t.key)::text, (s.told -> t.key)::text) ORDER BY s.attachment_id, s.row_key, t.key, s.asserted_at, s.is_former, s.decision_seq
   ), whole AS (
-    SELECT s.attachment_id, s.row_key, s.decision_seq, s.is_same, s.traits, s.body, s.asserted_at, s.received_at,
-           (SELECT coalesce(jsonb_object_agg(k.key, k.value), '{}') FROM kept AS k
-            WHERE k.attachment_id = s.attachment_id AND k.row_key = s.row_key AND k.decision_seq = s.decision_seq) AS left_over
-    FROM said AS s
+    SELECT s.*, k.left_over, k.left_stored
+    FROM said AS s CROSS JOIN LATERAL (
+      SELECT coalesce(jsonb_object_agg(k.key, k.told), '{}') AS left_over, coalesce(jsonb_object_agg(k.key, k.value) FILTER (WHERE k.is_stored), '{}') AS left_stored
+      FROM kept AS k WHERE k.attachment_id = s.attachment_id AND k.row_key = s.row_key AND k.decision_seq = s.decision_seq) AS k
   )
-  SELECT w.attachment_id, w.row_key, w.decision_seq, w.is_same AND w.left_over::text = coalesce(w.traits, '{}')::text AND (w.left_over <> '{}' OR w.body = '{}'),
-         w.left_over, w.asserted_at, CASE WHEN w.is_same THEN w.received_at END
-  FROM whole AS w WHERE w.left_over <> '{}' OR w.is_same AND w.body = '{}' AND coalesce(w.traits, '{}') = '{}'
+  SELECT w.attachment_id, w.row_key, w.decision_seq,
+         w.is_same AND NOT w.is_former AND w.left_stored::text = coalesce(w.traits, '{}')::text AND (w.left_over <> '{}' OR w.stored = '{}'),
+         w.left_over, w.asserted_at, CASE WHEN w.is_same AND NOT w.is_former THEN w.received_at END
+  FROM whole AS w WHERE w.left_over <> '{}' OR w.is_same AND w.stored = '{}' AND coalesce(w.traits, '{}') = '{}'
 $$;
 COMMENT ON FUNCTION cdp_internal.kept_traits(cdp_internal.attached_news[]) IS 'Part of cdp.run';
 
@@ -140,10 +174,13 @@ COMMENT ON FUNCTION cdp_internal.free_messages(integer[], text[], bigint[]) IS '
 CREATE FUNCTION cdp_internal.row_messages(news cdp_internal.attached_news[])
   RETURNS TABLE (attachment_id integer, row_key text, stays bigint, message_id text, source text, name text, received_at timestamptz, message text, known_by text)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-  WITH said AS MATERIALIZED (
+  WITH attached AS MATERIALIZED (
+    SELECT a.*, a.event IS NULL AND NOT a.is_message AND cdp_internal.is_treated(a.source) AS is_treated FROM cdp_internal.attachments AS a
+    WHERE a.attachment_id IN (SELECT n.attachment_id FROM unnest(news) AS n)
+  ), said AS MATERIALIZED (
     SELECT n.place, n.attachment_id, n.row_key, n.version, n.at, n.said, a.name, a.source, a.event IS NULL AS has_traits, a.is_message,
-           cdp_internal.row_identifiers(n.said) AS identifiers, cdp_internal.row_body(n.said) AS body
-    FROM unnest(news) AS n JOIN cdp_internal.attachments AS a USING (attachment_id) WHERE n.said IS NOT NULL
+           t.identifiers, t.told AS body
+    FROM unnest(news) AS n JOIN attached AS a USING (attachment_id) CROSS JOIN LATERAL cdp_internal.row_traits(a.source, a.is_treated, n.said) AS t WHERE n.said IS NOT NULL
   ), kept AS MATERIALIZED (
     SELECT * FROM cdp_internal.kept_traits(news)
   ), part AS (
@@ -225,13 +262,17 @@ BEGIN
     SELECT n.attachment_id, n.row_key, n.version, t.decisions, t.message_ids, t.refused, cdp_internal.row_content(n.said, NULL)
     FROM unnest(changed) AS n JOIN (
       SELECT t.attachment_id, t.row_key, coalesce(array_agg(t.decision ORDER BY t.decision) FILTER (WHERE t.decision IS NOT NULL), '{}') AS decisions,
-             array_agg(t.id) FILTER (WHERE t.decision IS NULL AND t.fate <> 'duplicate') AS message_ids, array_agg(md5(t.message)::uuid) FILTER (WHERE t.decision IS NULL AND t.fate <> 'duplicate') AS refused
-      FROM unnest(said.attachments, said.keys, said.ids, said.texts,
-                  array_remove(said.stay, NULL) || decisions, array_fill('stays'::text, ARRAY[coalesce(cardinality(array_remove(said.stay, NULL)), 0)]) || fates) AS t (attachment_id, row_key, id, message, decision, fate)
+             array_agg(t.id) FILTER (WHERE t.decision IS NULL AND t.fate <> 'duplicate') AS message_ids,
+             array_agg(md5(CASE WHEN cdp_internal.is_treated(t.source) THEN cdp_internal.treated_line(t.source, t.message) ELSE t.message END)::uuid)
+               FILTER (WHERE t.decision IS NULL AND t.fate <> 'duplicate') AS refused
+      FROM unnest(said.attachments, said.keys, said.ids, said.texts, said.sources,
+                  array_remove(said.stay, NULL) || decisions, array_fill('stays'::text, ARRAY[coalesce(cardinality(array_remove(said.stay, NULL)), 0)]) || fates) AS t (attachment_id, row_key, id, message, source, decision, fate)
       GROUP BY t.attachment_id, t.row_key) AS t ON t.attachment_id = n.attachment_id AND t.row_key = n.row_key
     WHERE n.said IS NOT NULL
     ON CONFLICT (attachment_id, row_key) DO UPDATE SET version = excluded.version, decisions = excluded.decisions,
-      message_ids = excluded.message_ids, refused = excluded.refused, content = excluded.content;
+      message_ids = excluded.message_ids, refused = excluded.refused, content = excluded.content,
+      -- What a row said before it was refused, in all or in part, is as old as it was when it says so again.
+      former = CASE WHEN excluded.message_ids IS NOT NULL THEN nullif(ARRAY(SELECT unnest(r.former || r.decisions) EXCEPT SELECT unnest(excluded.decisions)), '{}') END;
   IF EXISTS (SELECT FROM unnest(changed) AS n WHERE n.problem IS NOT NULL) THEN
     PERFORM cdp_internal.refuse_rows(changed);
   END IF;

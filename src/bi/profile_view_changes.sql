@@ -373,7 +373,7 @@ BEGIN
     RETURN 0;
   END IF;
   BEGIN
-    PERFORM cdp_internal.fill_profile_view(due);
+    PERFORM cdp_internal.within_refresh_timeout(format('SELECT cdp_internal.fill_profile_view(%L)', due));
   EXCEPTION WHEN OTHERS THEN
     IF left(SQLSTATE, 2) IN ('40', '53', '55', '57', '58') THEN
       RAISE; -- not the view's fault

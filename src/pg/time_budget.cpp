@@ -1,5 +1,7 @@
 #include "pg/time_budget.hpp"
 
+#include <algorithm>
+
 extern "C" {
 #include "storage/latch.h"
 #include "utils/timeout.h"
@@ -12,7 +14,7 @@ extern "C" {
 
 namespace cdp::pg {
 
-int expression_timeout_ms = 5000;
+int expression_timeout_ms = 5000, refresh_timeout_ms = 600'000;
 
 namespace {
 
@@ -35,38 +37,54 @@ TimeoutId timer() {
   return id;
 }
 
+// In force, the innermost first; none ends after the one around it.
+struct Deadline {
+  TimestampTz end;
+  Deadline *outer;
+};
+Deadline *innermost = nullptr;
+
+void arm(TimestampTz end) {
+#if PG_VERSION_NUM >= 150000
+  enable_timeout_every(timer(), end, kAgainMs);
+#else
+  enable_timeout_at(timer(), end);
+#endif
+}
+
 // Disarms however the body ends; a cancel of ours that came too late must not hit what comes next.
 class Budget {
 public:
-  explicit Budget(int milliseconds) : id_(timer()) {
+  explicit Budget(int milliseconds) {
+    timer();
+    own_ = {TimestampTzPlusMilliseconds(GetCurrentTimestamp(), milliseconds), innermost};
+    if (innermost)
+      own_.end = std::min(own_.end, innermost->end);
     ran_out = false;
+    innermost = &own_;
     is_running = true;
-    call([&] {
-      const TimestampTz end = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), milliseconds);
-#if PG_VERSION_NUM >= 150000
-      enable_timeout_every(id_, end, kAgainMs);
-#else
-      enable_timeout_at(id_, end);
-#endif
-    });
+    call([&] { arm(own_.end); });
   }
   ~Budget() {
-    is_running = false;
-    disable_timeout(id_, false);
+    innermost = own_.outer;
+    is_running = innermost != nullptr;
+    disable_timeout(timer(), false);
     if (ran_out)
       QueryCancelPending = false;
+    if (innermost)
+      arm(innermost->end);
   }
   Budget(const Budget &) = delete;
   Budget &operator=(const Budget &) = delete;
 
 private:
-  const TimeoutId id_;
+  Deadline own_;
 };
 
 } // namespace
 
-void within_budget(int milliseconds, const std::function<void()> &body) {
-  if (milliseconds <= 0 || is_running) {
+void within_budget(int milliseconds, const std::function<void()> &body, const char *setting) {
+  if (milliseconds <= 0) {
     body();
     return;
   }
@@ -76,9 +94,16 @@ void within_budget(int milliseconds, const std::function<void()> &body) {
   } catch (const PgError &error) {
     if (!ran_out || error.data()->sqlerrcode != ERRCODE_QUERY_CANCELED)
       throw;
+    if (innermost && GetCurrentTimestamp() >= innermost->end)
+      throw; // of the budget around this one
+    ran_out = false;
     throw Error(out_of_time, "out of its time of " + std::to_string(milliseconds) + " ms", {},
-                "Make the expression faster, or give it more time: cdp.expression_timeout.");
+                std::string("Make it faster, or give it more time: ") + setting + ".");
   }
+}
+
+bool timed_subtransaction(const std::function<void()> &body, Failure &failure) {
+  return subtransaction([&] { within_budget(expression_timeout_ms, body); }, failure);
 }
 
 } // namespace cdp::pg

@@ -45,7 +45,8 @@ void follow_attached(const pipeline::Outcome &outcome) {
       "UPDATE cdp_internal.attached_rows AS r SET decisions = r.decisions || ARRAY(SELECT n.decision_seq "
       "FROM "
       "unnest($1, $2) AS n (message_id, decision_seq) WHERE n.message_id = ANY (r.message_ids) ORDER BY 1), "
-      "message_ids = nullif(ARRAY(SELECT i FROM unnest(r.message_ids) AS i WHERE i <> ALL ($1)), '{}') "
+      "message_ids = nullif(ARRAY(SELECT i FROM unnest(r.message_ids) AS i WHERE i <> ALL ($1)), '{}'), "
+      "former = CASE WHEN NOT r.message_ids <@ $1 THEN r.former END "
       "WHERE r.message_ids && $1",
       pg::few_keys);
   if (!ids.empty())

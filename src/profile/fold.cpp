@@ -5,6 +5,7 @@
 
 #include "pg/jsonb.hpp"
 #include "pg/rule_run.hpp"
+#include "pg/time_budget.hpp"
 
 namespace cdp::profile {
 
@@ -76,7 +77,7 @@ std::optional<std::string> run_aggregate(const core::Link &link, const std::vect
 core::Aggregated aggregate(const core::Link &link, const std::vector<std::string> &values) {
   core::Aggregated made;
   pg::Failure failure;
-  if (!pg::subtransaction([&] { made.value = run_aggregate(link, values).value_or("null"); }, failure))
+  if (!pg::timed_subtransaction([&] { made.value = run_aggregate(link, values).value_or("null"); }, failure))
     made = {"null", failure.message};
   return made;
 }
@@ -121,7 +122,7 @@ Fold fold_by(std::int32_t version, const std::string &policy) {
   static pg::Statement draft("SELECT cdp_internal.drafted_rules()::text");
   static pg::Statement kept("SELECT rules::text FROM cdp_internal.survivorship_versions WHERE version = $1");
   auto rows = version == kDraft ? draft.run() : kept.run(pg::Params().integer(version));
-  Fold fold{version, std::make_shared<const Policy>(rows.size() == 0 ? "{}" : rows.text(0, 1), policy), {}};
+  Fold fold{version, std::make_shared<const Policy>(rows.size() == 0 ? "{}" : rows.text(0, 1), policy, policy == "accounts"), {}};
   fold.world = make_world(fold.rules());
   return fold;
 }
@@ -204,6 +205,18 @@ void read_assertions_of(const Reading &what,
       "AND (a.withdrawn_at > $3 OR a.withdrawn_at = 'infinity')",
       pg::few_keys);
   read(select, what, take);
+}
+
+void read_account_assertions(const std::string &group_id,
+                             const std::function<void(const core::Assertion &)> &take) {
+  static pg::Statement select("SELECT traits::text, asserted_at, decision_seq, source_id FROM cdp.assertions "
+                              "WHERE type = 'group' AND group_id = $1 AND traits IS NOT NULL",
+                              pg::few_keys);
+  auto rows = select.run(pg::Params().text(group_id));
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    const auto said = rows.text(i, 1);
+    take({said, rows.timestamp(i, 2), rows.bigint(i, 3), rows.integer(i, 4)});
+  }
 }
 
 std::vector<std::int32_t> asked_computed(const core::Rules &rules) {

@@ -33,6 +33,9 @@ Timestamp instant_argument(FunctionCallInfo fcinfo, int number) {
 
 void read(FunctionCallInfo fcinfo, int first,
           const std::function<void(std::int64_t, const core::Assertion &)> &take) {
+  if (const int account = first + 5; PG_NARGS() > account && !PG_ARGISNULL(account))
+    return read_account_assertions(pg::text_argument(fcinfo, account),
+                                   [&](const core::Assertion &said) { take(0, said); });
   const auto identifiers = bigints_argument(fcinfo, first + 1);
   const Timestamp at = instant_argument(fcinfo, first + 2), known = instant_argument(fcinfo, first + 3);
   const auto people = bigints_argument(fcinfo, first);
@@ -96,7 +99,7 @@ void put_trait(FunctionCallInfo fcinfo, const Fold &fold, std::int64_t id, const
 
 using namespace cdp;
 
-// cdp_internal.fold_traits(version integer, policy text, profile_ids, identifier_ids, at, known, as_of)
+// cdp_internal.fold_traits(version integer, policy text, profile_ids, identifier_ids, at, known, as_of, account)
 CDP_FUNCTION(cdp_fold_traits) {
   using namespace cdp::profile;
   pg::call([&] { InitMaterializedSRF(fcinfo, 0); });
@@ -264,7 +267,7 @@ private:
 } // namespace cdp::profile
 
 // cdp_internal.explain_trait(version integer, policy text, trait text, profile_ids, identifier_ids, at,
-// known, as_of): a row an assertion.
+// known, as_of, account): a row an assertion.
 CDP_FUNCTION(cdp_explain_trait) {
   using namespace cdp::profile;
   pg::call([&] { InitMaterializedSRF(fcinfo, 0); });

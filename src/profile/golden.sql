@@ -1,18 +1,18 @@
 -- golden: why a trait is what it is, what it was, and what other rules would make of it.
 
 CREATE FUNCTION cdp_internal.fold_traits(version integer, policy text, profile_ids bigint[], identifier_ids bigint[] DEFAULT NULL,
-    at timestamptz DEFAULT NULL, known timestamptz DEFAULT NULL, as_of timestamptz DEFAULT NULL)
+    at timestamptz DEFAULT NULL, known timestamptz DEFAULT NULL, as_of timestamptz DEFAULT NULL, account text DEFAULT NULL)
   RETURNS TABLE (profile_id bigint, trait text, value jsonb, decision_seq bigint, is_conflict boolean, rule text, strategy text,
                  place integer, made_from bigint[], until timestamptz, error text)
   LANGUAGE c STABLE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'cdp_fold_traits';
-COMMENT ON FUNCTION cdp_internal.fold_traits(integer, text, bigint[], bigint[], timestamptz, timestamptz, timestamptz) IS
-  'Golden traits of people by some rules: from all that was said of them, or by these identifiers, asserted by `at`, received by `known`, as of an instant';
+COMMENT ON FUNCTION cdp_internal.fold_traits(integer, text, bigint[], bigint[], timestamptz, timestamptz, timestamptz, text) IS
+  'Golden traits of people by some rules: from all that was said of them, or by these identifiers, asserted by `at`, received by `known`, as of an instant. account: of it, instead';
 
 CREATE FUNCTION cdp_internal.explain_trait(version integer, policy text, trait text, profile_ids bigint[], identifier_ids bigint[] DEFAULT NULL,
-    at timestamptz DEFAULT NULL, known timestamptz DEFAULT NULL, as_of timestamptz DEFAULT NULL)
+    at timestamptz DEFAULT NULL, known timestamptz DEFAULT NULL, as_of timestamptz DEFAULT NULL, account text DEFAULT NULL)
   RETURNS TABLE (decision_seq bigint, said jsonb, value jsonb, outcome text, because text, strategy text, place integer)
   LANGUAGE c STABLE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'cdp_explain_trait';
-COMMENT ON FUNCTION cdp_internal.explain_trait(integer, text, text, bigint[], bigint[], timestamptz, timestamptz, timestamptz) IS 'Part of cdp.why_trait';
+COMMENT ON FUNCTION cdp_internal.explain_trait(integer, text, text, bigint[], bigint[], timestamptz, timestamptz, timestamptz, text) IS 'Part of cdp.why_trait and cdp.why_account_trait';
 
 CREATE FUNCTION cdp_internal.history_of_trait(version integer, policy text, trait text, profile_ids bigint[], identifier_ids bigint[] DEFAULT NULL,
     at timestamptz DEFAULT NULL, known timestamptz DEFAULT NULL, as_of timestamptz DEFAULT NULL)
@@ -85,7 +85,7 @@ COMMENT ON FUNCTION cdp_internal.identifiers_at(bigint, timestamptz, text) IS 'P
 CREATE FUNCTION cdp.golden_traits(profile_id bigint, policy text DEFAULT 'default')
   RETURNS TABLE (trait text, value jsonb, is_conflict boolean, rule text, strategy text, source text, message_id text,
                  asserted_at timestamptz, received_at timestamptz, made_from bigint[], until timestamptz, error text)
-LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
   SELECT g.trait, g.value, g.is_conflict, g.rule, g.strategy, s.source, a.message_id, a.asserted_at, a.received_at, g.made_from, g.until, g.error
   FROM cdp_internal.fold_traits(cdp_internal.known_policy($2), $2, ARRAY[cdp.current_profile($1)]) AS g
   LEFT JOIN (cdp.assertions AS a JOIN cdp.sources AS s USING (source_id)) USING (decision_seq)
@@ -97,7 +97,7 @@ COMMENT ON FUNCTION cdp.golden_traits(bigint, text) IS
 CREATE FUNCTION cdp.why_trait(profile_id bigint, trait text, policy text DEFAULT 'default')
   RETURNS TABLE (outcome text, because text, value jsonb, said jsonb, rule text, strategy text, place integer, source text, message_id text,
                  asserted_at timestamptz, received_at timestamptz, decision_seq bigint)
-LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
   WITH rules AS (SELECT cdp_internal.known_policy($3) AS version)
   SELECT w.outcome, w.because, w.value, w.said,
          (SELECT g.rule FROM cdp_internal.fold_traits(r.version, $3, ARRAY[cdp.current_profile($1)]) AS g WHERE g.trait = $2),
@@ -111,7 +111,7 @@ COMMENT ON FUNCTION cdp.why_trait(bigint, text, text) IS
 
 CREATE FUNCTION cdp.trait_history(profile_id bigint, trait text, policy text DEFAULT 'default')
   RETURNS TABLE (value jsonb, since timestamptz, until timestamptz, source text, message_id text)
-LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
   SELECT h.value, h.since, coalesce(lead(h.since) OVER (ORDER BY h.since), 'infinity'), s.source, a.message_id
   FROM cdp_internal.history_of_trait(cdp_internal.known_policy($3), $3, $2, ARRAY[cdp.current_profile($1)]) AS h
   LEFT JOIN cdp.assertions AS a USING (decision_seq) LEFT JOIN cdp.sources AS s USING (source_id)
@@ -119,6 +119,34 @@ LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp AS $$
 $$;
 COMMENT ON FUNCTION cdp.trait_history(bigint, text, text) IS
   'What a trait was, by all that is known today and the rules in force: each value with since and until, by when it was asserted; a null value: absent. source and message_id of what made it so. Errors: 42704 no such policy';
+
+-- Accounts have a policy of their own, and are known by name.
+CREATE FUNCTION cdp.why_account_trait(group_id text, trait text)
+  RETURNS TABLE (outcome text, because text, value jsonb, said jsonb, rule text, strategy text, place integer, source text, message_id text,
+                 asserted_at timestamptz, received_at timestamptz, decision_seq bigint)
+LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp AS $$
+  WITH rules AS (SELECT cdp_internal.version_at('infinity') AS version)
+  SELECT w.outcome, w.because, w.value, w.said,
+         (SELECT g.rule FROM cdp_internal.fold_traits(r.version, 'accounts', '{}', account => $1) AS g WHERE g.trait = $2),
+         w.strategy, w.place, s.source, a.message_id, a.asserted_at, a.received_at, w.decision_seq
+  FROM rules AS r CROSS JOIN LATERAL cdp_internal.explain_trait(r.version, 'accounts', $2, '{}', account => $1) AS w
+  LEFT JOIN (cdp.assertions AS a JOIN cdp.sources AS s USING (source_id)) USING (decision_seq)
+  ORDER BY array_position(ARRAY['winner', 'conflict', 'part', 'loser'], w.outcome), a.asserted_at DESC, a.decision_seq DESC
+$$;
+COMMENT ON FUNCTION cdp.why_account_trait(text, text) IS
+  'Why a trait that group messages say of an account is what it is: a row a message that said something about it, the winner first, as cdp.why_trait has them';
+
+CREATE FUNCTION cdp.account_diff() RETURNS TABLE (group_id text, trait text, old jsonb, new jsonb)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  WITH force AS MATERIALIZED (SELECT cdp_internal.version_at('infinity') AS version WHERE EXISTS (SELECT FROM cdp.pending_survivorship()))
+  SELECT a.group_id, coalesce(o.trait, n.trait), o.value, n.value
+  FROM force AS f CROSS JOIN (SELECT DISTINCT g.group_id FROM cdp.assertions AS g WHERE g.type = 'group' AND g.traits IS NOT NULL) AS a
+  CROSS JOIN LATERAL (cdp_internal.fold_traits(f.version, 'accounts', '{}', account => a.group_id) AS o
+    FULL JOIN cdp_internal.fold_traits(-1, 'accounts', '{}', account => a.group_id) AS n ON n.trait = o.trait)
+  WHERE o.value IS DISTINCT FROM n.value ORDER BY 1, 2
+$$;
+COMMENT ON FUNCTION cdp.account_diff() IS
+  'What the draft of rules and trust would make of the traits that group messages say of accounts: a row an account and trait that would be another, null for absent. Reads every account, changes nothing';
 
 -- Some people at a time: what is folded is held in memory.
 CREATE FUNCTION cdp.profile_diff(policy text DEFAULT 'default')

@@ -155,6 +155,13 @@ DECLARE
   last cdp.survivorship_rules;
   wrong text;
 BEGIN
+  IF set_survivorship.policy IS NULL OR set_survivorship.trait IS NULL OR set_survivorship.strategy IS NULL THEN
+    RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed',
+      MESSAGE = format('%s must not be null', CASE WHEN set_survivorship.trait IS NULL THEN 'trait' WHEN set_survivorship.strategy IS NULL THEN 'strategy' ELSE 'policy' END),
+      HINT = CASE WHEN set_survivorship.trait IS NULL THEN 'trait is the name of a trait, a pattern such as address_*, or * for all.'
+                  WHEN set_survivorship.strategy IS NULL THEN 'latest is what holds without a rule; cdp.drop_survivorship(trait, policy) takes rules away.'
+                  ELSE 'Leave it out for the default policy.' END;
+  END IF;
   r.policy := set_survivorship.policy;
   r.trait := set_survivorship.trait;
   r.strategy := split_part(set_survivorship.strategy, ':', 1);
@@ -165,10 +172,9 @@ BEGIN
   r.datestyle := caller ->> 'datestyle';
   r.intervalstyle := caller ->> 'intervalstyle';
   wrong := CASE
-    WHEN r.trait IS NULL OR r.trait = '' THEN 'trait is the name of a trait, a pattern such as address_*, or * for all.'
-    WHEN r.policy IS NULL THEN 'policy must not be null: leave it out for the default policy.'
+    WHEN r.trait = '' THEN 'trait is the name of a trait, a pattern such as address_*, or * for all.'
     WHEN r.policy !~ '^[a-z][a-z0-9_]{0,62}$' THEN 'A policy is named in lower case: letters, digits and underscores.'
-    WHEN r.strategy IS NULL OR r.strategy NOT IN ('latest', 'earliest', 'most_frequent', 'source_priority', 'min', 'max', 'sum', 'average', 'longest',
+    WHEN r.strategy NOT IN ('latest', 'earliest', 'most_frequent', 'source_priority', 'min', 'max', 'sum', 'average', 'longest',
            'shortest', 'any_true', 'all_true', 'union_list', 'intersection_list', 'counted_list', 'first_non_empty', 'verified_first',
            'maximum_age', 'never', 'aggregate', 'computed')
       THEN 'Strategies are latest, earliest, most_frequent, source_priority, min, max, sum, average, longest, shortest, any_true, all_true, union_list, intersection_list, counted_list, first_non_empty, verified_first, maximum_age, never, aggregate:name, and computed:name of a computed trait.'

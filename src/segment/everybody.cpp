@@ -12,6 +12,7 @@
 
 #include "pg/helper.hpp"
 #include "pg/scan.hpp"
+#include "pg/time_budget.hpp"
 
 namespace cdp::segment {
 
@@ -259,8 +260,11 @@ public:
 
   void judge(const Batch &batch, Effort &effort, pg::Helper *helper) {
     pg::Session session;
-    const auto &[ids, steps, histories, stints, rows, events] = batch;
+    const auto &[ids, steps, histories, all_stints, rows, events] = batch;
     effort.events += events;
+    auto stints = all_stints;
+    for (auto i : slow_)
+      stints[i].clear();
     std::vector<Progress> segments;
     for (std::size_t i = 0; i < judges_.size(); ++i)
       segments.emplace_back(*judges_[i], rows[i]);
@@ -277,6 +281,8 @@ public:
       if (const auto &why = found.back().broken;
           why && broken_ == Broken::is_error && &one == &segments.front())
         throw Error(why->sqlstate, why->message, why->detail);
+      else if (why && why->sqlstate == pg::out_of_time)
+        slow_.insert(static_cast<std::size_t>(&one - segments.data()));
     }
     effort.changed += store_found(found, &stored_);
   }
@@ -330,6 +336,7 @@ private:
   Chosen chosen_;
   Stored stored_;
   std::vector<std::pair<std::int32_t, std::size_t>> segments_; // whose judge is where
+  std::set<std::size_t> slow_; // judges that ran out of time for several people: nobody else waits for them
   int levels_ = 1;
   bool asks_ = false; // some ask about segments, or since when traits are what they are:
   std::set<std::string> traits_;

@@ -3,8 +3,10 @@
 #include "core/json_text.hpp"
 
 #include <algorithm>
+#include <map>
 
 #include "pg/spi.hpp"
+#include "pg/time_budget.hpp"
 
 namespace cdp::segment {
 
@@ -12,6 +14,8 @@ namespace {
 
 namespace json = core::json;
 using core::InputValue;
+
+constexpr int kMostSlow = 3;
 
 std::unique_ptr<Inputs> &kept = *new std::unique_ptr<Inputs>;
 
@@ -188,10 +192,11 @@ static void add_odd(std::int32_t input, Observed &observed) {
   observed.inputs.push_back(input);
 }
 
-// All at once; when something fails, event by event, and an event that fails, input by input.
+// All at once; when something fails, event by event, and an event that fails, input by input. An input that runs
+// out of its time for several of these events is not asked about the others.
 void Inputs::observe(Group &group, const std::vector<EventFacts> &events, std::vector<Observed> &observed) {
   const auto asking = [&](const std::function<void()> &body, pg::Failure &failure) {
-    return pg::subtransaction(
+    return pg::timed_subtransaction(
         [&] {
           std::optional<pg::AsOwner> owner;
           if (group.settings)
@@ -217,15 +222,22 @@ void Inputs::observe(Group &group, const std::vector<EventFacts> &events, std::v
           failure))
     return;
   observed = before;
+  std::map<std::size_t, int> slow;
   for (auto i : some) {
     const auto chosen = group.asked_by(events[i]);
-    if (asking([&] { ask(group, events[i], chosen, observed[i]); }, failure))
+    const auto is_slow = [&](std::size_t place) { return slow[place] >= kMostSlow; };
+    if (some.size() > 1 && std::none_of(chosen.begin(), chosen.end(), is_slow) &&
+        asking([&] { ask(group, events[i], chosen, observed[i]); }, failure))
       continue;
     observed[i] = before[i];
+    const bool failed_alone = chosen.size() == 1 && !is_slow(chosen[0]);
     for (auto place : chosen) {
       const auto one = observed[i];
-      if (asking([&] { ask(group, events[i], {place}, observed[i]); }, failure))
+      if (!failed_alone && !is_slow(place) &&
+          asking([&] { ask(group, events[i], {place}, observed[i]); }, failure))
         continue;
+      if (!is_slow(place) && failure.sqlstate == pg::out_of_time)
+        ++slow[place];
       observed[i] = one;
       add_odd(group.inputs[place].number, observed[i]);
     }

@@ -7,6 +7,7 @@
 
 #include "pg/jsonb.hpp"
 #include "pg/spi.hpp"
+#include "pg/time_budget.hpp"
 
 namespace cdp::segment {
 
@@ -147,7 +148,7 @@ void Judge::make_sweep(const Plan &plan) {
       return;
   }
   pg::Failure failure;
-  pg::subtransaction(
+  pg::timed_subtransaction(
       [&] {
         pg::AsOwner owner(settings_, pg::Names::compiled);
         sweep_ = std::make_unique<Sweep>(*plan.decomposition, inputs, name_of(settings_));
@@ -162,7 +163,7 @@ std::optional<Sweep::Need> Judge::need(Timestamp at) const {
   std::optional<Sweep::Need> need;
   pg::Failure failure; // then whoever is judged meets it again
   if (sweep_)
-    pg::subtransaction(
+    pg::timed_subtransaction(
         [&] {
           pg::AsOwner owner(settings_, pg::Names::compiled);
           need = sweep_->need(at);

@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <deque>
 #include <map>
+#include <numeric>
+
+#include "pg/time_budget.hpp"
 
 namespace cdp::segment {
 
@@ -10,12 +13,19 @@ namespace {
 
 constexpr std::size_t kBatch = 1000;
 constexpr std::size_t kTogether = 250; // people
+constexpr int kMostSlow = 3;           // people who run out of time: then it is the rule
 
 // Each is somebody else, in order of ids, and for all the future.
 bool are_single(const std::vector<Stint> &stints) {
   return std::adjacent_find(stints.begin(), stints.end(), [](const Stint &a, const Stint &b) {
            return a.step->profile_id >= b.step->profile_id;
          }) == stints.end();
+}
+
+bool are_of_one(const std::vector<Stint> &stints) {
+  return std::all_of(stints.begin(), stints.end(), [&](const Stint &stint) {
+    return stint.step->profile_id == stints.front().step->profile_id;
+  });
 }
 
 // Those of people who come once, and those of the others.
@@ -112,9 +122,22 @@ void Progress::evaluate_together(std::vector<Progress> &segments, Shares rest, p
 
 void Progress::judge_together(std::vector<Progress> &segments, const Shares &some, pg::Helper *helper) {
   pg::check_for_interrupts();
-  if (!try_together(segments, some, helper))
-    for (const auto &share : some)
-      segments[share.segment].evaluate({share.stints.begin(), share.stints.end()});
+  pg::Failure failure;
+  if (try_together(segments, some, helper, failure))
+    return;
+  for (const auto &share : some) {
+    auto &segment = segments[share.segment];
+    const std::vector<Stint> stints(share.stints.begin(), share.stints.end());
+    if (failure.sqlstate != pg::out_of_time) {
+      segment.evaluate(stints);
+    } else if (some.size() == 1 && stints.size() == 1) {
+      segment.give_up(*stints[0].step, failure);
+    } else {
+      Places all(stints.size());
+      std::iota(all.begin(), all.end(), 0);
+      segment.one_person_at_a_time(stints, all);
+    }
+  }
 }
 
 void Progress::sweep(std::vector<Progress> &segments, const Shares &together, bool skip,
@@ -157,14 +180,14 @@ Progress::Alone Progress::sweep_alone(std::vector<Progress> &segments, const Sha
 }
 
 // People who come once each; nothing is noted when somebody fails.
-bool Progress::try_together(std::vector<Progress> &segments, const Shares &together, pg::Helper *helper) {
+bool Progress::try_together(std::vector<Progress> &segments, const Shares &together, pg::Helper *helper,
+                            pg::Failure &failure) {
   std::vector<News> news;
   Alone alone;
-  pg::Failure failure;
   std::optional<pg::Helper::Job> job;
   if (helper)
     job.emplace(*helper, [&] { alone = sweep_alone(segments, together); });
-  const bool succeeded = pg::subtransaction(
+  const bool succeeded = pg::timed_subtransaction(
       [&] {
         pg::AsOwner owner(segments[together[0].segment].judge_.settings(), pg::Names::compiled);
         pg::need_unhidden_people();
@@ -227,15 +250,39 @@ void Progress::try_all(const std::vector<Stint> &stints, const Places &chosen) {
     some.push_back(stints[i]);
   std::vector<std::vector<Range>> ranges;
   pg::Failure failure;
-  if (pg::subtransaction([&] { ranges = judge_.judge(some); }, failure)) {
+  if (pg::timed_subtransaction([&] { ranges = judge_.judge(some); }, failure)) {
     for (std::size_t i = 0; i < some.size(); ++i)
       add(*some[i].step, std::move(ranges[i]));
   } else if (is_general(failure.sqlstate)) {
     found_.broken = std::move(failure);
     found_.failed_at = some.front().step->from;
-  } else {
+  } else if (failure.sqlstate != pg::out_of_time) {
     halve(stints, chosen, failure);
+  } else if (some.size() == 1) {
+    give_up(*some[0].step, failure);
+  } else if (are_of_one(some)) {
+    one_by_one(stints, chosen, failure);
+  } else {
+    one_person_at_a_time(stints, chosen);
   }
+}
+
+// Who ran out of time together: halves would wait for it again and again.
+void Progress::one_person_at_a_time(const std::vector<Stint> &stints, const Places &chosen) {
+  std::map<std::int64_t, Places> people;
+  for (auto i : chosen)
+    people[stints[i].step->profile_id].push_back(i);
+  for (const auto &[person, places] : people)
+    if (!found_.broken)
+      try_all(stints, places);
+}
+
+void Progress::give_up(const Step &step, const pg::Failure &failure) {
+  found_.people[step.profile_id].fail(step.from, failure);
+  if (++slow_ < kMostSlow)
+    return;
+  found_.broken = {failure.sqlstate, "several people: " + failure.message, failure.detail};
+  found_.failed_at = step.from;
 }
 
 void Progress::add(const Step &step, std::vector<Range> ranges) {
@@ -249,7 +296,7 @@ void Progress::halve(const std::vector<Stint> &stints, const Places &chosen, con
   for (auto i : chosen)
     people[stints[i].step->profile_id].push_back(i);
   if (people.size() == 1)
-    return one_by_one(stints, people.begin()->first, failure);
+    return one_by_one(stints, chosen, failure);
   Places first, second;
   std::size_t number = 0;
   for (auto &[person, places] : people) {
@@ -263,14 +310,17 @@ void Progress::halve(const std::vector<Stint> &stints, const Places &chosen, con
   }
 }
 
-void Progress::one_by_one(const std::vector<Stint> &stints, std::int64_t profile_id, pg::Failure failure) {
+void Progress::one_by_one(const std::vector<Stint> &stints, const Places &chosen, pg::Failure failure) {
+  const auto profile_id = stints[chosen.front()].step->profile_id;
   for (auto stint : stints) {
     if (stint.step->profile_id != profile_id)
       continue;
     stint.until = core::kInfinity;
     std::vector<std::vector<Range>> ranges;
-    if (pg::subtransaction([&] { ranges = judge_.judge({stint}); }, failure))
+    if (pg::timed_subtransaction([&] { ranges = judge_.judge({stint}); }, failure))
       add(*stint.step, std::move(ranges[0]));
+    else if (failure.sqlstate == pg::out_of_time)
+      return give_up(*stint.step, failure); // each of the others would wait as long
     else
       found_.people[profile_id].fail(stint.step->from, failure);
   }

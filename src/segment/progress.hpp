@@ -57,20 +57,24 @@ private:
   };
   static void evaluate_together(std::vector<Progress> &segments, Shares rest, pg::Helper *helper);
   static void judge_together(std::vector<Progress> &segments, const Shares &some, pg::Helper *helper);
-  static bool try_together(std::vector<Progress> &segments, const Shares &together, pg::Helper *helper);
+  static bool try_together(std::vector<Progress> &segments, const Shares &together, pg::Helper *helper,
+                           pg::Failure &failure);
   static void sweep(std::vector<Progress> &segments, const Shares &together, bool skip,
                     std::vector<News> &news);
   static Alone sweep_alone(std::vector<Progress> &segments, const Shares &together);
   static bool is_stored(StoredRows &rows, const Step &step, const std::vector<Range> &ranges);
   static std::vector<Stint> bounded(std::vector<Stint> stints);
   void try_all(const std::vector<Stint> &stints, const Places &chosen);
+  void one_person_at_a_time(const std::vector<Stint> &stints, const Places &chosen);
+  void give_up(const Step &step, const pg::Failure &failure);
   void add(const Step &step, std::vector<Range> ranges);
   void halve(const std::vector<Stint> &stints, const Places &chosen, const pg::Failure &failure);
-  void one_by_one(const std::vector<Stint> &stints, std::int64_t profile_id, pg::Failure failure);
+  void one_by_one(const std::vector<Stint> &stints, const Places &chosen, pg::Failure failure);
 
   Judge &judge_;
   std::optional<StoredRows> stored_; // of people still to come
   Found found_;
+  int slow_ = 0; // people for whom the rule ran out of time
 };
 
 } // namespace cdp::segment

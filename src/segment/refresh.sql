@@ -307,9 +307,9 @@ BEGIN
   END IF;
   BEGIN
     IF is_build THEN
-      PERFORM cdp_internal.build_step(segment);
+      PERFORM cdp_internal.within_refresh_timeout(format('SELECT cdp_internal.build_step(%s)', segment));
     ELSE
-      PERFORM cdp_internal.refresh_kept(due, false);
+      PERFORM cdp_internal.within_refresh_timeout(format('SELECT cdp_internal.refresh_kept(s, false) FROM cdp.segments AS s WHERE s.segment_id = %s', segment));
     END IF;
   EXCEPTION WHEN OTHERS THEN
     IF left(SQLSTATE, 2) IN ('40', '53', '55', '57', '58') THEN

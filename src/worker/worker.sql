@@ -50,10 +50,23 @@ CREATE VIEW cdp.progress AS
   FROM cdp_internal.attachments AS a WHERE a.state = 'current' AND a.comparing IS NOT NULL
   UNION ALL
   SELECT 'judge accounts by account ' || d.kind || ' ' || d.name, NULL, d.pass_started_at, d.judged_at, d.done, NULL
-  FROM cdp.account_definitions AS d WHERE d.place IS NOT NULL;
+  FROM cdp.account_definitions AS d WHERE d.place IS NOT NULL
+  UNION ALL
+  -- One statement, which nobody sees into: it is known by the lock that it holds.
+  SELECT 'refresh profile view ' || v.name, l.pid, a.query_start, NULL, NULL, r.people
+  FROM pg_catalog.pg_locks AS l JOIN pg_catalog.pg_class AS c ON c.oid = l.relation AND c.relnamespace = 'cdp_views'::pg_catalog.regnamespace AND c.relkind = 'm'
+  JOIN cdp_internal.profile_views AS v ON v.name = c.relname LEFT JOIN cdp_internal.profile_view_refreshes AS r ON r.view = v.name
+  JOIN pg_catalog.pg_stat_activity AS a ON a.pid = l.pid
+  WHERE l.locktype = 'relation' AND l.granted AND l.mode IN ('ExclusiveLock', 'AccessExclusiveLock')
+    AND l.database = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = pg_catalog.current_database());
 COMMENT ON VIEW cdp.progress IS 'Long work that is running now, one row each: what, since when, how far';
 COMMENT ON COLUMN cdp.progress.pid IS 'The process; null: the worker, or CALL cdp.run(), does it batch by batch';
-COMMENT ON COLUMN cdp.progress.total IS 'Estimated when the work began';
+COMMENT ON COLUMN cdp.progress.done IS 'Null: it is one statement, and nobody knows how far it is';
+COMMENT ON COLUMN cdp.progress.total IS 'Estimated when the work began; of a profile view as many as at its last refresh';
+
+CREATE FUNCTION cdp_internal.within_refresh_timeout(query text) RETURNS void LANGUAGE c STRICT
+  SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'cdp_within_refresh_timeout';
+COMMENT ON FUNCTION cdp_internal.within_refresh_timeout(text) IS 'Runs a query of ours that runs what somebody wrote; 54T00 when cdp.refresh_timeout is over';
 
 CREATE FUNCTION cdp_internal.report_progress(task text, done bigint, total bigint) RETURNS void
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

@@ -7,13 +7,17 @@ DIR holds the socket of a server that preloads cdp. Rows are inserted, updated, 
 and messages and people's decisions come in between; they are followed now and then, in batches of any size. After each
 time cdp.verify() must be empty, and people, traits, events and segments must be what a fresh database makes of the same
 messages and of the rows as they are, each at the place of its last change; of traits those that changed alone, as the others
-were said already, and an earlier time counts. Now and then rows change unseen, and all are compared. --seed and --only make a history again; the
+were said already, and an earlier time counts; also when some of them are dropped or hashed at the door, and when the row, or
+what is new in it, was refused in between. Now and then rows change unseen, and all are compared. --seed and --only make a history again; the
 environment's SEED and CASES are defaults.
 """
 
+import hashlib
+import hmac
 import json
 import random
 import sys
+import uuid
 
 from ways import play_in_two
 
@@ -25,7 +29,7 @@ CREATE TABLE shop.orders (day date, no integer, customer integer, email text, to
 """
 ATTACH = """
 SELECT cdp.attach_table('shop.customers', 'crm', '{"crm_id": "no", "email": "email", "loyalty_id": "card"}',
-  traits => '{"city": "upper(city)", "points": "points"}', occurred_at => 'at');
+  traits => '{"city": "upper(city)", "points": "CASE WHEN points = 13 THEN 1 / (points - 13) ELSE points END"}', occurred_at => 'at');
 SELECT cdp.attach_table('shop.orders', 'erp', '{"crm_id": "customer", "email": "email"}',
   event => 'Order Completed', occurred_at => 'at', properties => '["total", "no"]', filter => 'total >= 0');
 """
@@ -51,6 +55,9 @@ FROM cdp.profiles p
 """
 
 
+REFUSED = "refused"  # a row that cannot be read
+
+
 class Difference(Exception):
     pass
 
@@ -60,6 +67,7 @@ class History:
         self.one, self.other, self.random, self.trace = one, other, random.Random(seed), []
         self.remembered = []  # (instant, person, traits, events) as they were stored then
         self.said = []      # ("message", text, source) and ("part", table, key, document), in the order of their decisions
+        self.former = {}    # of rows that were refused, in all or in part: the parts that they said before
         self.pending = []   # rows that changed and were not followed yet
         self.decisions, self.number = [], 0
 
@@ -101,6 +109,12 @@ class History:
             database.cursor.execute("CALL cdp.run()")
             database.cursor.execute(SEGMENTS)
         self.trace.append(f"-- {rules}")
+        self.dropped, self.hashed = self.random.choice([("", ""), ("", ""), ("city", ""), ("points", ""), ("", "city"), ("", "points"), ("points", "city")])
+        if self.dropped or self.hashed:
+            path = lambda name: f"{{traits.{name}}}" if name else "{}"
+            self.execute(f"SELECT cdp.create_source('crm', drops => '{path(self.dropped)}', hashes => '{path(self.hashed)}')")
+        secret = self.execute("SELECT value::text FROM cdp.secrets WHERE name = 'privacy'")
+        self.secret = uuid.UUID(secret[0][0]).bytes if secret else None
         self.execute(TABLES)
         for _ in range(self.random.randint(0, 3)):
             self.insert()
@@ -122,6 +136,7 @@ class History:
             table = self.random.choice(["customers", "orders"])
             self.execute(f"TRUNCATE shop.{table}")
             self.said = [one for one in self.said if one[:2] != ("part", table)]
+            self.former = {one: parts for one, parts in self.former.items() if one[0] != table}
             self.pending = [(count, [key for key in keys if key[0] != table], emptied) for count, keys, emptied in self.pending]
             self.pending.append((1, [], True))
         elif roll < 0.93:
@@ -133,6 +148,8 @@ class History:
         return self.random.choice([None] + [f"{kind}{n}@x.example" if kind == "e" else f"{kind}{n}" for n in range(1, 5)])
 
     def at(self):
+        if self.random.random() < 0.06:
+            return "infinity"  # no time of a message: what is new at it is refused
         return f"2026-01-{self.random.randint(1, 28):02} {self.random.randint(0, 23):02}:00+00"
 
     def where(self):
@@ -152,7 +169,7 @@ class History:
         number = self.random.randint(1, 5)
         if self.random.random() < 0.5:
             values = [number, self.value("e"), self.value("L"), self.random.choice(["delft", "rome", None]),
-                      self.random.choice([1, 2.50, None]), self.at()]
+                      self.random.choice([1, 2.50, 13, None]), self.at()]
             table, conflict = "customers", ("(no) DO UPDATE SET email = excluded.email, at = excluded.at "
                                "WHERE (customers.email, customers.at) IS DISTINCT FROM (excluded.email, excluded.at)")
         else:
@@ -175,7 +192,7 @@ class History:
         table = "orders" if one in ("customer", "email_of_order", "total") else "customers"
         column = {"email_of_order": "email"}.get(one, one)
         value = {"city": self.random.choice(["delft", "oslo", None]), "email": self.value("e"), "card": self.value("L"),
-                 "points": self.random.choice([1, 7, None]), "customer": self.random.randint(1, 4),
+                 "points": self.random.choice([1, 7, 13, None]), "customer": self.random.randint(1, 4),
                  "email_of_order": self.value("e"), "total": self.random.choice([-1, 3, 12])}[one]
         self.changed(table, f"UPDATE shop.{{}} SET {column} = {text(value)} WHERE {self.where()} AND {column} IS DISTINCT FROM {text(value)}")
 
@@ -273,21 +290,28 @@ class History:
         """What a row's messages are from now on. Those that say what they said stay where they are; of the others what is as it
         was is said again, with its time; and then what is new."""
         parts = [one for one in self.said if one[:3] == ("part", table, key)]
+        former = self.former.pop((table, key), [])
+        if row == REFUSED:
+            self.said = [one for one in self.said if one not in parts]
+            self.former[table, key] = former + parts
+            return
         if row is None or table == "orders":
             if [one[3] for one in parts] != ([row] if row else []):
                 self.said = [one for one in self.said if one not in parts] + ([("part", table, key, row)] if row else [])
             return
         source, kind, what, ids, at = row
         again, new, stay = [], dict(what), []
-        for part in sorted(parts, key=lambda one: one[3][4]):
+        for part in sorted(parts + former, key=lambda one: one[3][4]):
             _, _, traits, named, since = part[3]
             kept = {name: value for name, value in traits.items() if new.get(name) == value and at >= since}
             new = {name: value for name, value in new.items() if name not in kept}
-            if named == ids and kept == traits and (kept or not what) and at >= since:
+            if named == ids and kept == traits and (kept or not what) and at >= since and part not in former:
                 stay.append(part)
-            elif kept:
+            elif kept or named == ids and kept == traits and not what and at >= since:
                 again.append(("part", table, key, (source, kind, kept, ids, since)))
-        if new or not (stay or again):
+        if (new or not (stay or again)) and at == "infinity":
+            self.former[table, key] = former + [one for one in parts if one not in stay]
+        elif new or not (stay or again):
             again.append(("part", table, key, (source, kind, new, ids, at)))
         self.said = [one for one in self.said if one not in parts or one in stay] + again
 
@@ -304,11 +328,11 @@ class History:
     def rows(self):
         rows = {}
         for no, email, card, city, points, at in self.execute("SELECT no::text, email, card, upper(city), points::text, at::text FROM shop.customers"):
-            traits = {name: value for name, value in (("city", city), ("points", points)) if value is not None}
-            rows["customers", (no,)] = ("crm", "identify", traits, [("crm_id", no), ("email", email), ("loyalty_id", card)], at)
+            traits = {name: value for name, value in (("city", city), ("points", points)) if value is not None and name != self.dropped}
+            rows["customers", (no,)] = REFUSED if points == "13" else ("crm", "identify", traits, [("crm_id", no), ("email", email), ("loyalty_id", card)], at)
         for day, no, customer, email, total, at in self.execute(
                 "SELECT day::text, no::text, customer::text, email, total::text, at::text FROM shop.orders WHERE total >= 0"):
-            rows["orders", (no, day)] = ("erp", "track", {"total": total, "no": no}, [("crm_id", customer), ("email", email)], at)
+            rows["orders", (no, day)] = REFUSED if at == "infinity" else ("erp", "track", {"total": total, "no": no}, [("crm_id", customer), ("email", email)], at)
         return rows
 
     def documents(self):
@@ -318,10 +342,12 @@ class History:
                 continue
             source, kind, what, ids, at = one[3]
             ids = [{"type": kind_, "id": value, "collection": "users", "encoding": "none"} for kind_, value in ids if value]
+            if kind == "identify" and self.hashed in what:
+                what = what | {self.hashed: hmac.new(self.secret, what[self.hashed].encode(), hashlib.sha256).hexdigest()}
             what = {"traits": what} if kind == "identify" else {"event": "Order Completed", "properties": what}
             text = json.dumps({"type": kind, "messageId": f"r{number}", "timestamp": at.replace(" ", "T") + ":00",
                                "context": {"externalIds": ids}} | what)
-            for name in ("points", "total", "no"):  # numbers, to the cent
+            for name in {"points", "total", "no"} - {self.hashed}:  # numbers, to the cent
                 text = unquoted(text, name)
             yield source, text
 

@@ -540,8 +540,10 @@ def main():
             messages += world.live()
             if number == args.histories - 1:
                 self_test(world)
-        except (Difference, psycopg2.Error) as failure:
+        except Difference as failure:
             sys.exit(f"history {number}: {failure}")
+        except psycopg2.Error as failure:
+            sys.exit(f"history {number}: error: {failure}")
         finally:
             world.close()
     print(f"{args.histories} histories, {messages} messages")
