@@ -3,8 +3,10 @@
 #include "core/json_text.hpp"
 
 #include <algorithm>
+#include <set>
 
 #include "pg/spi.hpp"
+#include "pg/time_budget.hpp"
 
 namespace cdp::segment {
 
@@ -188,7 +190,8 @@ static void add_odd(std::int32_t input, Observed &observed) {
   observed.inputs.push_back(input);
 }
 
-// All at once; when something fails, event by event, and an event that fails, input by input.
+// All at once; when something fails, event by event, and an event that fails, input by input. An input that
+// runs out of time is not asked again: there may be a thousand events.
 void Inputs::observe(Group &group, const std::vector<EventFacts> &events, std::vector<Observed> &observed) {
   const auto asking = [&](const std::function<void()> &body, pg::Failure &failure) {
     return pg::subtransaction(
@@ -197,7 +200,7 @@ void Inputs::observe(Group &group, const std::vector<EventFacts> &events, std::v
           if (group.settings)
             owner.emplace(*group.settings, pg::Names::compiled);
           prepare(group);
-          body();
+          pg::within_budget(pg::expression_timeout_ms, body);
         },
         failure);
   };
@@ -217,15 +220,23 @@ void Inputs::observe(Group &group, const std::vector<EventFacts> &events, std::v
           failure))
     return;
   observed = before;
+  std::set<std::size_t> slow;
   for (auto i : some) {
-    const auto chosen = group.asked_by(events[i]);
+    auto chosen = group.asked_by(events[i]);
+    for (auto place : chosen)
+      if (slow.contains(place))
+        add_odd(group.inputs[place].number, observed[i]);
+    std::erase_if(chosen, [&](std::size_t place) { return slow.contains(place); });
+    const auto others = observed[i];
     if (asking([&] { ask(group, events[i], chosen, observed[i]); }, failure))
       continue;
-    observed[i] = before[i];
+    observed[i] = others;
     for (auto place : chosen) {
       const auto one = observed[i];
       if (asking([&] { ask(group, events[i], {place}, observed[i]); }, failure))
         continue;
+      if (failure.sqlstate == pg::out_of_time)
+        slow.insert(place);
       observed[i] = one;
       add_odd(group.inputs[place].number, observed[i]);
     }
