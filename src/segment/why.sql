@@ -24,7 +24,7 @@ CREATE FUNCTION cdp_internal.visible_profile(caller jsonb, profile_id bigint) RE
   SET search_path = pg_catalog, pg_temp AS $$
   SELECT p.id FROM cdp.current_profile(profile_id) AS p (id)
   WHERE EXISTS (SELECT FROM cdp_internal.query_as_owner((caller ->> 'role')::name, 'UTC', 'pg_catalog', 'ISO, MDY', 'postgres',
-                  format('SELECT p.profile_id FROM cdp.profiles AS p WHERE p.profile_id = %s', p.id)))
+                  format('SELECT p.profile_id FROM cdp.profiles AS p WHERE p.profile_id = %L', p.id)))
 $$;
 COMMENT ON FUNCTION cdp_internal.visible_profile(jsonb, bigint) IS 'Who a profile_id stands for today, if the caller may see them';
 
