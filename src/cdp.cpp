@@ -30,14 +30,11 @@ void define_settings() {
                            "Whether a source that is new is registered by its first message.",
                            "When off, messages of sources that nobody created go to quarantine.",
                            &cdp::collect::register_sources, true, PGC_SUSET, 0, nullptr, nullptr, nullptr);
-  DefineCustomIntVariable(
-      "cdp.expression_timeout",
-      "How long other people's expressions may take: an attached row or a batch of them, a "
-      "rule for a person or some.",
-      "A row that takes longer goes to quarantine, a membership stays as it was; 0 is no "
-      "limit.",
-      &cdp::pg::expression_timeout_ms, cdp::pg::expression_timeout_ms, 0, 3'600'000, PGC_SUSET, GUC_UNIT_MS,
-      nullptr, nullptr, nullptr);
+  DefineCustomIntVariable("cdp.expression_timeout",
+                          "How long the expressions of an attached table may take, a row or a batch of them.",
+                          "A row that takes longer goes to quarantine; 0 is no limit.",
+                          &cdp::pg::expression_timeout_ms, cdp::pg::expression_timeout_ms, 0, 3'600'000,
+                          PGC_SUSET, GUC_UNIT_MS, nullptr, nullptr, nullptr);
   MarkGUCPrefixReserved("cdp");
 }
 

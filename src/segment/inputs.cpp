@@ -3,10 +3,8 @@
 #include "core/json_text.hpp"
 
 #include <algorithm>
-#include <set>
 
 #include "pg/spi.hpp"
-#include "pg/time_budget.hpp"
 
 namespace cdp::segment {
 
@@ -190,8 +188,7 @@ static void add_odd(std::int32_t input, Observed &observed) {
   observed.inputs.push_back(input);
 }
 
-// All at once; when something fails, event by event, and an event that fails, input by input. An input that
-// runs out of time is not asked again: there may be a thousand events.
+// All at once; when something fails, event by event, and an event that fails, input by input.
 void Inputs::observe(Group &group, const std::vector<EventFacts> &events, std::vector<Observed> &observed) {
   const auto asking = [&](const std::function<void()> &body, pg::Failure &failure) {
     return pg::subtransaction(
@@ -200,7 +197,7 @@ void Inputs::observe(Group &group, const std::vector<EventFacts> &events, std::v
           if (group.settings)
             owner.emplace(*group.settings, pg::Names::compiled);
           prepare(group);
-          pg::within_budget(pg::expression_timeout_ms, body);
+          body();
         },
         failure);
   };
@@ -220,23 +217,15 @@ void Inputs::observe(Group &group, const std::vector<EventFacts> &events, std::v
           failure))
     return;
   observed = before;
-  std::set<std::size_t> slow;
   for (auto i : some) {
-    auto chosen = group.asked_by(events[i]);
-    for (auto place : chosen)
-      if (slow.contains(place))
-        add_odd(group.inputs[place].number, observed[i]);
-    std::erase_if(chosen, [&](std::size_t place) { return slow.contains(place); });
-    const auto others = observed[i];
+    const auto chosen = group.asked_by(events[i]);
     if (asking([&] { ask(group, events[i], chosen, observed[i]); }, failure))
       continue;
-    observed[i] = others;
+    observed[i] = before[i];
     for (auto place : chosen) {
       const auto one = observed[i];
       if (asking([&] { ask(group, events[i], {place}, observed[i]); }, failure))
         continue;
-      if (failure.sqlstate == pg::out_of_time)
-        slow.insert(place);
       observed[i] = one;
       add_odd(group.inputs[place].number, observed[i]);
     }

@@ -7,7 +7,6 @@
 
 #include "pg/jsonb.hpp"
 #include "pg/spi.hpp"
-#include "pg/time_budget.hpp"
 
 namespace cdp::segment {
 
@@ -151,9 +150,7 @@ void Judge::make_sweep(const Plan &plan) {
   pg::subtransaction(
       [&] {
         pg::AsOwner owner(settings_, pg::Names::compiled);
-        pg::within_budget(pg::expression_timeout_ms, [&] {
-          sweep_ = std::make_unique<Sweep>(*plan.decomposition, inputs, name_of(settings_));
-        });
+        sweep_ = std::make_unique<Sweep>(*plan.decomposition, inputs, name_of(settings_));
       },
       failure);
   if (sweep_ && !sweep_->usable())

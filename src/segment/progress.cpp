@@ -4,20 +4,12 @@
 #include <deque>
 #include <map>
 
-#include "pg/time_budget.hpp"
-
 namespace cdp::segment {
 
 namespace {
 
 constexpr std::size_t kBatch = 1000;
 constexpr std::size_t kTogether = 250; // people
-constexpr int kSlowPeople = 3;         // so many who run out of time, and the rule is at fault
-
-// In a subtransaction, and within the time that other people's expressions have.
-bool in_time(const std::function<void()> &body, pg::Failure &failure) {
-  return pg::subtransaction([&] { pg::within_budget(pg::expression_timeout_ms, body); }, failure);
-}
 
 // Each is somebody else, in order of ids, and for all the future.
 bool are_single(const std::vector<Stint> &stints) {
@@ -172,7 +164,7 @@ bool Progress::try_together(std::vector<Progress> &segments, const Shares &toget
   std::optional<pg::Helper::Job> job;
   if (helper)
     job.emplace(*helper, [&] { alone = sweep_alone(segments, together); });
-  const bool succeeded = in_time(
+  const bool succeeded = pg::subtransaction(
       [&] {
         pg::AsOwner owner(segments[together[0].segment].judge_.settings(), pg::Names::compiled);
         pg::need_unhidden_people();
@@ -235,7 +227,7 @@ void Progress::try_all(const std::vector<Stint> &stints, const Places &chosen) {
     some.push_back(stints[i]);
   std::vector<std::vector<Range>> ranges;
   pg::Failure failure;
-  if (in_time([&] { ranges = judge_.judge(some); }, failure)) {
+  if (pg::subtransaction([&] { ranges = judge_.judge(some); }, failure)) {
     for (std::size_t i = 0; i < some.size(); ++i)
       add(*some[i].step, std::move(ranges[i]));
   } else if (is_general(failure.sqlstate)) {
@@ -251,20 +243,13 @@ void Progress::add(const Step &step, std::vector<Range> ranges) {
 }
 
 // Down to the people, and with a person down to the step; what is known of them before a failing step
-// stands on, so their other steps are judged for all the future. What took too long is not tried by halves:
-// each would take as long again.
+// stands on, so their other steps are judged for all the future.
 void Progress::halve(const std::vector<Stint> &stints, const Places &chosen, const pg::Failure &failure) {
   std::map<std::int64_t, Places> people;
   for (auto i : chosen)
     people[stints[i].step->profile_id].push_back(i);
   if (people.size() == 1)
     return one_by_one(stints, people.begin()->first, failure);
-  if (failure.sqlstate == pg::out_of_time) {
-    for (auto &[person, places] : people)
-      if (!found_.broken)
-        try_all(stints, places);
-    return;
-  }
   Places first, second;
   std::size_t number = 0;
   for (auto &[person, places] : people) {
@@ -279,23 +264,15 @@ void Progress::halve(const std::vector<Stint> &stints, const Places &chosen, con
 }
 
 void Progress::one_by_one(const std::vector<Stint> &stints, std::int64_t profile_id, pg::Failure failure) {
-  std::vector<Stint> theirs;
-  std::copy_if(stints.begin(), stints.end(), std::back_inserter(theirs),
-               [&](const Stint &stint) { return stint.step->profile_id == profile_id; });
-  bool slow = theirs.size() == 1 && failure.sqlstate == pg::out_of_time; // it was the one that was tried
-  for (auto &stint : theirs) {
+  for (auto stint : stints) {
+    if (stint.step->profile_id != profile_id)
+      continue;
     stint.until = core::kInfinity;
     std::vector<std::vector<Range>> ranges;
-    if (!slow && in_time([&] { ranges = judge_.judge({stint}); }, failure)) {
+    if (pg::subtransaction([&] { ranges = judge_.judge({stint}); }, failure))
       add(*stint.step, std::move(ranges[0]));
-      continue;
-    }
-    slow = slow || failure.sqlstate == pg::out_of_time;
-    found_.people[profile_id].fail(stint.step->from, failure);
-  }
-  if (slow && ++slow_people_ >= kSlowPeople) {
-    found_.broken = std::move(failure);
-    found_.failed_at = stints.front().step->from;
+    else
+      found_.people[profile_id].fail(stint.step->from, failure);
   }
 }
 

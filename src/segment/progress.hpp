@@ -71,7 +71,6 @@ private:
   Judge &judge_;
   std::optional<StoredRows> stored_; // of people still to come
   Found found_;
-  int slow_people_ = 0;
 };
 
 } // namespace cdp::segment
