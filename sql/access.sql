@@ -58,6 +58,22 @@ ALTER TABLE cdp.profiles DISABLE ROW LEVEL SECURITY;
 SELECT cdp.refresh_segment('dutch');
 SELECT count(*) AS errors FROM cdp.segment_errors;
 
+-- Who may see some people only is told of these only, also by what judges as the owner of a segment.
+ALTER TABLE cdp.profiles ENABLE ROW LEVEL SECURITY;
+CREATE POLICY germans ON cdp.profiles TO regress_cdp_analyst USING (traits ->> 'country' = 'DE');
+SELECT cdp.identify(user_id => 'seen', traits => '{"country": "DE"}') AS seen, cdp.identify(user_id => 'hidden', traits => '{"country": "NL"}') AS hidden \gset
+SELECT cdp.create_segment('known', $$traits ->> 'country' IS NOT NULL$$) > 0 AS created, cdp.create_computed_trait('land', $$traits ->> 'country'$$) > 0 AS trait;
+SET ROLE regress_cdp_analyst;
+SELECT count(*) FROM cdp.members('known', now(), as_known => 'now');
+SELECT condition, "values" FROM cdp.why_member('known', :seen) WHERE condition <> 'until';
+SELECT condition, "values" FROM cdp.why_member('known', :hidden);
+SELECT value FROM cdp.why_computed_trait('land', :seen);
+SELECT value FROM cdp.why_computed_trait('land', :hidden);
+RESET ROLE;
+SELECT cdp.drop_segment('known'), cdp.drop_computed_trait('land');
+DROP POLICY germans ON cdp.profiles;
+ALTER TABLE cdp.profiles DISABLE ROW LEVEL SECURITY;
+
 -- Nobody may do nothing, but pure functions are everybody's.
 SET ROLE regress_cdp_nobody;
 SELECT cdp.identify(user_id => 'u1');

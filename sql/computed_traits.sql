@@ -44,6 +44,16 @@ SELECT cdp.create_computed_trait('first_category', $$
 $$) > 0 AS created;
 SELECT * FROM who WHERE trait <> 'favourite_hour' ORDER BY 1, 2;
 
+-- The keys of segments are no values, and no JSON, however a query comes to them.
+SELECT cdp.create_segment('fan', 'count(*) > 0', per => $$properties ->> 'category'$$) > 0 AS created;
+SET enable_nestloop = off;
+SET enable_mergejoin = off;
+SELECT trait, count(*) FROM cdp.computed_trait_values WHERE value > '100' AND jsonb_typeof(value) = 'number' GROUP BY 1 ORDER BY 1;
+SELECT count(*) FROM cdp.computed_trait_history WHERE trait = 'total_spend' AND value > '100';
+RESET enable_nestloop;
+RESET enable_mergejoin;
+SELECT cdp.drop_segment('fan');
+
 -- Of other computed traits, too; and rules ask for them.
 SELECT cdp.create_computed_trait('tier', $$
   CASE WHEN (computed ->> 'net_spend')::numeric >= 100 THEN 'gold'

@@ -11,7 +11,7 @@ SELECT cdp.create_segment('abandoned_cart', $$
       count(*) FILTER (WHERE event = 'Product Added') > 0
   AND count(*) FILTER (WHERE event = 'Order Completed') = 0
 $$, per => $$properties ->> 'product_id'$$, time_zone => 'Europe/Amsterdam') > 0 AS created;
-SELECT cdp.create_segment('everybody', query => 'SELECT profile_id FROM cdp.profiles', refresh => '90 minutes') > 0 AS created;
+SELECT cdp.create_segment('everybody', query => 'SELECT profile_id FROM cdp.profiles', refresh => '90 minutes', time_zone => 'Asia/Tokyo') > 0 AS created;
 SELECT cdp.create_list('vips') > 0 AS created;
 SELECT cdp.disable_segment('everybody');
 
@@ -47,6 +47,9 @@ SELECT * FROM cdp.import_definitions('{"segments": {"a": {"rule": "count(*) > 0"
 SELECT * FROM cdp.import_definitions('{"segments": {"a": {"rule": "crm.no_such_function()"}}}');
 SELECT * FROM cdp.import_definitions('{"segments": {"a": {"rules": "count(*) > 0"}}}');
 SELECT * FROM cdp.import_definitions('{"segments": {"vips": {"rule": "count(*) > 0"}}}');
+SELECT * FROM cdp.import_definitions('{"segments": {"a": {"rule": "count(*) > 0", "kind": "roule"}}}');
+SELECT * FROM cdp.import_definitions('{"segments": {"a": {"rule": "count(*) > 0", "kind": "list"}}}');
+SELECT * FROM cdp.import_definitions('{"segments": {"a": null}}');
 SELECT * FROM cdp.import_definitions('{}');
 SELECT * FROM cdp.import_definitions('nonsense');
 SELECT name FROM cdp.segments ORDER BY name;

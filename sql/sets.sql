@@ -58,6 +58,7 @@ SELECT cdp.segment_size('');
 SELECT cdp.segment_size('dutch - "buyers"');
 SELECT cdp.segment_size('dutch - buyer');
 SELECT * FROM cdp.segment_overlap('{dutch,buyer}');
+SELECT * FROM cdp.segment_overlap(ARRAY['dutch', NULL]);
 SELECT cdp.segment_size(repeat('(', 100000) || 'dutch' || repeat(' & dutch)', 100000)) AS deep;
 
 -- Damaged bytes are an error, never another answer; without bitmaps the table is read.

@@ -139,7 +139,7 @@ BEGIN
         WHERE NOT EXISTS (SELECT FROM cdp.segment_errors AS f WHERE f.segment_id = s.segment_id
                           AND (f.profile_id IS NULL OR f.profile_id = d.profile_id))
           AND NOT cdp_internal.changed_since(s.segment_id, d.profile_id, now());
-    EXCEPTION WHEN OTHERS THEN
+    EXCEPTION WHEN OTHERS OR assert_failure THEN
       RETURN QUERY SELECT 'segment', 'the rule failed', format('segment %s', s.name), SQLERRM, NULL::text;
     END;
   END LOOP;

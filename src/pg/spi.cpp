@@ -192,6 +192,8 @@ Oid Rows::type(int column) const {
 
 std::string_view Rows::view(std::size_t row, int column) const {
   auto *plain = reinterpret_cast<struct varlena *>(DatumGetPointer(datum(row, column)));
+  if (!plain)
+    return {}; // NULL, as text() has it
   if (VARATT_IS_EXTENDED(plain))
     plain = call([&] { return pg_detoast_datum_packed(plain); });
   return {VARDATA_ANY(plain), static_cast<std::size_t>(VARSIZE_ANY_EXHDR(plain))};

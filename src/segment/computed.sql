@@ -21,15 +21,16 @@ CREATE VIEW cdp.computed_traits WITH (security_invoker) AS
   FROM cdp.segments AS s WHERE s.kind = 'trait' AND s.replaces IS NULL;
 COMMENT ON VIEW cdp.computed_traits IS 'Every computed trait with its expression; see cdp.create_computed_trait';
 
+-- A segment's keys are no JSON: what asks for a value must not be tried before what the row is of.
 CREATE VIEW cdp.computed_trait_values WITH (security_invoker) AS
-  SELECT s.name AS trait, m.profile_id, m.key::jsonb AS value, m.entered_at AS since, m.left_at AS until
+  SELECT s.name AS trait, m.profile_id, CASE s.kind WHEN 'trait' THEN m.key::jsonb END AS value, m.entered_at AS since, m.left_at AS until
   FROM cdp.memberships AS m JOIN cdp.segments AS s USING (segment_id)
   WHERE m.entered_at <= pg_catalog.now() AND m.left_at > pg_catalog.now() AND s.kind = 'trait' AND s.replaces IS NULL;
 COMMENT ON VIEW cdp.computed_trait_values IS
   'What everybody''s computed traits are now; until: when the value changes if nothing new happens. Who has none has no row';
 
 CREATE VIEW cdp.computed_trait_history WITH (security_invoker) AS
-  SELECT s.name AS trait, m.profile_id, m.key::jsonb AS value, m.entered_at AS since, m.left_at AS until, m.decision_seq
+  SELECT s.name AS trait, m.profile_id, CASE s.kind WHEN 'trait' THEN m.key::jsonb END AS value, m.entered_at AS since, m.left_at AS until, m.decision_seq
   FROM cdp.memberships AS m JOIN cdp.segments AS s USING (segment_id)
   WHERE m.entered_at <= pg_catalog.now() AND s.kind = 'trait' AND s.replaces IS NULL;
 COMMENT ON VIEW cdp.computed_trait_history IS 'Every value a computed trait has had, from when until when, as it was known';
@@ -96,18 +97,22 @@ CREATE FUNCTION cdp.drop_computed_trait(name text, cascade boolean DEFAULT false
 COMMENT ON FUNCTION cdp.drop_computed_trait(text, boolean) IS
   'Drops a computed trait with its values and their history. cascade: and the segments and computed traits that ask for it. Errors: 2BP01 when there are such';
 
-CREATE FUNCTION cdp.why_computed_trait(name text, profile_id bigint)
+CREATE FUNCTION cdp_internal.why_computed_trait(caller jsonb, name text, profile_id bigint)
   RETURNS TABLE (value jsonb, since timestamptz, until timestamptz, "values" jsonb, evidence jsonb)
-  LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
-  chosen cdp.segments := cdp_internal.find_segment($1, true);
-  person bigint := cdp.current_profile($2);
+  chosen cdp.segments := cdp_internal.find_segment($2, true);
+  person bigint := cdp_internal.visible_profile($1, $3);
 BEGIN
   RETURN QUERY SELECT m.key::jsonb, m.entered_at, m.left_at, e."values", e.evidence
     FROM cdp.profiles AS p CROSS JOIN LATERAL cdp_internal.explain_segment(chosen.segment_id, p.profile_id, p.traits::text) AS e
     LEFT JOIN cdp.memberships AS m ON m.segment_id = chosen.segment_id AND m.profile_id = p.profile_id AND m.entered_at <= now() AND m.left_at > now()
     WHERE p.profile_id = person;
 END $$;
+COMMENT ON FUNCTION cdp_internal.why_computed_trait(jsonb, text, bigint) IS 'See cdp.why_computed_trait';
+CREATE FUNCTION cdp.why_computed_trait(name text, profile_id bigint)
+  RETURNS TABLE (value jsonb, since timestamptz, until timestamptz, "values" jsonb, evidence jsonb)
+  LANGUAGE c STABLE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'cdp_forward';
 COMMENT ON FUNCTION cdp.why_computed_trait(text, bigint) IS
   'Why a person''s computed trait is what it is: its value since and until when, what each aggregate and trait in the expression is, and how many and which events each counts. Errors: 42704 no such computed trait';

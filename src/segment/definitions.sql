@@ -402,16 +402,17 @@ BEGIN
     base := s;
   END IF;
   d := base;
+  IF num_nonnulls(rule, per, query) > 0 THEN
+    d := cdp_internal.rewritten_by(d, caller);
+  END IF;
   d.rule := coalesce(rule, d.rule);
   d.per := CASE per WHEN '' THEN NULL ELSE coalesce(per, d.per) END;
   d.query := CASE WHEN query IS NULL THEN d.query
     ELSE cdp_internal.check_query(d.owner, 'UTC', caller ->> 'search_path', caller ->> 'datestyle', caller ->> 'intervalstyle', query) END;
   d.time_zone := coalesce(time_zone, d.time_zone);
   d.name := s.name;
-  IF num_nonnulls(rule, per, query) > 0 THEN
-    d := cdp_internal.rewritten_by(d, caller);
-  END IF;
-  IF cdp_internal.means_the_same(d, base) AND (refresh IS NULL OR refresh = base.refresh) THEN
+  IF cdp_internal.means_the_same(d, base) AND (d.owner = base.owner OR EXISTS (SELECT FROM pg_roles AS r WHERE r.rolname = base.owner))
+     AND (refresh IS NULL OR refresh = base.refresh) THEN
     RETURN base.version;
   END IF;
   d.refresh := coalesce(refresh, CASE WHEN base.class = 'interval' THEN base.refresh END);
@@ -456,7 +457,7 @@ BEGIN
   d.search_path := caller ->> 'search_path';
   d.datestyle := caller ->> 'datestyle';
   d.intervalstyle := caller ->> 'intervalstyle';
-  IF NOT cdp_internal.is_member((caller ->> 'role')::name, d.owner) THEN
+  IF NOT cdp_internal.is_member((caller ->> 'role')::name, d.owner) OR NOT EXISTS (SELECT FROM pg_roles AS r WHERE r.rolname = d.owner) THEN
     d.owner := caller ->> 'role';
   END IF;
 END $$;
@@ -466,7 +467,7 @@ COMMENT ON FUNCTION cdp_internal.rewritten_by(cdp.segments, jsonb) IS 'A definit
 CREATE FUNCTION cdp_internal.put_version(s cdp.segments, base cdp.segments, d cdp.segments, by name, background boolean) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  only_interval constant boolean := base.class = d.class AND cdp_internal.means_the_same(base, d);
+  only_interval constant boolean := base.class = d.class AND base.owner = d.owner AND cdp_internal.means_the_same(base, d);
 BEGIN
   -- Nobody's membership depends on how often it is asked for, and who has none needs no swap.
   IF s.state <> 'active' OR only_interval AND base.segment_id = s.segment_id THEN

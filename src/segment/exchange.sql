@@ -31,7 +31,7 @@ CREATE FUNCTION cdp.export_definitions() RETURNS text LANGUAGE sql STABLE
                    (3, 'per', cdp_internal.as_lines((w.d).per)),
                    (4, 'query', cdp_internal.as_lines((w.d).query)),
                    (5, 'refresh', to_json((w.d).refresh::text)::text),
-                   (6, 'time_zone', CASE WHEN (w.d).kind IN ('rule', 'trait') THEN to_json((w.d).time_zone)::text END),
+                   (6, 'time_zone', CASE WHEN (w.d).kind <> 'list' THEN to_json((w.d).time_zone)::text END),
                    (7, 'search_path', CASE WHEN (w.d).kind <> 'list' THEN to_json((w.d).search_path)::text END),
                    (8, 'datestyle', CASE WHEN (w.d).kind <> 'list' THEN to_json((w.d).datestyle)::text END),
                    (9, 'intervalstyle', CASE WHEN (w.d).kind <> 'list' THEN to_json((w.d).intervalstyle)::text END),
@@ -53,6 +53,14 @@ BEGIN
   IF jsonb_typeof(document -> 'segments') IS DISTINCT FROM 'object' THEN
     RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'there are no segments in these definitions',
       HINT = 'cdp.export_definitions() shows what they look like.';
+  END IF;
+  SELECT CASE WHEN jsonb_typeof(s.value) <> 'object' THEN format('segment "%s" is no JSON object', s.key)
+              WHEN s.value ->> 'kind' NOT IN ('rule', 'query', 'list', 'trait') THEN format('segment "%s" is of no kind "%s"', s.key, s.value ->> 'kind')
+              WHEN s.value ->> 'kind' = 'list' AND s.value ?| '{rule,per,query,refresh}' THEN format('list "%s" has a definition', s.key) END INTO wrong
+    FROM jsonb_each(document -> 'segments') AS s ORDER BY 1 LIMIT 1;
+  IF wrong IS NOT NULL THEN
+    RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = wrong,
+      HINT = 'kind is rule, query, list or trait; a list has nothing but its kind.';
   END IF;
   SELECT format('segment "%s" has a member "%s"', s.key, m.key) INTO wrong
     FROM jsonb_each(document -> 'segments') AS s, jsonb_each(s.value) AS m

@@ -161,6 +161,18 @@ CDP_FUNCTION(cdp_check_query) {
   return pg::text_result(result);
 }
 
+// A query's function can claim any SQLSTATE, also those by which whoever runs segments knows a cancel or a
+// deadlock, and one that WHEN OTHERS does not catch.
+static void tell_from_ours(ErrorData &error) {
+  const int category = ERRCODE_TO_CATEGORY(error.sqlerrcode);
+  const std::string_view raised_by = error.funcname ? error.funcname : "";
+  if (raised_by == "exec_stmt_assert" ||
+      (raised_by == "exec_stmt_raise" &&
+       (category == ERRCODE_TRANSACTION_ROLLBACK || category == ERRCODE_OPERATOR_INTERVENTION ||
+        error.sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE || error.sqlerrcode == ERRCODE_ASSERT_FAILURE)))
+    error.sqlerrcode = ERRCODE_EXTERNAL_ROUTINE_EXCEPTION;
+}
+
 // cdp_internal.members_of_query(owner, time_zone, search_path, datestyle, intervalstyle, query)
 CDP_FUNCTION(cdp_members_of_query) {
   const auto settings = pg::settings_argument(fcinfo, 0);
@@ -168,7 +180,12 @@ CDP_FUNCTION(cdp_members_of_query) {
   pg::call([&] { InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC); });
   pg::Session session;
   pg::AsOwner owner(settings, pg::Names::as_written);
-  pg::run_members(query, reinterpret_cast<ReturnSetInfo *>(fcinfo->resultinfo));
+  try {
+    pg::run_members(query, reinterpret_cast<ReturnSetInfo *>(fcinfo->resultinfo));
+  } catch (const pg::PgError &error) {
+    tell_from_ours(*error.data());
+    throw;
+  }
   return 0;
 }
 

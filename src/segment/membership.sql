@@ -127,7 +127,8 @@ BEGIN
     RETURN QUERY SELECT m.profile_id, m.key, m.entered_at, m.left_at FROM cdp.memberships AS m
       WHERE m.segment_id = chosen AND m.entered_at <= $2 AND m.left_at > $2;
   ELSIF as_known = 'now' THEN
-    RETURN QUERY SELECT j.profile_id, j.key, NULL::timestamptz, NULL::timestamptz FROM cdp_internal.judge_at(chosen, $2) AS j;
+    RETURN QUERY SELECT j.profile_id, j.key, NULL::timestamptz, NULL::timestamptz FROM cdp_internal.judge_at(chosen, $2) AS j
+      JOIN cdp.profiles AS p ON p.profile_id = j.profile_id; -- nobody but whom the caller may see
   ELSE
     RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('as_known cannot be "%s"', as_known),
       HINT = 'then: what was stored at that instant; now: the rule of today over all that is known today, as of that instant.';

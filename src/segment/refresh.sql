@@ -312,8 +312,8 @@ BEGIN
       PERFORM cdp_internal.within_refresh_timeout(format('SELECT cdp_internal.refresh_kept(s, false) FROM cdp.segments AS s WHERE s.segment_id = %s', segment));
     END IF;
   EXCEPTION WHEN OTHERS THEN
-    IF left(SQLSTATE, 2) IN ('40', '53', '55', '57', '58') THEN
-      RAISE; -- not the segment's fault
+    IF left(SQLSTATE, 2) IN ('40', '57') OR SQLSTATE = '55P03' THEN
+      RAISE; -- nobody's fault, and tried again at once; a server that has no room keeps only this segment waiting
     END IF;
     PERFORM cdp_internal.note_segment_error(segment, SQLSTATE, SQLERRM);
   END;

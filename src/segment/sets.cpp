@@ -260,8 +260,11 @@ CDP_FUNCTION(cdp_segment_overlap) {
                                 "GROUP BY n.name ORDER BY min(n.place)");
   {
     auto rows = distinct.run(pg::Params().datum(TEXTARRAYOID, PG_GETARG_DATUM(0)));
-    for (std::size_t i = 0; i < rows.size(); ++i)
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      if (rows.is_null(i, 1))
+        throw Error(ERRCODE_NULL_VALUE_NOT_ALLOWED, "a name of a segment must not be null");
       names.push_back(rows.text(i, 1));
+    }
   }
   const auto operands = read_sets(names);
   std::vector<std::uint64_t> sizes;

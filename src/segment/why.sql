@@ -19,22 +19,31 @@ $$;
 REVOKE ALL ON FUNCTION cdp_internal.trait_evidence(bigint, text[]) FROM PUBLIC;
 COMMENT ON FUNCTION cdp_internal.trait_evidence(bigint, text[]) IS 'Since when a person has these traits, and who said so';
 
-CREATE FUNCTION cdp.why_member(name text, profile_id bigint)
+-- Row level security is asked as the caller: a rule's values are told as its owner sees them.
+CREATE FUNCTION cdp_internal.visible_profile(caller jsonb, profile_id bigint) RETURNS bigint LANGUAGE sql
+  SET search_path = pg_catalog, pg_temp AS $$
+  SELECT p.id FROM cdp.current_profile(profile_id) AS p (id)
+  WHERE EXISTS (SELECT FROM cdp_internal.query_as_owner((caller ->> 'role')::name, 'UTC', 'pg_catalog', 'ISO, MDY', 'postgres',
+                  format('SELECT p.profile_id FROM cdp.profiles AS p WHERE p.profile_id = %L', p.id)))
+$$;
+COMMENT ON FUNCTION cdp_internal.visible_profile(jsonb, bigint) IS 'Who a profile_id stands for today, if the caller may see them';
+
+CREATE FUNCTION cdp_internal.why_member(caller jsonb, name text, profile_id bigint)
   RETURNS TABLE (condition text, holds boolean, "values" jsonb, evidence jsonb, key text, needed text, part_of text)
-  LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
-  chosen cdp.segments := (SELECT s FROM cdp.segments AS s WHERE s.name = $1 AND s.kind <> 'trait');
-  person bigint := cdp.current_profile($2);
+  chosen cdp.segments := (SELECT s FROM cdp.segments AS s WHERE s.name = $2 AND s.kind <> 'trait');
+  person bigint := cdp_internal.visible_profile($1, $3);
   known  text := (SELECT p.traits::text FROM cdp.profiles AS p WHERE p.profile_id = person);
 BEGIN
   IF chosen.segment_id IS NULL THEN
-    PERFORM cdp_internal.refuse_segment($1);
-  ELSIF $2 IS NULL THEN
+    PERFORM cdp_internal.refuse_segment($2);
+  ELSIF $3 IS NULL THEN
     RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'profile_id must not be null',
       HINT = 'cdp.lookup(type, value) is null where nobody has that identifier.';
   ELSIF known IS NULL THEN
-    RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('profile %s does not exist', $2),
+    RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('profile %s does not exist', $3),
       HINT = 'cdp.lookup(type, value) finds a person''s profile_id.';
   END IF;
   RETURN QUERY
@@ -52,6 +61,9 @@ BEGIN
     FROM cdp.memberships AS m
     WHERE m.segment_id = chosen.segment_id AND m.profile_id = person AND m.left_at > now() ORDER BY m.key, m.entered_at;
 END $$;
-REVOKE ALL ON FUNCTION cdp.why_member(text, bigint) FROM PUBLIC;
+COMMENT ON FUNCTION cdp_internal.why_member(jsonb, text, bigint) IS 'See cdp.why_member';
+CREATE FUNCTION cdp.why_member(name text, profile_id bigint)
+  RETURNS TABLE (condition text, holds boolean, "values" jsonb, evidence jsonb, key text, needed text, part_of text)
+  LANGUAGE c STABLE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'cdp_forward';
 COMMENT ON FUNCTION cdp.why_member(text, bigint) IS
   'Why a person is in a segment, or is not: each condition, its values, the events and traits behind it, and what it needs; then when time alone changes it';
