@@ -93,6 +93,7 @@ CALL cdp.run();
 SELECT name, error FROM cdp.profile_views;
 SELECT count(*) = :people AS as_before FROM cdp_views.names;
 SELECT status, value LIKE '%out of its time%' AS says_so FROM cdp.health() WHERE check_name = 'profile views';
+RESET cdp.refresh_timeout;
 UPDATE cdp.profiles SET traits = '{"name": "bad"}' WHERE traits = '{"name": "endless"}';
 UPDATE cdp_internal.profile_view_refreshes SET tried_at = '-infinity';
 CALL cdp.run();
@@ -102,6 +103,7 @@ SELECT name, error FROM cdp.profile_views;
 SELECT cdp.create_segment('asking', query => $$SELECT profile_id FROM cdp.profiles WHERE slow.good(traits ->> 'name')$$) > 0 AS created;
 SELECT count(*) AS people FROM members WHERE segment = 'asking' \gset
 UPDATE cdp.profiles SET traits = '{"name": "endless"}' WHERE profile_id = cdp.lookup('user_id', 'bert');
+SET cdp.refresh_timeout = '500ms';
 UPDATE cdp.segment_refreshes SET tried_at = '-infinity';
 CALL cdp.run();
 SELECT name, sqlstate, message FROM errors WHERE name = 'asking';
