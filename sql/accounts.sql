@@ -231,9 +231,9 @@ SELECT * FROM cdp.account_diff();
 CREATE TEMP TABLE said_before AS SELECT a.group_id, t.* FROM cdp.accounts AS a, jsonb_each(a.traits) AS t;
 CREATE TEMP TABLE told AS SELECT * FROM cdp.account_diff();
 SELECT cdp.apply_survivorship() > 0 AS applied;
-SELECT group_id, d.trait, d.old IS NOT DISTINCT FROM b.value AS was, d.new IS NOT DISTINCT FROM a.traits -> d.trait AS is
+SELECT a.group_id, d.trait, d.old IS NOT DISTINCT FROM b.value AS was, d.new IS NOT DISTINCT FROM a.traits -> d.trait AS is
 FROM told AS d JOIN cdp.accounts AS a USING (group_id) LEFT JOIN said_before AS b ON b.group_id = d.group_id AND b.key = d.trait ORDER BY 1, 2;
-SELECT count(*) AS unlike FROM cdp.accounts AS a, LATERAL jsonb_each(a.traits) AS t LEFT JOIN said_before AS b ON b.group_id = a.group_id AND b.key = t.key
+SELECT count(*) AS unlike FROM cdp.accounts AS a CROSS JOIN LATERAL jsonb_each(a.traits) AS t LEFT JOIN said_before AS b ON b.group_id = a.group_id AND b.key = t.key
 WHERE b.value IS DISTINCT FROM t.value AND NOT EXISTS (SELECT FROM told AS d WHERE d.group_id = a.group_id AND d.trait = t.key);
 
 -- Whoever makes segments makes these; an expression sees what its owner may see, and only its owner changes it.

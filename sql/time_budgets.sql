@@ -26,7 +26,7 @@ SELECT cdp.create_segment('good_events', $$count(*) FILTER (WHERE slow.good(prop
 SELECT cdp.create_segment('plain', $$traits ? 'name'$$) > 0 AS created;
 SELECT cdp.create_computed_trait('is_good', $$bool_or(slow.good(properties ->> 'name'))$$) > 0 AS created;
 -- A regular expression that PostgreSQL tries in more ways than there is time for.
-SELECT cdp.create_segment('matching', $$traits ->> 'text' ~ '^((a*)(a*)(a*)(a*)(a*)(a*))\1\2\3\4\5\6b$'$$) > 0 AS created;
+SELECT cdp.create_segment('matching', $$traits ->> 'text' ~ '^(a*)(a*)(a*)(a*)\1\2\3\4$'$$) > 0 AS created;
 
 -- The messages are taken, the others are judged, and who is not says why.
 SET cdp.expression_timeout = '300ms';
@@ -37,10 +37,10 @@ SELECT * FROM cdp.ingest($$[{"type": "identify", "messageId": "1", "userId": "an
   {"type": "track", "messageId": "5", "userId": "dirk", "event": "Seen", "properties": {"name": "endless"}}]$$);
 TABLE members;
 TABLE errors;
-SELECT status, detail FROM cdp.health() WHERE component = 'segments';
+SELECT status, value FROM cdp.health() WHERE check_name = 'segments';
 SELECT i.value AS who, v.value FROM cdp.computed_trait_values AS v JOIN cdp.identifiers AS i USING (profile_id) WHERE i.type = 'user_id' ORDER BY 1;
 
-SELECT cdp.identify(user_id => 'cleo', traits => jsonb_build_object('text', repeat('a', 200))) IS NOT NULL AS known;
+SELECT cdp.identify(user_id => 'cleo', traits => jsonb_build_object('text', repeat('a', 201))) IS NOT NULL AS known;
 SELECT who, sqlstate FROM errors WHERE name = 'matching';
 
 -- When it comes to an end for them, all is well.
@@ -67,6 +67,7 @@ CREATE AGGREGATE slow.last_good(text) (SFUNC = slow.take, STYPE = text);
 SELECT cdp.set_survivorship('nick', 'aggregate:slow.last_good');
 SELECT cdp.set_survivorship('nick', 'latest', fallback => true);
 SELECT cdp.apply_survivorship() > 0 AS applied;
+CALL cdp.run();
 SELECT cdp.identify(user_id => 'fred', traits => '{"nick": "endless"}') AS fred \gset
 SELECT traits FROM cdp.profiles WHERE profile_id = :fred;
 SELECT trait, message FROM cdp.survivorship_errors;
@@ -78,18 +79,21 @@ SELECT cdp.create_account_trait('all_good', $$bool_and(slow.good(traits ->> 'nam
 SELECT group_id, value FROM cdp.account_trait_values;
 SELECT group_id, sqlstate, message FROM cdp.account_errors;
 SELECT cdp.drop_account_trait('all_good');
+UPDATE cdp.profiles SET traits = '{"name": "bad"}' WHERE traits = '{"name": "endless"}';
 
 -- Profile views on schedule have a longer time, and then give up; readers keep what they had.
 SELECT cdp.create_profile_view('names', '["trait name"]', materialized => true, refresh => '1 second') AS made;
 SELECT count(*) AS people FROM cdp_views.names \gset
 CREATE INDEX ON cdp_views.names (slow.good(name)) WHERE name IS NOT NULL;
 SELECT cdp.identify(user_id => 'gina', traits => '{"name": "good"}') IS NOT NULL AS known;
+UPDATE cdp.profiles SET traits = '{"name": "endless"}' WHERE profile_id = cdp.lookup('user_id', 'bert');
 SET cdp.refresh_timeout = '500ms';
 UPDATE cdp_internal.profile_view_refreshes SET tried_at = '-infinity';
 CALL cdp.run();
 SELECT name, error FROM cdp.profile_views;
 SELECT count(*) = :people AS as_before FROM cdp_views.names;
-SELECT status, detail LIKE '%out of its time%' AS says_so FROM cdp.health() WHERE component = 'profile views';
+SELECT status, value LIKE '%out of its time%' AS says_so FROM cdp.health() WHERE check_name = 'profile views';
+RESET cdp.refresh_timeout;
 UPDATE cdp.profiles SET traits = '{"name": "bad"}' WHERE traits = '{"name": "endless"}';
 UPDATE cdp_internal.profile_view_refreshes SET tried_at = '-infinity';
 CALL cdp.run();
@@ -99,6 +103,7 @@ SELECT name, error FROM cdp.profile_views;
 SELECT cdp.create_segment('asking', query => $$SELECT profile_id FROM cdp.profiles WHERE slow.good(traits ->> 'name')$$) > 0 AS created;
 SELECT count(*) AS people FROM members WHERE segment = 'asking' \gset
 UPDATE cdp.profiles SET traits = '{"name": "endless"}' WHERE profile_id = cdp.lookup('user_id', 'bert');
+SET cdp.refresh_timeout = '500ms';
 UPDATE cdp.segment_refreshes SET tried_at = '-infinity';
 CALL cdp.run();
 SELECT name, sqlstate, message FROM errors WHERE name = 'asking';

@@ -41,8 +41,8 @@ void define_settings() {
                           "How long a refresh on schedule may take: of a materialized profile view, or of a "
                           "segment that is read as a whole.",
                           "One that takes longer is given up until it is due again; 0 is no limit.",
-                          &cdp::pg::refresh_timeout_ms, cdp::pg::refresh_timeout_ms, 0, 86'400'000,
-                          PGC_SUSET, GUC_UNIT_MS, nullptr, nullptr, nullptr);
+                          &cdp::pg::refresh_timeout_ms, cdp::pg::refresh_timeout_ms, 0, 86'400'000, PGC_SUSET,
+                          GUC_UNIT_MS, nullptr, nullptr, nullptr);
   MarkGUCPrefixReserved("cdp");
 }
 

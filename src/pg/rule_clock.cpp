@@ -75,7 +75,8 @@ private:
            "now() makes " + source_.what + " depend on the time itself: this use of it cannot be kept exact",
            "Compare the clock, shifted or truncated, with something that stands still: occurred_at > now() - "
            "interval "
-           "'7 days', or now() - max(occurred_at) > interval '1 month'. Of a value that is another at every instant, keep what "
+           "'7 days', or now() - max(occurred_at) > interval '1 month'. Of a value that is another at every "
+           "instant, keep what "
            "stands still, max(occurred_at), and subtract it from now() where it is read.");
   }
 

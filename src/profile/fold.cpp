@@ -122,7 +122,10 @@ Fold fold_by(std::int32_t version, const std::string &policy) {
   static pg::Statement draft("SELECT cdp_internal.drafted_rules()::text");
   static pg::Statement kept("SELECT rules::text FROM cdp_internal.survivorship_versions WHERE version = $1");
   auto rows = version == kDraft ? draft.run() : kept.run(pg::Params().integer(version));
-  Fold fold{version, std::make_shared<const Policy>(rows.size() == 0 ? "{}" : rows.text(0, 1), policy, policy == "accounts"), {}};
+  Fold fold{
+      version,
+      std::make_shared<const Policy>(rows.size() == 0 ? "{}" : rows.text(0, 1), policy, policy == "accounts"),
+      {}};
   fold.world = make_world(fold.rules());
   return fold;
 }

@@ -34,8 +34,8 @@ struct Fold {
 Fold fold_in_force();
 // That of accounts: the policy of that name.
 Fold account_fold_in_force();
-// Another version, or the draft; for who reads. The policy accounts is alone, as it is of these. Rules come from their tables only: they say whose rights an
-// aggregate runs with.
+// Another version, or the draft; for who reads. The policy accounts is alone, as it is of these. Rules come
+// from their tables only: they say whose rights an aggregate runs with.
 inline constexpr std::int32_t kDraft = -1;
 Fold fold_by(std::int32_t version, const std::string &policy);
 
@@ -51,7 +51,8 @@ void read_assertions_of(const Reading &what,
                         const std::function<void(std::int64_t identifier_id, const core::Assertion &)> &take);
 
 // What group messages said of an account.
-void read_account_assertions(const std::string &group_id, const std::function<void(const core::Assertion &)> &take);
+void read_account_assertions(const std::string &group_id,
+                             const std::function<void(const core::Assertion &)> &take);
 
 // What the computed traits are that rules ask for, as they are stored.
 std::vector<std::int32_t> asked_computed(const core::Rules &rules);

@@ -99,7 +99,8 @@ void put_trait(FunctionCallInfo fcinfo, const Fold &fold, std::int64_t id, const
 
 using namespace cdp;
 
-// cdp_internal.fold_traits(version integer, policy text, profile_ids, identifier_ids, at, known, as_of, account)
+// cdp_internal.fold_traits(version integer, policy text, profile_ids, identifier_ids, at, known, as_of,
+// account)
 CDP_FUNCTION(cdp_fold_traits) {
   using namespace cdp::profile;
   pg::call([&] { InitMaterializedSRF(fcinfo, 0); });

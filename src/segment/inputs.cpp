@@ -192,8 +192,8 @@ static void add_odd(std::int32_t input, Observed &observed) {
   observed.inputs.push_back(input);
 }
 
-// All at once; when something fails, event by event, and an event that fails, input by input. An input that runs
-// out of its time for several of these events is not asked about the others.
+// All at once; when something fails, event by event, and an event that fails, input by input. An input that
+// runs out of its time for several of these events is not asked about the others.
 void Inputs::observe(Group &group, const std::vector<EventFacts> &events, std::vector<Observed> &observed) {
   const auto asking = [&](const std::function<void()> &body, pg::Failure &failure) {
     return pg::timed_subtransaction(
