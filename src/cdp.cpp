@@ -18,10 +18,10 @@ void define_settings() {
   DefineCustomIntVariable("cdp.worker_naptime", "How long a cdp worker waits when there is nothing to do.",
                           nullptr, &settings.naptime_ms, settings.naptime_ms, 10, 3'600'000, PGC_SIGHUP,
                           GUC_UNIT_MS, nullptr, nullptr, nullptr);
-  DefineCustomIntVariable("cdp.batch_size", "How many lines of cdp.inbox are decided in one transaction.",
-                          "Larger is faster, smaller keeps locks shorter; the result is the same.",
-                          &settings.batch_size, settings.batch_size, 1, 100'000, PGC_USERSET, 0, nullptr,
-                          nullptr, nullptr);
+  DefineCustomIntVariable(
+      "cdp.batch_size", "How many lines of cdp.inbox are decided in one transaction at most.",
+      "Fewer, down to 1000, when they would take longer than half a second; the result is the same.",
+      &settings.batch_size, settings.batch_size, 1, 100'000, PGC_USERSET, 0, nullptr, nullptr, nullptr);
   DefineCustomIntVariable("cdp.launcher_naptime", "How often the cdp launcher looks for new databases.",
                           "CREATE EXTENSION is noticed at once, whatever this says.",
                           &settings.launcher_naptime_s, settings.launcher_naptime_s, 1, 3600, PGC_SIGHUP,

@@ -253,7 +253,7 @@ COMMENT ON FUNCTION cdp_internal.detach_batch(cdp_internal.attachments, integer)
 CREATE FUNCTION cdp_internal.follow_attached(began timestamptz DEFAULT NULL) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  most   constant integer := coalesce(current_setting('cdp.batch_size', true), '1000')::integer;
+  most   constant integer := least(1000, coalesce(current_setting('cdp.batch_size', true), '1000')::integer);
   until  constant timestamptz := coalesce(began, clock_timestamp());
   a      cdp_internal.attachments;
   worked bigint;

@@ -4,6 +4,7 @@
 
 #include "collect/candidate.hpp"
 #include "core/text.hpp"
+#include "pg/append_rows.hpp"
 
 namespace cdp::collect {
 
@@ -19,7 +20,7 @@ struct KeyLess {
 using HashByKey = std::map<Key, pg_uuid_t, KeyLess>;
 
 // The keys nobody had, now ours; whoever claims the same at this moment waits for our commit.
-std::set<Key, KeyLess> claim(const HashByKey &wanted) {
+std::set<Key, KeyLess> insert(const HashByKey &wanted) {
   std::vector<std::int32_t> sources;
   std::vector<pg_uuid_t> keys, hashes;
   for (const auto &[key, hash] : wanted) {
@@ -27,12 +28,12 @@ std::set<Key, KeyLess> claim(const HashByKey &wanted) {
     keys.push_back(key.second);
     hashes.push_back(hash);
   }
-  static pg::Statement insert("INSERT INTO cdp.message_keys (source_id, message_key, content_hash) "
-                              "SELECT * FROM unnest($1, $2, $3) ON CONFLICT DO NOTHING "
-                              "RETURNING source_id, message_key");
+  static pg::Statement statement("INSERT INTO cdp.message_keys (source_id, message_key, content_hash) "
+                                 "SELECT * FROM unnest($1, $2, $3) ON CONFLICT DO NOTHING "
+                                 "RETURNING source_id, message_key");
   pg::Params params;
   params.integers(sources).uuids(keys).uuids(hashes);
-  auto rows = insert.run(params);
+  auto rows = statement.run(params);
   std::set<Key, KeyLess> claimed;
   for (std::size_t i = 0; i < rows.size(); ++i)
     claimed.emplace(rows.integer(i, 1), rows.uuid(i, 2));
@@ -62,6 +63,45 @@ HashByKey known_hashes(const HashByKey &wanted, const std::set<Key, KeyLess> &cl
   for (std::size_t i = 0; i < rows.size(); ++i)
     known.emplace(Key(rows.integer(i, 1), rows.uuid(i, 2)), rows.uuid(i, 3));
   return known;
+}
+
+// Writes the keys that are not known, a page at a time. False: somebody claims one of them at this moment.
+bool append(const HashByKey &wanted, const HashByKey &known) {
+  pg::RowAppend rows(3);
+  for (const auto &[key, hash] : wanted)
+    if (!known.contains(key))
+      rows.add({pg::integer_cell(key.first), pg::pointer_cell(&key.second), pg::pointer_cell(&hash)});
+  pg::Failure failure;
+  bool written = false;
+  return pg::subtransaction(
+             [&] {
+               written = rows.write("cdp", "message_keys", {INT4OID, UUIDOID, UUIDOID});
+             },
+             failure) &&
+         written;
+}
+
+struct Claims {
+  std::set<Key, KeyLess> ours;
+  HashByKey known; // what came first under the others
+};
+
+// Many are looked for before they are written: INSERT … ON CONFLICT looks, writes and confirms each.
+Claims claim(const HashByKey &wanted) {
+  constexpr std::size_t many = 20;
+  Claims claims;
+  if (wanted.size() >= many) {
+    claims.known = known_hashes(wanted, {});
+    if (append(wanted, claims.known)) {
+      for (const auto &[key, hash] : wanted)
+        if (!claims.known.contains(key))
+          claims.ours.insert(claims.ours.end(), key);
+      return claims;
+    }
+  }
+  claims.ours = insert(wanted);
+  claims.known = known_hashes(wanted, claims.ours);
+  return claims;
 }
 
 // A message of a batch, together with what the batch said for all: it can be retried alone.
@@ -136,8 +176,7 @@ void claim_keys(std::vector<Candidate> &candidates) {
       wanted.emplace(Key(candidate.source_id, candidate.key), candidate.content_hash);
   if (wanted.empty())
     return;
-  auto claimed = claim(wanted);
-  auto known = known_hashes(wanted, claimed);
+  auto [claimed, known] = claim(wanted);
   for (auto &candidate : candidates) {
     if (candidate.fate != Fate::open)
       continue;

@@ -2,9 +2,11 @@
 #include "core/json_text.hpp"
 
 #include <algorithm>
+#include <array>
 #include <tuple>
 
 #include "collect/candidate.hpp"
+#include "pg/jsonb_make.hpp"
 #include "pg/time_zone.hpp"
 
 namespace cdp::collect {
@@ -63,33 +65,45 @@ void settle_times(Candidate &candidate) {
   candidate.occurred_at = core::occurred_at(message, candidate.received_at);
 }
 
+// Of traits, properties, context and extra, as jsonb spells them; empty: jsonb_text knows.
+using Spellings = std::array<std::string, 4>;
+
 // The JSON parts become jsonb; throws what PostgreSQL's own parser has to say.
-void make_jsonb(Candidate &candidate) {
-  candidate.traits = pg::parse_jsonb(candidate.message.traits);
-  candidate.properties = pg::parse_jsonb(candidate.message.properties);
-  candidate.context = pg::parse_jsonb(candidate.message.context);
-  candidate.extra = pg::parse_jsonb(candidate.message.extra);
+void make_jsonb(Candidate &candidate, Spellings &spellings) {
+  const auto &message = candidate.message;
+  const auto make = [&](const std::string &text, std::size_t place) {
+    void *made = pg::make_jsonb(text, spellings[place]);
+    return made ? made : pg::parse_jsonb(text);
+  };
+  candidate.traits = make(message.traits, 0);
+  candidate.properties = make(message.properties, 1);
+  candidate.context = make(message.context, 2);
+  candidate.extra = make(message.extra, 3);
 }
 
-void make_jsonb_of_all(std::vector<Candidate> &candidates) {
+std::vector<Spellings> make_jsonb_of_all(std::vector<Candidate> &candidates) {
+  std::vector<Spellings> spellings(candidates.size());
   pg::Failure failure;
+  const auto make = [&](std::size_t i) {
+    if (candidates[i].fate == Fate::open)
+      make_jsonb(candidates[i], spellings[i]);
+  };
   const bool fine = pg::subtransaction(
       [&] {
-        for (auto &candidate : candidates)
-          if (candidate.fate == Fate::open)
-            make_jsonb(candidate);
+        for (std::size_t i = 0; i < candidates.size(); ++i)
+          make(i);
       },
       failure);
-  if (fine)
-    return;
-  for (auto &candidate : candidates) // rare: find the ones jsonb refuses, such as a number over its range
-    if (candidate.fate == Fate::open && !pg::subtransaction([&] { make_jsonb(candidate); }, failure))
-      candidate.quarantine({"invalid_json", failure.message, failure.detail, candidate.message.message_id});
+  for (std::size_t i = 0; !fine && i < candidates.size(); ++i) // rare: which ones does jsonb refuse?
+    if (candidates[i].fate == Fate::open && !pg::subtransaction([&] { make(i); }, failure))
+      candidates[i].quarantine(
+          {"invalid_json", failure.message, failure.detail, candidates[i].message.message_id});
+  return spellings;
 }
 
 // What a message says, without how it travelled: sentAt and receivedAt differ from try to try.
 // Keyed where parts of it are not to be stored: nobody else can tell by trying what they were.
-pg_uuid_t content_hash(const Candidate &candidate, std::string_view secret) {
+pg_uuid_t content_hash(const Candidate &candidate, const Spellings &spellings, std::string_view secret) {
   const auto &message = candidate.message;
   pg::ContentHash hash;
   if (!secret.empty())
@@ -100,8 +114,10 @@ pg_uuid_t content_hash(const Candidate &candidate, std::string_view secret) {
     hash.add(identifier.type).add(identifier.value);
   hash.add(message.timestamp.value_or(core::kMinusInfinity));
   hash.add(message.original_timestamp.value_or(core::kMinusInfinity));
-  for (void *part : {candidate.traits, candidate.properties, candidate.context, candidate.extra})
-    hash.add(pg::jsonb_text(part));
+  const std::array parts{candidate.traits, candidate.properties, candidate.context, candidate.extra};
+  for (std::size_t i = 0; i < parts.size(); ++i)
+    hash.add(spellings[i].empty() ? pg::jsonb_text(parts[i]) : spellings[i]);
+
   return hash.finish();
 }
 
@@ -133,14 +149,14 @@ struct Original {
 // What is known of a message is what came, not what is left of it: so a repeat is one, whatever the rules
 // were.
 void hash_keyed(std::vector<Candidate> &candidates, std::vector<Original> &originals,
-                const std::vector<Incoming> &lines) {
+                const std::vector<Spellings> &spellings, const std::vector<Incoming> &lines) {
   if (originals.empty())
     return;
   const auto secret = privacy_secret();
   std::vector<Candidate> forms;
   for (auto &original : originals)
     forms.push_back(std::move(original.form));
-  make_jsonb_of_all(forms);
+  const auto came = make_jsonb_of_all(forms);
   for (std::size_t i = 0; i < forms.size(); ++i) {
     auto &candidate = candidates[originals[i].of];
     if (candidate.fate != Fate::open)
@@ -149,10 +165,10 @@ void hash_keyed(std::vector<Candidate> &candidates, std::vector<Original> &origi
     if (const auto &came_as = lines[candidate.incoming].came_as) {
       candidate.content_hash = *came_as;
     } else if (forms[i].fate == Fate::open) {
-      candidate.content_hash = content_hash(forms[i], secret);
-      candidate.plain_hash = content_hash(forms[i], "");
+      candidate.content_hash = content_hash(forms[i], came[i], secret);
+      candidate.plain_hash = content_hash(forms[i], came[i], "");
     } else {
-      candidate.content_hash = content_hash(candidate, secret);
+      candidate.content_hash = content_hash(candidate, spellings[originals[i].of], secret);
     }
   }
 }
@@ -260,13 +276,14 @@ std::vector<Candidate> read(const std::vector<Incoming> &lines, const Sources &s
   for (std::size_t i = 0; i < lines.size(); ++i)
     reader.read(i, sources.of(lines[i].source).rules);
   auto &candidates = reader.candidates;
-  make_jsonb_of_all(candidates);
-  hash_keyed(candidates, reader.originals, lines);
-  for (auto &candidate : candidates) {
+  const auto spellings = make_jsonb_of_all(candidates);
+  hash_keyed(candidates, reader.originals, spellings, lines);
+  for (std::size_t i = 0; i < candidates.size(); ++i) {
+    auto &candidate = candidates[i];
     if (candidate.fate != Fate::open)
       continue;
     if (!candidate.knows_content)
-      candidate.content_hash = content_hash(candidate, "");
+      candidate.content_hash = content_hash(candidate, spellings[i], "");
     if (candidate.known_by != KnownBy::content && !candidate.message.message_id.empty())
       candidate.content_hash = kAnyContent;
     give_id(candidate);

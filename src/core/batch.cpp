@@ -86,6 +86,11 @@ std::variant<Batch, Rejection> split_batch(std::string_view json) {
       return broken_batch(json);
     return result;
   }
+  // Most lines are one message: without this key, spelt out or by escapes, it is none of many.
+  if (text.find("batch\"") == std::string_view::npos && text.find("\\u") == std::string_view::npos) {
+    result.messages.emplace_back(json);
+    return result;
+  }
   const Envelope envelope = open_envelope(text);
   if (envelope.batch.empty() || !envelope.type.empty()) { // one message, sound or not: parse_message judges
     result.messages.emplace_back(json);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "pg/append_rows.hpp"
 #include "pg/spi.hpp"
 
 namespace cdp::identity {
@@ -108,10 +109,30 @@ void Journal::store() {
     store_changes();
 }
 
+namespace {
+
+void store_members(std::vector<std::pair<std::int64_t, std::int64_t>> &all) {
+  static pg::Statement insert("INSERT INTO cdp.evidence_members (identifier_id, decision_seq) "
+                              "SELECT unnest($1), unnest($2)");
+  std::sort(all.begin(), all.end()); // as in their index: neighbours share a page
+  pg::RowAppend rows(2);
+  for (const auto &[identifier, decision] : all)
+    rows.add({pg::bigint_cell(identifier), pg::bigint_cell(decision)});
+  if (rows.write("cdp", "evidence_members", {INT8OID, INT8OID}))
+    return;
+  std::vector<std::int64_t> members, decisions;
+  for (const auto &[identifier, decision] : all) {
+    members.push_back(identifier);
+    decisions.push_back(decision);
+  }
+  insert.run(pg::Params().bigints(members).bigints(decisions));
+}
+
+} // namespace
+
 void Journal::store_evidence() {
+  store_members(evidence_.members);
   static pg::Statement insert(
-      "WITH members AS (INSERT INTO cdp.evidence_members (identifier_id, decision_seq) "
-      "SELECT unnest($9), unnest($10)) "
       "INSERT INTO cdp.evidence (decision_seq, identifiers, refused, rule, is_explicit, source_id, "
       "linked_at, "
       "message_id) SELECT unnest($1), unnest($2)::pg_catalog.int8[], unnest($3)::pg_catalog.int8[], "
@@ -123,13 +144,6 @@ void Journal::store_evidence() {
       .optional_texts(from.refused)
       .optional_texts(from.rules);
   params.integers(from.is_explicit).integers(from.sources).timestamps(from.at).texts(from.messages);
-  std::sort(evidence_.members.begin(), evidence_.members.end()); // as in their index: neighbours share a page
-  std::vector<std::int64_t> members, decisions;
-  for (const auto &[identifier, decision] : from.members) {
-    members.push_back(identifier);
-    decisions.push_back(decision);
-  }
-  params.bigints(members).bigints(decisions);
   insert.run(params);
 }
 

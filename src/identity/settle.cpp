@@ -2,6 +2,7 @@
 #include <set>
 
 #include "identity/identities.hpp"
+#include "pg/append_rows.hpp"
 
 namespace cdp::identity {
 
@@ -39,6 +40,29 @@ pg::Rows select_identifiers(const Order &which, const std::vector<Identifier> &i
   pg::Params params;
   params.texts(types).texts(values).integers(places);
   return select.run(params);
+}
+
+bool append_identifiers(const Order &sorted, const std::vector<Identifier> &identifiers) {
+  pg::RowAppend rows(9);
+  for (auto index : sorted) {
+    const auto &one = identifiers[index];
+    const bool differs = one.raw != one.value;
+    rows.add({pg::bigint_cell(one.id), pg::bigint_cell(one.expected), pg::bigint_cell(one.first_seen_at),
+              pg::text_cell(one.type), pg::text_cell(one.value),
+              differs ? pg::text_cell(one.raw) : pg::null_cell(),
+              differs && !one.raw_region.empty() ? pg::text_cell(one.raw_region) : pg::null_cell(),
+              pg::null_cell(), pg::null_cell()});
+  }
+  pg::Failure failure;
+  bool written = false;
+  return pg::subtransaction(
+             [&] {
+               written = rows.write(
+                   "cdp", "identifiers",
+                   {INT8OID, INT8OID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT8OID});
+             },
+             failure) &&
+         written;
 }
 
 } // namespace
@@ -205,6 +229,10 @@ void Identities::insert_missing(const Order &missing) {
     return std::tie(identifiers_[a].type, identifiers_[a].value) <
            std::tie(identifiers_[b].type, identifiers_[b].value);
   });
+  // Many are written a page at a time, unless somebody else is writing one of them.
+  constexpr std::size_t many = 20;
+  if (sorted.size() >= many && append_identifiers(sorted, identifiers_))
+    return;
   std::vector<std::int64_t> ids, people;
   std::vector<std::string> types, values;
   std::vector<std::optional<std::string>> raws, regions;

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "identity/evidence.hpp"
+#include "pg/append_rows.hpp"
 #include "pg/spi.hpp"
 
 namespace cdp::pipeline {
@@ -24,9 +26,11 @@ std::vector<std::int64_t> draw_decisions(const std::vector<Candidate> &candidate
   return decisions;
 }
 
-void store_events(const std::vector<Candidate> &candidates, const std::vector<std::int64_t> &decisions,
-                  const std::vector<std::int64_t> &owners,
-                  const std::vector<std::optional<std::string>> &carried) {
+namespace {
+
+void insert_events(const std::vector<Candidate> &candidates, const std::vector<std::int64_t> &decisions,
+                   const std::vector<std::int64_t> &owners,
+                   const std::vector<std::optional<std::string>> &carried) {
   std::vector<std::int64_t> ids, identifiers;
   std::vector<std::int32_t> sources;
   std::vector<std::string> types, messages;
@@ -63,6 +67,37 @@ void store_events(const std::vector<Candidate> &candidates, const std::vector<st
   params.timestamps(occurred).timestamps(received).texts(messages);
   params.jsonbs(properties).jsonbs(contexts).jsonbs(extras).optional_texts(others);
   insert.run(params);
+}
+
+bool append_events(const std::vector<Candidate> &candidates, const std::vector<std::int64_t> &decisions,
+                   const std::vector<std::int64_t> &owners,
+                   const std::vector<std::optional<std::string>> &carried) {
+  pg::RowAppend rows(12);
+  for (std::size_t i = 0; i < candidates.size(); ++i) {
+    const auto &one = candidates[i];
+    if (one.fate != Fate::accepted || !collect::is_event(one.message.type))
+      continue;
+    rows.add({pg::bigint_cell(decisions[i]), pg::bigint_cell(owners[i]), pg::integer_cell(one.source_id),
+              pg::text_cell(core::to_string(one.message.type)),
+              one.message.event.empty() ? pg::null_cell() : pg::text_cell(one.message.event),
+              pg::bigint_cell(one.occurred_at), pg::bigint_cell(one.received_at),
+              pg::text_cell(one.message.message_id), pg::pointer_cell(one.properties),
+              pg::pointer_cell(one.context), pg::pointer_cell(one.extra),
+              carried[i] ? pg::bigints_cell(identity::array_from(carried[i])) : pg::null_cell()});
+  }
+  return rows.rows() == 0 ||
+         rows.write("cdp", "event_records",
+                    {INT8OID, INT8OID, INT4OID, TEXTOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID,
+                     JSONBOID, JSONBOID, JSONBOID, INT8ARRAYOID});
+}
+
+} // namespace
+
+void store_events(const std::vector<Candidate> &candidates, const std::vector<std::int64_t> &decisions,
+                  const std::vector<std::int64_t> &owners,
+                  const std::vector<std::optional<std::string>> &carried) {
+  if (!append_events(candidates, decisions, owners, carried))
+    insert_events(candidates, decisions, owners, carried);
 }
 
 void show_events(const std::vector<Candidate> &candidates, const std::vector<std::int64_t> &decisions,

@@ -1,4 +1,4 @@
-// The doors: one message, a batch, the inbox, and quarantine's second try.
+// The doors: one message, a batch, and quarantine's second try.
 #include <algorithm>
 
 #include "core/json_text.hpp"
@@ -11,8 +11,6 @@ using namespace cdp;
 using collect::Fate;
 
 namespace {
-
-constexpr std::int64_t kMostBytes = 32 << 20; // of inbox lines decided at once
 
 std::string jsonb_argument(FunctionCallInfo fcinfo, int number) {
   return std::string(pg::jsonb_text(
@@ -118,36 +116,6 @@ CDP_FUNCTION(cdp_accept) {
   if (person == 0)
     PG_RETURN_NULL();
   PG_RETURN_INT64(person);
-}
-
-// cdp_internal.drain_inbox(most integer): decides the oldest lines of the inbox; how many.
-CDP_FUNCTION(cdp_drain_inbox) {
-  pg::Session session;
-  pg::run_once("SELECT cdp_internal.take_turn('cdp.inbox')");
-  // Lines may be long: what is read at once is bounded in bytes, too.
-  static pg::Statement select(
-      "SELECT inbox_id, source, import, received_at, coalesce(message, ''), line FROM ("
-      "  SELECT i.*, coalesce(pg_catalog.octet_length(message), 0) AS bytes,"
-      "    pg_catalog.sum(coalesce(pg_catalog.octet_length(message), 0)) OVER (ORDER "
-      "BY inbox_id) AS bytes_so_far"
-      "  FROM (SELECT * FROM cdp.inbox ORDER BY inbox_id LIMIT $1) AS i) AS line "
-      "WHERE bytes_so_far - bytes < $2 ORDER BY inbox_id");
-  auto rows = select.run(pg::Params().integer(PG_GETARG_INT32(0)).bigint(kMostBytes));
-  if (rows.size() == 0)
-    PG_RETURN_INT64(0);
-  std::vector<collect::Incoming> lines;
-  std::vector<std::int64_t> ids;
-  for (std::size_t i = 0; i < rows.size(); ++i) {
-    ids.push_back(rows.bigint(i, 1));
-    lines.push_back({rows.text(i, 2), rows.optional_text(i, 3), rows.timestamp(i, 4), rows.text(i, 5)});
-    if (!rows.is_null(i, 6))
-      lines.back().line = rows.bigint(i, 6);
-  }
-  auto outcome = pipeline::ingest(lines);
-  collect::write_quarantine(outcome.candidates, lines);
-  static pg::Statement erase("DELETE FROM cdp.inbox WHERE inbox_id = ANY ($1)", pg::few_keys);
-  erase.run(pg::Params().bigints(ids));
-  PG_RETURN_INT64(static_cast<std::int64_t>(lines.size()));
 }
 
 // cdp_internal.retry_quarantined(ids bigint[]): tries these again, in order; a row each, with its fate now.
