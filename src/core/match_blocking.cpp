@@ -205,6 +205,17 @@ std::vector<std::size_t> Blocking::within(std::vector<std::size_t> rules, double
   return rules;
 }
 
+std::vector<std::size_t> Blocking::widest(std::vector<std::size_t> rules) const {
+  const auto all = rules;
+  std::erase_if(rules, [&](std::size_t rule) {
+    return std::any_of(all.begin(), all.end(), [&](std::size_t other) {
+      const bool wider = masks_[other] && masks_[rule] && (masks_[other] & ~masks_[rule]) == 0;
+      return other != rule && wider && (masks_[other] != masks_[rule] || other < rule);
+    });
+  });
+  return rules;
+}
+
 bool Blocking::holds(std::size_t rule, Place left, Place right) const {
   for (const auto &key : model_.rules[rule].keys) {
     const Code code = records_.code(key.left, left);

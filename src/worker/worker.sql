@@ -201,6 +201,7 @@ DECLARE
   closed pg_catalog.int8;
   counted pg_catalog.int8;
   undone pg_catalog.int8;
+  matched pg_catalog.int8;
   maintained pg_catalog.int8;
   viewed pg_catalog.int8;
   judged pg_catalog.int8;
@@ -215,6 +216,8 @@ BEGIN
     followed := cdp_internal.follow_attached(start);
     COMMIT;
     undone := cdp_internal.undo_imports();
+    COMMIT;
+    matched := cdp_internal.follow_batch(start);
     COMMIT;
     refolded := cdp_internal.fold_batch();
     COMMIT;
@@ -232,7 +235,7 @@ BEGIN
     COMMIT;
     counted := cdp_internal.fold_source_counts();
     COMMIT;
-    EXIT WHEN state.finished AND GREATEST(mended, followed, undone, refolded, maintained, judged, told, folded, closed, viewed, counted) OPERATOR(pg_catalog.=) 0;
+    EXIT WHEN state.finished AND GREATEST(mended, followed, undone, matched, refolded, maintained, judged, told, folded, closed, viewed, counted) OPERATOR(pg_catalog.=) 0;
     size := state.size;
     good := state.in_a_row;
     done := state.done;
@@ -241,7 +244,7 @@ BEGIN
 END
 $$;
 COMMENT ON PROCEDURE cdp.run(integer) IS
-  'Does what waits now - lines of the inbox, rows of attached tables, imports that are being undone, people whom a change of rules touches, values that are too old, segments that are being built or due, account traits and segments that are due, the change feed, profile views that are due - a transaction a batch; with or without a worker. max_batches: stop after so many';
+  'Does what waits now - lines of the inbox, rows of attached tables, imports that are being undone, records that matchers follow, people whom a change of rules touches, values that are too old, segments that are being built or due, account traits and segments that are due, the change feed, profile views that are due - a transaction a batch; with or without a worker. max_batches: stop after so many';
 
 CREATE FUNCTION cdp_internal.wake_launcher() RETURNS void
 LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'cdp_wake_launcher';
