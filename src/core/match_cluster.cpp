@@ -1,4 +1,5 @@
 #include "match_cluster.hpp"
+#include "match_wanted.hpp"
 #include "union_find.hpp"
 
 #include <algorithm>
@@ -78,7 +79,9 @@ public:
       : unknown_(unknown), sets_(singletons(members)), sizes_(members, 1), versions_(members),
         firsts_(members), bonds_(members) {
     std::iota(firsts_.begin(), firsts_.end(), 0u);
+    Patience patience;
     for (const auto &edge : edges) {
+      patience.step();
       const double strength = std::clamp(edge.weight - threshold, -cap, cap);
       for (auto [from, to] : {std::pair(edge.a, edge.b), std::pair(edge.b, edge.a)}) {
         Bond &bond = bonds_[from][to];
@@ -86,7 +89,7 @@ public:
         ++bond.pairs;
       }
     }
-    for (std::uint32_t group = 0; group < members; ++group)
+    for (std::uint32_t group = 0; group < members; ++group, patience.step())
       for (const auto &[other, bond] : bonds_[group])
         if (group < other)
           offer(group, other, bond);

@@ -1,4 +1,5 @@
 #include "match_index.hpp"
+#include "match_wanted.hpp"
 
 #include <algorithm>
 #include <charconv>
@@ -44,7 +45,8 @@ std::uint64_t stable_hash(std::string_view text) {
 
 KeyHasher::KeyHasher(const Model &model, const Records &records)
     : model_(model), records_(records), hashes_(records.dictionary().size()) {
-  for (Code code = 1; code < hashes_.size(); ++code)
+  Patience patience;
+  for (Code code = 1; code < hashes_.size(); ++code, patience.step())
     hashes_[code] = stable_hash(records.text(code));
 }
 

@@ -70,7 +70,7 @@ CREATE VIEW cdp.personal_columns WITH (security_invoker) AS
     ('cdp.segment_templates', '{template,title,description,parameters,rule,per,example}'), ('cdp.change_consumers', '{consumer,segments}'),
     ('cdp_internal.attachments', '{name,kind,source,time_zone,search_path,mapping,key_columns,key_types,watched,identifiers,body,event,occurred_at,filter,watermark,watermark_type,state,comparing,error,hint}'), ('cdp_internal.attached_changes', '{kind}'),
     ('cdp.account_definitions', '{name,kind,expression,time_zone,search_path,datestyle,intervalstyle,compiled}'), ('cdp.account_errors', '{sqlstate}'),
-    ('cdp_internal.match_bindings', '{matcher,owner,time_zone,fingerprint,error}'), ('cdp_internal.match_changes', '{kind}'),
+    ('cdp.nicknames', '{name,nickname}'), ('cdp_internal.match_bindings', '{matcher,owner,time_zone,fingerprint,error}'), ('cdp_internal.match_changes', '{kind}'),
     ('cdp.matchers', '{name,link_type,id_column,source_column,settings}'), ('cdp.matcher_comparisons', '{matcher,name,description}'),
     ('cdp.matcher_levels', '{matcher,label,condition,tf_column}'), ('cdp.matcher_rules', '{matcher,purpose,rule}'),
     ('cdp.matcher_sessions', '{matcher,rule}'), ('cdp.matcher_session_values', '{matcher}'), ('cdp.matches', '{matcher,found,state}'), ('cdp.match_decisions', '{matcher}'),

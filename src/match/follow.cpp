@@ -2,6 +2,7 @@
 #include "match/follow.hpp"
 
 #include "pg/changed_rows.hpp"
+#include "pg/shown_progress.hpp"
 
 namespace cdp::match {
 
@@ -155,7 +156,9 @@ void Keeper::keep_records() {
     neighbours[edge.b].push_back({edge.a, edge.weight});
   }
   RowWriter writer(binding_.id, kPutRecords);
+  pg::ShownProgress progress(pg::Task::keep_records, whole_.records.size());
   for (engine::Place place = 0; place < whole_.records.size(); ++place) {
+    progress.step(1);
     writer.integer(static_cast<std::int32_t>(place))
         .text(whole_.records.id(place))
         .text(whole_.records.text(whole_.records.source(place)))

@@ -34,6 +34,7 @@ Whole::Whole(const Matcher &matcher, engine::Records read, const Thresholds &thr
                 if (weight >= least)
                   edges.push_back({pair.left, pair.right, weight});
               });
+  pg::ShownProgress progress(pg::Task::cluster_records, records.size());
   clusters = engine::cohesive(records.size(), edges, engine::log_odds(thresholds.cluster), 1, 10,
                               [] { pg::check_for_interrupts(); });
 }

@@ -1,5 +1,8 @@
 #include "match/matcher.hpp"
 
+#include "core/match_wanted.hpp"
+#include "pg/shown_progress.hpp"
+
 #include <algorithm>
 #include <cmath>
 #include <set>
@@ -95,6 +98,7 @@ Matcher load_matcher(const std::string &name, const std::vector<std::string> &pu
   static pg::Statement find_rules(
       "SELECT purpose, rule FROM cdp.matcher_rules WHERE matcher = $1 AND purpose = "
       "ANY ($2) ORDER BY purpose, number");
+  engine::ask_if_wanted = [] { pg::check_for_interrupts(); };
   const auto found = find.run(pg::Params().text(name));
   if (found.size() == 0)
     throw Error(ERRCODE_UNDEFINED_OBJECT, "there is no matcher \"" + name + "\"", {},
@@ -137,12 +141,14 @@ std::string column_of(const std::string &name) {
 struct Relation {
   std::string name, id_type;
   bool has_integer_id;
+  std::uint64_t expected; // rows; 0: unknown
 };
 
 Relation describe(const Matcher &matcher, Oid relation) {
   static pg::Statement select(
       "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname), pg_catalog.format_type(a.atttypid, "
-      "a.atttypmod), coalesce(a.atttypid = ANY ('{int2,int4,int8}'::regtype[]), false) FROM "
+      "a.atttypmod), coalesce(a.atttypid = ANY ('{int2,int4,int8}'::regtype[]), false), "
+      "greatest(c.reltuples, 0)::bigint FROM "
       "pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace LEFT JOIN "
       "pg_catalog.pg_attribute AS a ON a.attrelid = c.oid AND a.attname = $2 AND a.attnum > 0 AND NOT "
       "a.attisdropped WHERE c.oid = $1");
@@ -150,7 +156,8 @@ Relation describe(const Matcher &matcher, Oid relation) {
       select.run(pg::Params().datum(OIDOID, ObjectIdGetDatum(relation)).text(matcher.id_column));
   if (rows.size() == 0)
     throw Error(ERRCODE_UNDEFINED_TABLE, "there is no such table or view");
-  return {rows.text(0, 1), rows.optional_text(0, 2).value_or("text"), rows.boolean(0, 3)};
+  return {rows.text(0, 1), rows.optional_text(0, 2).value_or("text"), rows.boolean(0, 3),
+          static_cast<std::uint64_t>(rows.bigint(0, 4))};
 }
 
 std::string literal(const std::string &text) {
@@ -202,14 +209,16 @@ void need_id(const Matcher &matcher, const engine::Records &records, const pg::R
                 "Ids must be unique within a source.");
 }
 
-engine::Records read_all(const Matcher &matcher, const std::string &sql,
+engine::Records read_all(const Matcher &matcher, const std::string &sql, std::uint64_t expected,
                          const std::function<bool(const std::string &, const std::string &)> &wanted = {}) {
   engine::Records records(matcher.model);
   const auto features = matcher.model.features.size();
   std::vector<std::string> texts(features);
   std::vector<std::string_view> views(features);
   std::vector<const std::string_view *> values(features);
+  pg::ShownProgress progress(pg::Task::read_records, expected);
   each_batch(sql, [&](const pg::Rows &rows) {
+    progress.step(rows.size());
     for (std::size_t row = 0; row < rows.size(); ++row) {
       if (wanted && !wanted(rows.text(row, 1), rows.text(row, 2)))
         continue;
@@ -232,7 +241,8 @@ engine::Records read_all(const Matcher &matcher, const std::string &sql,
 } // namespace
 
 engine::Records read_records(const Matcher &matcher, Oid relation) {
-  return read_all(matcher, query_for(matcher, describe(matcher, relation), ""));
+  const auto from = describe(matcher, relation);
+  return read_all(matcher, query_for(matcher, from, ""), from.expected);
 }
 
 engine::Records read_some(const Matcher &matcher, Oid relation, const std::vector<RecordKey> &keys) {
@@ -240,7 +250,7 @@ engine::Records read_some(const Matcher &matcher, Oid relation, const std::vecto
   std::set<std::pair<std::string, std::string>> chosen;
   for (const auto &key : keys)
     chosen.emplace(key.id, matcher.source_column.empty() ? "" : key.source);
-  return read_all(matcher, query_for(matcher, from, those_with(matcher, from, keys)),
+  return read_all(matcher, query_for(matcher, from, those_with(matcher, from, keys)), keys.size(),
                   [&](const std::string &id, const std::string &source) {
                     return chosen.contains({id, source});
                   });

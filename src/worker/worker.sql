@@ -49,6 +49,12 @@ CREATE VIEW cdp.progress AS
   SELECT 'compare ' || a.name, NULL, a.compare_began, a.updated_at, a.compare_done, a.compare_total
   FROM cdp_internal.attachments AS a WHERE a.state = 'current' AND a.comparing IS NOT NULL
   UNION ALL
+  -- What a statement shows while it runs is in a lock that it holds: see src/pg/shown_progress.hpp.
+  SELECT 'match: ' || (ARRAY['read records', 'draw pairs for u', 'count pairs of rules', 'score pairs', 'cluster records', 'keep records'])[l.objsubid - 207], l.pid, a.query_start,
+         NULL, l.objid::bigint, nullif(l.classid::bigint, 0)
+  FROM pg_catalog.pg_locks AS l JOIN pg_catalog.pg_stat_activity AS a USING (pid)
+  WHERE l.locktype = 'advisory' AND l.objsubid BETWEEN 208 AND 213 AND l.database = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = pg_catalog.current_database())
+  UNION ALL
   SELECT 'judge accounts by account ' || d.kind || ' ' || d.name, NULL, d.pass_started_at, d.judged_at, d.done, NULL
   FROM cdp.account_definitions AS d WHERE d.place IS NOT NULL;
 COMMENT ON VIEW cdp.progress IS 'Long work that is running now, one row each: what, since when, how far';

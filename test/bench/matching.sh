@@ -69,6 +69,9 @@ for name in "${SETS[@]}"; do
     "$records" "$training" "$scoring" "$read" "$keys" "$made" "$scored" "$(awk -v n="$candidates" -v s="$scored" 'BEGIN { printf "%.2f", n / s / 1e6 }')"
 done
 
+# How soon it stops when it is told to; the pairs are those of the last set above.
+if [ "${1:-0}" -gt 0 ]; then /usr/bin/python3 "$ROOT/test/bench/matching_cancel.py" "$WORK/server" bench; fi
+
 # The same records once more, followed: a full run, and then a thousand that come, a thousand that change and a thousand that go, and what
 # that costs of the full run; the pairs must be those of all records taken together.
 if [ "${1:-0}" -gt 0 ]; then
