@@ -16,7 +16,7 @@ SQL_PARTS = src/schema.sql \
   src/pipeline/pipeline.sql src/pipeline/withdraw.sql src/pipeline/imports.sql src/pipeline/quarantine.sql src/account/account.sql src/account/definitions.sql src/account/exchange.sql src/account/refresh.sql src/account/asked.sql src/identity/decisions.sql src/identity/explain.sql src/identity/health.sql \
   src/identity/profiles_sync.sql src/identity/check.sql src/profile/computed.sql src/profile/golden.sql src/profile/document.sql \
   src/bi/profile_views.sql src/bi/profile_view_changes.sql \
-  src/attach/attach.sql src/attach/read.sql src/attach/tell.sql src/attach/follow.sql src/attach/compare.sql src/attach/doors.sql src/attach/warehouse_messages.sql src/attach/warehouse.sql src/worker/worker.sql src/match/similarity.sql src/match/matcher.sql src/match/people.sql src/match/review.sql src/pipeline/mend.sql src/pipeline/fold.sql src/govern/verify_identity.sql src/govern/verify_traits.sql src/govern/verify.sql src/govern/health.sql src/govern/personal.sql src/govern/access.sql
+  src/attach/attach.sql src/attach/read.sql src/attach/tell.sql src/attach/follow.sql src/attach/compare.sql src/attach/doors.sql src/attach/warehouse_messages.sql src/attach/warehouse.sql src/worker/worker.sql src/match/similarity.sql src/match/matcher.sql src/match/people.sql src/match/nicknames.sql src/match/review.sql src/match/follow.sql src/pipeline/mend.sql src/pipeline/fold.sql src/govern/verify_identity.sql src/govern/verify_traits.sql src/govern/verify.sql src/govern/health.sql src/govern/personal.sql src/govern/access.sql
 DATA       = $(wildcard updates/*.sql)
 DATA_built = cdp--$(EXTVERSION).sql
 SRCS       = $(wildcard src/*.cpp src/*/*.cpp)

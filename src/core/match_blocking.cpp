@@ -1,4 +1,5 @@
 #include "match_blocking.hpp"
+#include "match_wanted.hpp"
 
 #include <algorithm>
 #include <array>
@@ -54,9 +55,10 @@ void Blocking::lay_out_values() {
   }
   width_ = features.size();
   values_.resize(records_.size() * width_);
+  Patience patience;
   for (std::size_t f = 0; f < width_; ++f) {
     const auto &codes = records_.codes(features[f]);
-    for (std::size_t record = 0; record < codes.size(); ++record)
+    for (std::size_t record = 0; record < codes.size(); ++record, patience.step())
       values_[record * width_ + f] = codes[record];
   }
 }
@@ -74,7 +76,8 @@ std::vector<Blocking::Entry> Blocking::sorted(const Rule &rule) const {
   std::vector<Entry> entries;
   const bool sides = !rule.symmetric();
   entries.reserve(records_.size() * (1 + sides));
-  for (Place record = 0; record < records_.size(); ++record)
+  Patience patience;
+  for (Place record = 0; record < records_.size(); ++record, patience.step())
     for (int side = 0; side <= sides; ++side)
       if (std::all_of(rule.keys.begin(), rule.keys.end(), [&](const Rule::Key &key) {
             return records_.code(side ? key.right : key.left, record) != 0;
@@ -84,6 +87,7 @@ std::vector<Blocking::Entry> Blocking::sorted(const Rule &rule) const {
   std::uint64_t largest = 0; // of what the keys so far came to
   for (const auto &key : rule.keys) {
     for (auto &entry : entries) {
+      patience.step();
       const auto side = entry.key & 1;
       entry.key =
           ((entry.key >> 1) * codes + records_.code(side ? key.right : key.left, entry.record)) << 1 | side;
@@ -152,7 +156,9 @@ Blocking::Blocks Blocking::make_blocks(const Rule &rule) const {
   const auto entries = sorted(rule);
   Blocks blocks;
   const bool sides = !rule.symmetric();
+  Patience patience;
   for (std::size_t first = 0, next; first < entries.size(); first = next) {
+    patience.step();
     for (next = first + 1; next < entries.size() && entries[next].key >> 1 == entries[first].key >> 1;)
       ++next;
     add_block(blocks, entries.data() + first, entries.data() + next, sides);
@@ -202,6 +208,17 @@ std::vector<std::size_t> Blocking::within(std::vector<std::size_t> rules, double
   }
   std::erase_if(
       rules, [&](std::size_t rule) { return std::find(chosen.begin(), chosen.end(), rule) == chosen.end(); });
+  return rules;
+}
+
+std::vector<std::size_t> Blocking::widest(std::vector<std::size_t> rules) const {
+  const auto all = rules;
+  std::erase_if(rules, [&](std::size_t rule) {
+    return std::any_of(all.begin(), all.end(), [&](std::size_t other) {
+      const bool wider = masks_[other] && masks_[rule] && (masks_[other] & ~masks_[rule]) == 0;
+      return other != rule && wider && (masks_[other] != masks_[rule] || other < rule);
+    });
+  });
   return rules;
 }
 

@@ -3,6 +3,7 @@
 // values. Memory is a few numbers a record and rule. Throws std::bad_alloc only, and what callbacks throw.
 #pragma once
 
+#include <algorithm>
 #include <functional>
 #include <optional>
 
@@ -50,6 +51,14 @@ public:
     }
   };
   void each(const std::vector<std::size_t> &rules, const Take &take, const Part &part);
+
+  /// Whether one of these rules gives the pair.
+  bool gives(const std::vector<std::size_t> &rules, Place left, Place right) const {
+    return wanted(left, right) && std::any_of(rules.begin(), rules.end(),
+                                              [&](std::size_t rule) { return holds(rule, left, right); });
+  }
+  /// Of these rules those that give all pairs that any of them gives, as far as is seen from the rules.
+  std::vector<std::size_t> widest(std::vector<std::size_t> rules) const;
 
 private:
   struct Entry {

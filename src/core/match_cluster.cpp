@@ -1,7 +1,10 @@
 #include "match_cluster.hpp"
+#include "match_wanted.hpp"
 #include "union_find.hpp"
 
 #include <algorithm>
+#include <cmath>
+#include <numeric>
 #include <queue>
 #include <unordered_map>
 
@@ -74,8 +77,11 @@ class Merger {
 public:
   Merger(std::size_t members, const std::vector<Edge> &edges, double threshold, double unknown, double cap)
       : unknown_(unknown), sets_(singletons(members)), sizes_(members, 1), versions_(members),
-        bonds_(members) {
+        firsts_(members), bonds_(members) {
+    std::iota(firsts_.begin(), firsts_.end(), 0u);
+    Patience patience;
     for (const auto &edge : edges) {
+      patience.step();
       const double strength = std::clamp(edge.weight - threshold, -cap, cap);
       for (auto [from, to] : {std::pair(edge.a, edge.b), std::pair(edge.b, edge.a)}) {
         Bond &bond = bonds_[from][to];
@@ -83,7 +89,7 @@ public:
         ++bond.pairs;
       }
     }
-    for (std::uint32_t group = 0; group < members; ++group)
+    for (std::uint32_t group = 0; group < members; ++group, patience.step())
       for (const auto &[other, bond] : bonds_[group])
         if (group < other)
           offer(group, other, bond);
@@ -105,20 +111,26 @@ public:
 private:
   using Group = std::uint32_t;
   struct Offer {
-    double mean;
+    std::int64_t mean;           // in billionths: sums in another order are no other sums
+    std::uint32_t first, second; // their smallest members
     Group a, b;
     std::uint32_t version_a, version_b;
     bool operator<(const Offer &other) const { // the same order every time
-      return mean != other.mean ? mean < other.mean : a != other.a ? a > other.a : b > other.b;
+      return mean != other.mean     ? mean < other.mean
+             : first != other.first ? first > other.first
+                                    : second > other.second;
     }
   };
 
   void offer(Group a, Group b, const Bond &bond) {
     const double pairs = static_cast<double>(sizes_[a]) * static_cast<double>(sizes_[b]);
-    const double mean = (bond.sum - unknown_ * (pairs - static_cast<double>(bond.pairs))) / pairs;
-    if (mean >= 0)
-      queue_.push(
-          {mean, std::min(a, b), std::max(a, b), versions_[std::min(a, b)], versions_[std::max(a, b)]});
+    const auto mean =
+        std::llround((bond.sum - unknown_ * (pairs - static_cast<double>(bond.pairs))) / pairs * 1e9);
+    if (mean < 0)
+      return;
+    if (firsts_[a] > firsts_[b])
+      std::swap(a, b);
+    queue_.push({mean, firsts_[a], firsts_[b], a, b, versions_[a], versions_[b]});
   }
 
   /// The group with more bonds takes the other's.
@@ -131,6 +143,7 @@ private:
     ++versions_[a];
     ++versions_[b];
     sizes_[a] += sizes_[b];
+    firsts_[a] = std::min(firsts_[a], firsts_[b]);
     for (const auto &[other, bond] : bonds_[b]) {
       Bond &both = bonds_[a][other];
       both.sum += bond.sum;
@@ -146,7 +159,7 @@ private:
   double unknown_;
   BasicUnionFind<std::uint32_t> sets_;
   std::vector<std::uint64_t> sizes_;
-  std::vector<std::uint32_t> versions_;
+  std::vector<std::uint32_t> versions_, firsts_;
   std::vector<std::unordered_map<Group, Bond>> bonds_;
   std::priority_queue<Offer> queue_;
 };

@@ -1,4 +1,5 @@
 #include "match_compare.hpp"
+#include "match_wanted.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -143,6 +144,7 @@ Comparer::Comparer(const Model &model, const Records &records)
     : records_(records), evaluator_(model, records) {
   const auto width = model.comparisons.size();
   auto all = std::make_shared<LargeArray<Code>>(records.size() * width);
+  Patience patience;
   for (std::size_t c = 0; c < width; ++c) {
     auto &of = compared_.emplace_back();
     of.comparison = &model.comparisons[c];
@@ -151,6 +153,7 @@ Comparer::Comparer(const Model &model, const Records &records)
     const auto &features = of.comparison->features;
     PairCodes together;
     for (Place record = 0; record < records.size(); ++record) {
+      patience.step();
       Code value = features.empty() ? 0 : records.code(features[0], record);
       for (std::size_t f = 1; f < features.size(); ++f)
         value = together.code(value, records.code(features[f], record), static_cast<Code>(f));

@@ -50,6 +50,7 @@ public:
            const std::vector<const std::string_view *> &features);
 
   std::size_t size() const { return sources_.size(); }
+  std::size_t features() const { return codes_.size(); }
   std::string_view id(std::size_t record) const {
     return std::string_view(ids_).substr(id_ends_[record], id_ends_[record + 1] - id_ends_[record]);
   }

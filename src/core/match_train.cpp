@@ -1,4 +1,5 @@
 #include "match_train.hpp"
+#include "match_wanted.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -31,15 +32,20 @@ template <class Of> auto by_gamma(Of &comparison) {
 std::vector<double> log_frequencies(const Records &records, int feature) {
   std::vector<double> counts(records.dictionary().size());
   double known = 0;
-  for (const Code code : records.codes(feature))
+  Patience patience;
+  for (const Code code : records.codes(feature)) {
+    patience.step();
     if (code) {
       ++counts[code];
       ++known;
     }
+  }
   std::vector<double> logs;
   logs.reserve(records.size());
-  for (const Code code : records.codes(feature))
+  for (const Code code : records.codes(feature)) {
+    patience.step();
     logs.push_back(code ? std::log2(counts[code] / known) : 1);
+  }
   return logs;
 }
 

@@ -28,8 +28,8 @@ DECLARE
     'GRANT EXECUTE ON FUNCTION cdp.check_profile_view, cdp_internal.find_profile_view, cdp_internal.view_value_can_miss, cdp_internal.view_cast, cdp_internal.view_source, cdp_internal.view_values, '
     'cdp_internal.view_type, cdp_internal.refuse_view_column, cdp_internal.as_type, cdp_internal.nearest_names TO %1$I',
     'GRANT SELECT ON cdp.matchers, cdp.matcher_comparisons, cdp.matcher_levels, cdp.matcher_rules, cdp.matcher_sessions, cdp.matcher_session_values, cdp.matcher_parameters TO %1$I',
-    'GRANT EXECUTE ON FUNCTION cdp.export_matcher, cdp.blocking_analysis, cdp.score_pairs, cdp.cluster_pairs, cdp.why_match, cdp_internal.why_match, cdp_internal.match_record, cdp_internal.match_values, cdp.match_accuracy, cdp.match_errors, cdp.unlinkable_records TO %1$I',
-    'GRANT SELECT ON cdp.matches, cdp.match_decisions, cdp.match_labels, cdp.match_review TO %1$I',
+    'GRANT EXECUTE ON FUNCTION cdp.export_matcher, cdp.blocking_analysis, cdp.score_pairs, cdp.cluster_pairs, cdp.why_match, cdp_internal.why_match, cdp_internal.match_record, cdp_internal.match_values, cdp.match_accuracy, cdp.match_errors, cdp.unlinkable_records, cdp.name_forms, cdp_internal.normalize, cdp_internal.needs_full_run TO %1$I', 'GRANT SELECT ON cdp.nicknames TO %1$I',
+    'GRANT SELECT ON cdp.matches, cdp.match_decisions, cdp.match_labels, cdp.match_review, cdp.followed_matchers, cdp.match_clusters TO %1$I',
     'GRANT USAGE ON SCHEMA cdp_segments, cdp_views TO %1$I', 'GRANT SELECT ON ALL TABLES IN SCHEMA cdp_segments TO %1$I'];
   segmenting constant text[] := ARRAY[
     'GRANT EXECUTE ON FUNCTION cdp.create_segment, cdp.create_segment_from, cdp.create_segment_template, cdp.drop_segment_template, cdp.create_list, cdp.alter_segment, cdp.rename_segment, cdp.disable_segment, cdp.enable_segment, '
@@ -42,9 +42,10 @@ DECLARE
     'GRANT SELECT, DELETE, INSERT (segment, type, value, expires_at, reason) ON cdp.list_imports TO %1$I', 'GRANT SELECT ON cdp.progress TO %1$I'];
   mending constant text[] := ARRAY[
     'GRANT SELECT, UPDATE (message, resolved_at, resolution) ON cdp.quarantine TO %1$I',
-    'GRANT INSERT, UPDATE, DELETE ON cdp.matchers, cdp.matcher_comparisons, cdp.matcher_levels, cdp.matcher_rules, cdp.matcher_sessions, cdp.matcher_session_values TO %1$I',
+    'GRANT INSERT, UPDATE, DELETE ON cdp.nicknames, cdp.matchers, cdp.matcher_comparisons, cdp.matcher_levels, cdp.matcher_rules, cdp.matcher_sessions, cdp.matcher_session_values TO %1$I',
     'GRANT INSERT, UPDATE ON cdp.matches, cdp.match_decisions TO %1$I',
-    'GRANT EXECUTE ON FUNCTION cdp.find_matches, cdp.accept_match, cdp.reject_match, cdp.undo_match, cdp_internal.decide_match, cdp.link_matches, cdp.train_from_labels, cdp_internal.count_label_levels TO %1$I',
+    'GRANT EXECUTE ON PROCEDURE cdp.link_all_matches TO %1$I',
+    'GRANT EXECUTE ON FUNCTION cdp.find_matches, cdp_internal.judge_matches, cdp_internal.put_matches, cdp_internal.check_match_thresholds, cdp_internal.lock_matcher, cdp_internal.need_read_committed, cdp.follow_matches, cdp.unfollow_matches, cdp.update_matches, cdp.accept_match, cdp.reject_match, cdp.undo_match, cdp_internal.decide_match, cdp.link_matches, cdp_internal.link_batch, cdp_internal.count_unlinked, cdp_internal.end_progress, cdp.train_from_labels, cdp_internal.count_label_levels TO %1$I',
     'GRANT EXECUTE ON FUNCTION cdp.people_matcher, cdp_internal.people_roles, cdp_internal.people_comparison, cdp_internal.level, cdp.create_matcher, cdp.drop_matcher, cdp.train_matcher, cdp_internal.train_matcher, cdp_internal.check_matcher, cdp_internal.add_matcher_rules, cdp_internal.trained_probability TO %1$I',
     'GRANT SELECT ON cdp.quarantine_reasons TO %1$I', 'GRANT EXECUTE ON FUNCTION cdp.fix_quarantined, cdp_internal.as_jsonb, cdp.retry_quarantined, cdp.allow_link, cdp.forbid_link, cdp.remove_link, cdp.remove_identifier, '
     'cdp.split_profile, cdp.revoke_decision TO %1$I'];
@@ -67,7 +68,7 @@ DECLARE
     'GRANT EXECUTE ON FUNCTION cdp_internal.begin_rebuild, cdp_internal.rebuild_batch TO %1$I',
     'GRANT EXECUTE ON FUNCTION cdp.verify, cdp.refresh_all_accounts, cdp.prune_changes, cdp.rebuild_sets, cdp.refresh_statistics, cdp.grant_access, cdp.start_worker, cdp.stop_worker, cdp.attach_table, cdp.alter_attached_table, cdp.warehouse_message, cdp.warehouse_tables, cdp.attach_warehouse, cdp_internal.find_warehouse, cdp_internal.has_row_key, cdp_internal.warehouse_expression, cdp_internal.check_warehouse, cdp_internal.orders_view_in_sql, cdp_internal.object_in_sql, cdp.recompare_table, cdp.detach_table, cdp_internal.attached_relation, cdp_internal.attachment_problem, cdp.begin_import, cdp.end_import, cdp.undo_import TO %1$I',
     'GRANT EXECUTE ON PROCEDURE cdp.run TO %1$I',
-    'GRANT EXECUTE ON FUNCTION cdp_internal.begin_run, cdp_internal.run_batch, cdp_internal.mend_batch, cdp_internal.fold_batch, cdp_internal.follow_attached, cdp_internal.maintain_segments, cdp_internal.maintain_accounts, cdp_internal.tell_changes, cdp_internal.fold_sets, cdp_internal.close_days, cdp_internal.fold_source_counts, cdp_internal.undo_imports, cdp_internal.refresh_profile_views, cdp_internal.end_progress TO %1$I'];
+    'GRANT EXECUTE ON FUNCTION cdp_internal.begin_run, cdp_internal.run_batch, cdp_internal.mend_batch, cdp_internal.fold_batch, cdp_internal.follow_attached, cdp_internal.follow_batch, cdp_internal.maintain_segments, cdp_internal.maintain_accounts, cdp_internal.tell_changes, cdp_internal.fold_sets, cdp_internal.close_days, cdp_internal.fold_source_counts, cdp_internal.undo_imports, cdp_internal.refresh_profile_views, cdp_internal.end_progress TO %1$I'];
   statement text;
 BEGIN
   IF NOT EXISTS (SELECT FROM pg_roles AS r WHERE r.rolname = grant_access.role) THEN

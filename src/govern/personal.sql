@@ -43,6 +43,8 @@ CREATE VIEW cdp.personal_columns WITH (security_invoker) AS
     ('cdp.match_decisions', 'id_l', 'delete', true), ('cdp.match_decisions', 'id_r', 'delete', true), ('cdp.match_decisions', 'source_l', 'delete', false),
     ('cdp.match_decisions', 'source_r', 'delete', false), ('cdp.match_decisions', 'reason', 'clear', false), ('cdp.match_decisions', 'decided_by', 'keep', false),
     ('cdp.match_decisions', 'undone_by', 'keep', false), ('cdp.match_decisions', 'undo_reason', 'clear', false),
+    ('cdp_internal.match_records', 'id', 'derived', false), ('cdp_internal.match_records', 'source', 'derived', false), ('cdp_internal.match_records', 'features', 'derived', false),
+    ('cdp_internal.match_records', 'neighbours', 'derived', false), ('cdp_internal.match_index', 'entries', 'derived', false), ('cdp_internal.match_changes', 'keys', 'delete', false),
     -- Lists: what was put on them, by identifier.
     ('cdp.list_members', 'reason', 'delete', true), ('cdp.list_imports', 'value', 'delete', true), ('cdp.list_imports', 'type', 'delete', true),
     ('cdp.list_imports', 'segment', 'delete', true), ('cdp.list_imports', 'reason', 'delete', true), ('cdp.list_imports', 'problem', 'delete', false)
@@ -68,6 +70,7 @@ CREATE VIEW cdp.personal_columns WITH (security_invoker) AS
     ('cdp.segment_templates', '{template,title,description,parameters,rule,per,example}'), ('cdp.change_consumers', '{consumer,segments}'),
     ('cdp_internal.attachments', '{name,relation_of,kind,source,time_zone,search_path,mapping,key_columns,key_types,watched,identifiers,body,event,occurred_at,filter,watermark,watermark_type,state,comparing,error,hint}'), ('cdp_internal.attached_changes', '{kind}'),
     ('cdp.account_definitions', '{name,kind,expression,time_zone,search_path,datestyle,intervalstyle,compiled}'), ('cdp.account_errors', '{sqlstate}'),
+    ('cdp.nicknames', '{name,nickname}'), ('cdp_internal.match_bindings', '{matcher,owner,time_zone,fingerprint,error}'), ('cdp_internal.match_changes', '{kind}'),
     ('cdp.matchers', '{name,link_type,id_column,source_column,settings}'), ('cdp.matcher_comparisons', '{matcher,name,description}'),
     ('cdp.matcher_levels', '{matcher,label,condition,tf_column}'), ('cdp.matcher_rules', '{matcher,purpose,rule}'),
     ('cdp.matcher_sessions', '{matcher,rule}'), ('cdp.matcher_session_values', '{matcher}'), ('cdp.matches', '{matcher,found,state}'), ('cdp.match_decisions', '{matcher}'),

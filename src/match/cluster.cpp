@@ -1,6 +1,8 @@
 // Clusters of records from weighted pairs.
 #include "core/match_cluster.hpp"
+#include "core/match_wanted.hpp"
 #include "match/matcher.hpp"
+#include "pg/shown_progress.hpp"
 
 #include <algorithm>
 #include <numeric>
@@ -60,7 +62,9 @@ bool precedes(std::string_view a, std::string_view b) {
 std::vector<std::uint32_t> in_order(const Pairs &pairs) {
   std::vector<std::uint32_t> order(pairs.members());
   std::iota(order.begin(), order.end(), 0u);
+  engine::Patience patience;
   std::sort(order.begin(), order.end(), [&](std::uint32_t a, std::uint32_t b) {
+    patience.step();
     return pairs.source(a) != pairs.source(b) ? pairs.source(a) < pairs.source(b)
                                               : precedes(pairs.id(a), pairs.id(b));
   });
@@ -106,6 +110,8 @@ CDP_FUNCTION(cdp_cluster_pairs) {
                 "There are connected, cohesive and best_links.");
   const auto single = pg::texts_argument(fcinfo, 3);
   pg::Session session;
+  engine::ask_if_wanted = [] { pg::check_for_interrupts(); };
+  pg::ShownProgress progress(pg::Task::cluster_records);
   static pg::Statement name(
       "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) FROM pg_catalog.pg_class AS c "
       "JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace WHERE c.oid = $1");

@@ -1,7 +1,11 @@
 #include "match/matcher.hpp"
 
+#include "core/match_wanted.hpp"
+#include "pg/shown_progress.hpp"
+
 #include <algorithm>
 #include <cmath>
+#include <set>
 
 namespace cdp::match {
 
@@ -94,6 +98,7 @@ Matcher load_matcher(const std::string &name, const std::vector<std::string> &pu
   static pg::Statement find_rules(
       "SELECT purpose, rule FROM cdp.matcher_rules WHERE matcher = $1 AND purpose = "
       "ANY ($2) ORDER BY purpose, number");
+  engine::ask_if_wanted = [] { pg::check_for_interrupts(); };
   const auto found = find.run(pg::Params().text(name));
   if (found.size() == 0)
     throw Error(ERRCODE_UNDEFINED_OBJECT, "there is no matcher \"" + name + "\"", {},
@@ -134,22 +139,25 @@ std::string column_of(const std::string &name) {
 }
 
 struct Relation {
-  std::string name;
+  std::string name, id_type;
   bool has_integer_id;
+  std::uint64_t expected; // rows; 0: unknown
 };
 
 Relation describe(const Matcher &matcher, Oid relation) {
-  static pg::Statement select("SELECT pg_catalog.format('%I.%I', n.nspname, c.relname), EXISTS (SELECT "
-                              "FROM pg_catalog.pg_attribute AS a "
-                              "WHERE a.attrelid = c.oid AND a.attname = $2 AND a.atttypid = ANY "
-                              "('{int2,int4,int8}'::regtype[])) FROM "
-                              "pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = "
-                              "c.relnamespace WHERE c.oid = $1");
+  static pg::Statement select(
+      "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname), pg_catalog.format_type(a.atttypid, "
+      "a.atttypmod), coalesce(a.atttypid = ANY ('{int2,int4,int8}'::regtype[]), false), "
+      "greatest(c.reltuples, 0)::bigint FROM "
+      "pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace LEFT JOIN "
+      "pg_catalog.pg_attribute AS a ON a.attrelid = c.oid AND a.attname = $2 AND a.attnum > 0 AND NOT "
+      "a.attisdropped WHERE c.oid = $1");
   const auto rows =
       select.run(pg::Params().datum(OIDOID, ObjectIdGetDatum(relation)).text(matcher.id_column));
   if (rows.size() == 0)
     throw Error(ERRCODE_UNDEFINED_TABLE, "there is no such table or view");
-  return {rows.text(0, 1), rows.boolean(0, 2)};
+  return {rows.text(0, 1), rows.optional_text(0, 2).value_or("text"), rows.boolean(0, 3),
+          static_cast<std::uint64_t>(rows.bigint(0, 4))};
 }
 
 std::string literal(const std::string &text) {
@@ -157,27 +165,35 @@ std::string literal(const std::string &text) {
   return quote.run(pg::Params().text(text)).text(0, 1);
 }
 
-std::string query_for(const Matcher &matcher, Oid relation, const std::vector<RecordKey> *keys) {
-  const auto from = describe(matcher, relation);
+std::string query_for(const Matcher &matcher, const Relation &from, const std::string &only) {
   const auto id = column_of(matcher.id_column);
   const auto source = matcher.source_column.empty() ? std::string() : column_of(matcher.source_column);
   std::string sql = "SELECT " + text_of(id) + ", " + (source.empty() ? "''" : text_of(source));
   for (const auto &feature : matcher.model.features)
     sql += ", " + feature.sql;
-  sql += " FROM " + from.name + " AS t";
-  if (keys) {
-    const char *sign = " WHERE ";
-    for (const auto &key : *keys) {
-      // Compared as what it is, so that an index of the table serves.
-      sql += sign + ("(" + id + " = " + literal(key.id));
-      sql += source.empty() ? ")" : " AND " + source + " = " + literal(key.source) + ")";
-      sign = " OR ";
-    }
-  }
-  sql += " ORDER BY ";
+  sql += " FROM " + from.name + " AS t" + only + " ORDER BY ";
   if (!source.empty())
     return sql + text_of(source) + " || '-__-' || " + text_of(id) + " COLLATE \"C\"";
   return sql + (from.has_integer_id ? id : text_of(id) + " COLLATE \"C\"");
+}
+
+// Compared as what they are, so that an index of the table serves. Of several sources more than these.
+std::string those_with(const Matcher &matcher, const Relation &from, const std::vector<RecordKey> &keys) {
+  static pg::Statement quote("SELECT pg_catalog.quote_literal($1::text)");
+  std::vector<std::string> ids, sources;
+  for (const auto &key : keys) {
+    ids.push_back(key.id);
+    sources.push_back(key.source);
+  }
+  std::sort(sources.begin(), sources.end());
+  sources.erase(std::unique(sources.begin(), sources.end()), sources.end());
+  const auto any = [](const std::vector<std::string> &values) {
+    return quote.run(pg::Params().texts(values)).text(0, 1);
+  };
+  auto sql = " WHERE " + column_of(matcher.id_column) + " = ANY (" + any(ids) + "::" + from.id_type + "[])";
+  if (!matcher.source_column.empty())
+    sql += " AND " + text_of(column_of(matcher.source_column)) + " = ANY (" + any(sources) + "::text[])";
+  return sql;
 }
 
 void need_id(const Matcher &matcher, const engine::Records &records, const pg::Rows &rows, std::size_t row) {
@@ -193,14 +209,19 @@ void need_id(const Matcher &matcher, const engine::Records &records, const pg::R
                 "Ids must be unique within a source.");
 }
 
-engine::Records read_all(const Matcher &matcher, const std::string &sql) {
+engine::Records read_all(const Matcher &matcher, const std::string &sql, std::uint64_t expected,
+                         const std::function<bool(const std::string &, const std::string &)> &wanted = {}) {
   engine::Records records(matcher.model);
   const auto features = matcher.model.features.size();
   std::vector<std::string> texts(features);
   std::vector<std::string_view> views(features);
   std::vector<const std::string_view *> values(features);
+  pg::ShownProgress progress(pg::Task::read_records, expected);
   each_batch(sql, [&](const pg::Rows &rows) {
+    progress.step(rows.size());
     for (std::size_t row = 0; row < rows.size(); ++row) {
+      if (wanted && !wanted(rows.text(row, 1), rows.text(row, 2)))
+        continue;
       need_id(matcher, records, rows, row);
       for (std::size_t f = 0; f < features; ++f) {
         const int column = static_cast<int>(f) + 3;
@@ -220,11 +241,27 @@ engine::Records read_all(const Matcher &matcher, const std::string &sql) {
 } // namespace
 
 engine::Records read_records(const Matcher &matcher, Oid relation) {
-  return read_all(matcher, query_for(matcher, relation, nullptr));
+  const auto from = describe(matcher, relation);
+  return read_all(matcher, query_for(matcher, from, ""), from.expected);
+}
+
+engine::Records read_some(const Matcher &matcher, Oid relation, const std::vector<RecordKey> &keys) {
+  const auto from = describe(matcher, relation);
+  std::set<std::pair<std::string, std::string>> chosen;
+  for (const auto &key : keys)
+    chosen.emplace(key.id, matcher.source_column.empty() ? "" : key.source);
+  return read_all(matcher, query_for(matcher, from, those_with(matcher, from, keys)), keys.size(),
+                  [&](const std::string &id, const std::string &source) {
+                    return chosen.contains({id, source});
+                  });
+}
+
+bool has_integer_id(const Matcher &matcher, Oid relation) {
+  return matcher.source_column.empty() && describe(matcher, relation).has_integer_id;
 }
 
 engine::Records read_records(const Matcher &matcher, Oid relation, const std::vector<RecordKey> &keys) {
-  auto records = read_all(matcher, query_for(matcher, relation, &keys));
+  auto records = read_some(matcher, relation, keys);
   for (const auto &key : keys) {
     bool found = false;
     for (std::size_t i = 0; i < records.size() && !found; ++i)

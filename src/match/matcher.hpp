@@ -43,7 +43,11 @@ engine::Records read_records(const Matcher &matcher, Oid relation);
 struct RecordKey {
   std::string id, source;
 };
-/// Only these, in the order in which all are read. Throws Error when one is not there.
+/// Those of these that are there, in the order in which all are read.
+engine::Records read_some(const Matcher &matcher, Oid relation, const std::vector<RecordKey> &keys);
+/// Whether that is the order of numbers.
+bool has_integer_id(const Matcher &matcher, Oid relation);
+/// As read_some, but throws Error when one is not there.
 engine::Records read_records(const Matcher &matcher, Oid relation, const std::vector<RecordKey> &keys);
 
 /// The share of each of these records' values among all of the relation where it is known: log2, above 0 for

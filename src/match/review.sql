@@ -35,6 +35,7 @@ CREATE TABLE cdp.matches (
   linked_seq        bigint,
   UNIQUE (matcher, source_l, id_l, source_r, id_r)
 );
+CREATE INDEX matches_right ON cdp.matches (matcher, source_r, id_r);
 CREATE INDEX matches_waiting ON cdp.matches (matcher, match_weight) WHERE state = 'waiting';
 CREATE INDEX matches_to_link ON cdp.matches (matcher) WHERE (state IN ('linked', 'accepted')) <> (linked_seq IS NOT NULL);
 COMMENT ON TABLE cdp.matches IS 'Pairs that cdp.find_matches found: links, and those that wait for a person''s word';
@@ -114,47 +115,74 @@ END $$;
 COMMENT ON FUNCTION cdp.why_match(text, regclass, text, text, text, text) IS
   'Why two records are one person, or not: from the prior, what each comparison adds (log2), with its level, values, m and u, and what the frequency of a value adds; the last row''s total is the weight of the pair as cdp.score_pairs gives it. Errors: 42704 unknown matcher, P0002 no such record, 22023 the same record twice';
 
-CREATE FUNCTION cdp.find_matches(matcher text, records regclass, merge_threshold double precision DEFAULT 0.99, review_threshold double precision DEFAULT 0.5,
-    cluster_threshold double precision DEFAULT 0.5, max_pairs bigint DEFAULT 200000000, OUT linked bigint, OUT waiting bigint, OUT gone bigint)
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+CREATE FUNCTION cdp_internal.check_match_thresholds(merge_threshold double precision, review_threshold double precision, cluster_threshold double precision) RETURNS void
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-  IF NOT (review_threshold > 0 AND review_threshold <= merge_threshold AND merge_threshold <= 1) THEN
+  IF (review_threshold > 0 AND review_threshold <= merge_threshold AND merge_threshold <= 1) IS NOT TRUE THEN
     RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'the thresholds are probabilities, that for review above 0 and at most that for merging',
       DETAIL = format('They are %s for review and %s for merging.', review_threshold, merge_threshold);
   END IF;
-  CREATE TEMP TABLE cdp_scored AS
-    SELECT p.id_l, p.id_r, coalesce(p.source_l, '') AS source_l, coalesce(p.source_r, '') AS source_r, p.match_weight, p.match_probability
-    FROM cdp.score_pairs(matcher, records, least(review_threshold, 0.001), max_pairs) AS p;
-  -- What would join two groups that do not hold together is left to people, however alike the two records are.
-  CREATE TEMP TABLE cdp_grouped AS
-    SELECT c.id, coalesce(c.source, '') AS source, coalesce(c.cluster_source, '') || E'\x1F' || c.cluster_id AS cluster
-    FROM cdp.cluster_pairs('pg_temp.cdp_scored', cluster_threshold, 'cohesive') AS c;
-  WITH judged AS (
-    SELECT p.*, CASE WHEN p.match_probability >= merge_threshold AND a.cluster = b.cluster THEN 'linked' ELSE 'waiting' END AS found
-    FROM pg_temp.cdp_scored AS p JOIN pg_temp.cdp_grouped AS a ON (a.id, a.source) = (p.id_l, p.source_l)
-    JOIN pg_temp.cdp_grouped AS b ON (b.id, b.source) = (p.id_r, p.source_r)
-    WHERE p.match_probability >= review_threshold
-  ), put AS (
+  IF (cluster_threshold > 0 AND cluster_threshold < 1) IS NOT TRUE THEN
+    RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('the threshold is a probability: %s', cluster_threshold), HINT = 'Give a number between 0 and 1.';
+  END IF;
+END $$;
+COMMENT ON FUNCTION cdp_internal.check_match_thresholds(double precision, double precision, double precision) IS 'Part of cdp.find_matches and cdp.follow_matches';
+
+-- What would join two groups that do not hold together is left to people, however alike the two records are.
+CREATE FUNCTION cdp_internal.judge_matches(matcher text, records regclass, merge_threshold double precision, review_threshold double precision,
+    cluster_threshold double precision, max_pairs bigint)
+  RETURNS TABLE (id_l text, source_l text, id_r text, source_r text, match_weight double precision, match_probability double precision, found text)
+  LANGUAGE c STABLE STRICT ROWS 100000 SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'cdp_judge_matches';
+COMMENT ON FUNCTION cdp_internal.judge_matches(text, regclass, double precision, double precision, double precision, bigint) IS 'Part of cdp.find_matches';
+
+-- Brings cdp.matches up to date with what a query of pairs for review says: with all of a matcher's, or those of some records and some more.
+-- Only rows that change are locked: people decide about the others meanwhile. And what they said last holds, whenever they said it.
+CREATE FUNCTION cdp_internal.put_matches(matcher text, query text, ids text[], sources text[], OUT linked bigint, OUT waiting bigint, OUT gone bigint)
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  EXECUTE format($q$
+  WITH judged AS MATERIALIZED (%s),
+  put AS (
     INSERT INTO cdp.matches AS o (matcher, id_l, id_r, source_l, source_r, match_weight, match_probability, found, state)
     SELECT $1, j.id_l, j.id_r, j.source_l, j.source_r, j.match_weight, j.match_probability, j.found,
            CASE d.is_match WHEN true THEN 'accepted' WHEN false THEN 'rejected' ELSE j.found END
-    FROM judged AS j LEFT JOIN cdp.match_decisions AS d
-      ON (d.matcher, d.source_l, d.id_l, d.source_r, d.id_r) = ($1, j.source_l, j.id_l, j.source_r, j.id_r) AND d.undone_at IS NULL
+    FROM judged AS j
+    LEFT JOIN cdp.matches AS m ON (m.matcher, m.source_l, m.id_l, m.source_r, m.id_r) = ($1, j.source_l, j.id_l, j.source_r, j.id_r)
+    LEFT JOIN cdp.match_decisions AS d ON (d.matcher, d.source_l, d.id_l, d.source_r, d.id_r) = ($1, j.source_l, j.id_l, j.source_r, j.id_r) AND d.undone_at IS NULL
+    WHERE m.match_id IS NULL OR (m.match_weight, m.match_probability, m.found) IS DISTINCT FROM (j.match_weight, j.match_probability, j.found)
     ON CONFLICT ON CONSTRAINT matches_matcher_source_l_id_l_source_r_id_r_key DO UPDATE
-      SET match_weight = excluded.match_weight, match_probability = excluded.match_probability, found = excluded.found, state = excluded.state
-      WHERE (o.match_weight, o.match_probability, o.found, o.state) IS DISTINCT FROM (excluded.match_weight, excluded.match_probability, excluded.found, excluded.state)
+      SET match_weight = excluded.match_weight, match_probability = excluded.match_probability, found = excluded.found,
+          state = CASE WHEN o.state IN ('accepted', 'rejected') THEN o.state ELSE excluded.found END
   ), lost AS (
-    UPDATE cdp.matches AS o SET found = 'gone', state = CASE o.state WHEN 'accepted' THEN 'accepted' WHEN 'rejected' THEN 'rejected' ELSE 'gone' END
-    WHERE o.matcher = $1 AND o.found <> 'gone' AND NOT EXISTS (
+    UPDATE cdp.matches AS o SET found = 'gone', state = CASE WHEN o.state IN ('accepted', 'rejected') THEN o.state ELSE 'gone' END
+    WHERE o.match_id IN (SELECT p.match_id FROM %s AS p) AND o.found <> 'gone' AND NOT EXISTS (
       SELECT FROM judged AS j WHERE (j.source_l, j.id_l, j.source_r, j.id_r) = (o.source_l, o.id_l, o.source_r, o.id_r))
     RETURNING o.state
   )
-  SELECT count(*) FILTER (WHERE j.found = 'linked'), count(*) FILTER (WHERE j.found = 'waiting'), (SELECT count(*) FROM lost AS l WHERE l.state = 'gone')
-    INTO linked, waiting, gone FROM judged AS j;
-  DROP TABLE pg_temp.cdp_scored, pg_temp.cdp_grouped;
+  SELECT count(*) FILTER (WHERE j.found = 'linked'), count(*) FILTER (WHERE j.found = 'waiting'), (SELECT count(*) FROM lost AS l WHERE l.state = 'gone') FROM judged AS j
+  $q$, query, CASE WHEN ids IS NULL THEN '(SELECT m.match_id FROM cdp.matches AS m WHERE m.matcher = $1)' ELSE
+    '(SELECT m.match_id FROM ROWS FROM (unnest($2), unnest($3)) AS k (id, source) JOIN cdp.matches AS m ON (m.matcher, m.source_l, m.id_l) = ($1, k.source, k.id)
+      UNION SELECT m.match_id FROM ROWS FROM (unnest($2), unnest($3)) AS k (id, source) JOIN cdp.matches AS m ON (m.matcher, m.source_r, m.id_r) = ($1, k.source, k.id))' END)
+    INTO linked, waiting, gone USING matcher, ids, sources;
+END $$;
+COMMENT ON FUNCTION cdp_internal.put_matches(text, text, text[], text[]) IS 'Part of cdp.find_matches and cdp.update_matches';
+
+CREATE FUNCTION cdp.find_matches(matcher text, records regclass, merge_threshold double precision DEFAULT 0.99, review_threshold double precision DEFAULT 0.5,
+    cluster_threshold double precision DEFAULT 0.5, max_pairs bigint DEFAULT 200000000, OUT linked bigint, OUT waiting bigint, OUT gone bigint)
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_variable
+BEGIN
+  PERFORM cdp_internal.check_match_thresholds(merge_threshold, review_threshold, cluster_threshold), cdp_internal.need_read_committed(), cdp_internal.lock_matcher(matcher);
+  IF EXISTS (SELECT FROM cdp.followed_matchers AS f WHERE f.matcher = find_matches.matcher) THEN
+    RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = format('matcher "%s" follows a table', matcher),
+      HINT = format('SELECT * FROM cdp.update_matches(%L) brings its matches up to date, with rebuild => true from the beginning.', matcher);
+  END IF;
+  SELECT p.linked, p.waiting, p.gone INTO linked, waiting, gone
+    FROM cdp_internal.put_matches(matcher, format('SELECT * FROM cdp_internal.judge_matches(%L, %s, %s, %s, %s, %s)', matcher, records::oid, merge_threshold,
+      review_threshold, cluster_threshold, max_pairs), NULL, NULL) AS p;
 END $$;
 COMMENT ON FUNCTION cdp.find_matches(text, regclass, double precision, double precision, double precision, bigint) IS
-  'Scores and clusters all records and brings cdp.matches up to date: linked are pairs of at least merge_threshold within a cluster that holds together; others of at least review_threshold wait in cdp.match_review; what people said holds on; what is no longer found is gone. Nobody is merged before cdp.link_matches. Errors: as cdp.score_pairs, 22023 thresholds';
+  'Scores and clusters all records and brings cdp.matches up to date: linked are pairs of at least merge_threshold within a cluster that holds together; others of at least review_threshold wait in cdp.match_review; what people said holds on; what is no longer found is gone. Nobody is merged before cdp.link_matches. Errors: as cdp.score_pairs, 22023 thresholds, 55000 the matcher follows a table, 25001 above READ COMMITTED';
 
 CREATE FUNCTION cdp_internal.decide_match(match_id bigint, is_match boolean, reason text, decided_by text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -213,8 +241,7 @@ BEGIN
     RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('identifier type "%s" does not exist', CASE WHEN EXISTS (
       SELECT FROM cdp.identifier_types AS t WHERE t.type = link_matches.type) THEN other_type ELSE type END), HINT = 'SELECT type FROM cdp.identifier_types lists them.';
   END IF;
-  -- One at a time for a matcher; who decides matches meanwhile waits for the rows.
-  PERFORM cdp_internal.take_turn('cdp.matches', hashtext(matcher));
+  PERFORM cdp_internal.lock_matcher(matcher);
   SELECT coalesce(array_agg(x.match_id) FILTER (WHERE x.linked_seq IS NULL), '{}'), coalesce(array_agg(x.linked_seq) FILTER (WHERE x.linked_seq IS NOT NULL), '{}'),
          coalesce(array_agg(x.message) FILTER (WHERE x.linked_seq IS NULL), '{}')
     INTO making, taking, messages
@@ -224,7 +251,7 @@ BEGIN
               'match', jsonb_build_object('match_id', m.match_id, 'matcher', m.matcher, 'weight', m.match_weight, 'probability', m.match_probability, 'state', m.state)))::text AS message
           FROM cdp.matches AS m
           WHERE m.matcher = link_matches.matcher AND (m.state IN ('linked', 'accepted')) <> (m.linked_seq IS NOT NULL)
-          ORDER BY m.match_weight DESC, m.match_id LIMIT most) AS x;
+          ORDER BY m.match_weight DESC, m.match_id LIMIT most FOR UPDATE OF m) AS x; -- who decides one of them comes first, or waits
   IF cardinality(making) + cardinality(taking) > 0 THEN
     SELECT array_agg(CASE WHEN e.fate = 'accepted' THEN e.decision_seq END ORDER BY e.place) INTO seqs
       FROM cdp_internal.exchange(taking, array_fill('match ' || matcher, ARRAY[cardinality(making)]), array_fill(NULL::text, ARRAY[cardinality(making)]), messages,
@@ -238,6 +265,41 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION cdp.link_matches(text, text, text, text, integer) IS
   'Makes links of cdp.matches (linked or accepted) evidence between the identifiers of type that their records'' ids are (other_type: of the right one), at most `most` a call, the strongest first, and takes back what is rejected, undone or gone: as messages of source "match <matcher>", under all rules of who is who (cdp.links, cdp.refusals, cdp.why_same), with the weight in their context. Call it until both are 0. Errors: 42704 unknown matcher or type, 25001 above READ COMMITTED';
+
+-- One batch of cdp.link_all_matches, and how far it is.
+CREATE FUNCTION cdp_internal.link_batch(matcher text, type text, other_type text, reason text, most integer, done bigint, total bigint, OUT linked bigint, OUT unlinked bigint)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  SELECT l.linked, l.unlinked INTO linked, unlinked FROM cdp.link_matches(matcher, type, other_type, reason, most) AS l;
+  PERFORM cdp_internal.report_progress('link matches of ' || matcher, done + linked + unlinked, total);
+END $$;
+COMMENT ON FUNCTION cdp_internal.link_batch(text, text, text, text, integer, bigint, bigint) IS 'Part of cdp.link_all_matches';
+CREATE FUNCTION cdp_internal.count_unlinked(matcher text) RETURNS bigint
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  SELECT count(*) FROM cdp.matches AS m WHERE m.matcher = count_unlinked.matcher AND (m.state IN ('linked', 'accepted')) <> (m.linked_seq IS NOT NULL)
+$$;
+COMMENT ON FUNCTION cdp_internal.count_unlinked(text) IS 'Matches of a matcher that are to be made links, or taken back: part of cdp.link_all_matches';
+
+-- It commits, so it can neither pin search_path nor be SECURITY DEFINER: it only calls functions that are both, by their full name.
+CREATE PROCEDURE cdp.link_all_matches(matcher text, type text, other_type text DEFAULT NULL, reason text DEFAULT 'matched', batch integer DEFAULT 1000,
+    INOUT linked bigint DEFAULT NULL, INOUT unlinked bigint DEFAULT NULL) LANGUAGE plpgsql AS $$
+DECLARE
+  total pg_catalog.int8 := cdp_internal.count_unlinked(matcher);
+  step  record;
+BEGIN
+  linked := 0;
+  unlinked := 0;
+  LOOP
+    SELECT * INTO step FROM cdp_internal.link_batch(matcher, type, other_type, reason, batch, linked OPERATOR(pg_catalog.+) unlinked, total);
+    COMMIT;
+    EXIT WHEN step.linked OPERATOR(pg_catalog.+) step.unlinked OPERATOR(pg_catalog.=) 0;
+    linked := linked OPERATOR(pg_catalog.+) step.linked;
+    unlinked := unlinked OPERATOR(pg_catalog.+) step.unlinked;
+  END LOOP;
+  PERFORM cdp_internal.end_progress();
+END $$;
+COMMENT ON PROCEDURE cdp.link_all_matches(text, text, text, text, integer, bigint, bigint) IS
+  'cdp.link_matches until nothing is left, a transaction a batch, so that nobody waits for long and what is done stays done; cdp.progress shows how far it is. Errors: as cdp.link_matches, 2D000 inside a transaction';
 
 CREATE FUNCTION cdp.match_accuracy(pairs regclass, labels regclass)
   RETURNS TABLE (threshold double precision, true_positives bigint, false_positives bigint, false_negatives bigint, true_negatives bigint,

@@ -1,4 +1,5 @@
 // Pairs and their weights, as rows.
+#include "match/rows.hpp"
 #include "match/scorer.hpp"
 
 #include <algorithm>
@@ -6,44 +7,11 @@
 #include <ctime>
 
 using namespace cdp;
+using match::text_datum;
 using match::engine::Blocking;
 using match::engine::Candidate;
 
 namespace {
-
-ReturnSetInfo *begin_rows(FunctionCallInfo fcinfo) {
-  pg::call([&] { InitMaterializedSRF(fcinfo, 0); });
-  return reinterpret_cast<ReturnSetInfo *>(fcinfo->resultinfo);
-}
-
-// Texts of a row live in memory that is emptied after some thousand of them.
-class RowMemory {
-public:
-  RowMemory() {
-    memory_ = pg::call(
-        [] { return AllocSetContextCreate(CurrentMemoryContext, "cdp pairs", ALLOCSET_DEFAULT_SIZES); });
-  }
-  ~RowMemory() { MemoryContextDelete(memory_); }
-  RowMemory(const RowMemory &) = delete;
-  RowMemory &operator=(const RowMemory &) = delete;
-  template <class F> void run(F &&body) {
-    if (++rows_ % 1000 == 0)
-      pg::call([&] { MemoryContextReset(memory_); });
-    pg::call([&] {
-      MemoryContext before = MemoryContextSwitchTo(memory_);
-      body();
-      MemoryContextSwitchTo(before);
-    });
-  }
-
-private:
-  MemoryContext memory_;
-  std::size_t rows_ = 0;
-};
-
-Datum text_datum(std::string_view text) { // inside pg::call
-  return PointerGetDatum(cstring_to_text_with_len(text.data(), static_cast<int>(text.size())));
-}
 
 Datum gammas_datum(const std::int8_t *gammas, std::size_t count) { // inside pg::call
   auto *datums = static_cast<Datum *>(palloc(sizeof(Datum) * (count + 1)));
@@ -64,7 +32,7 @@ CDP_FUNCTION(cdp_check_matcher) {
 // cdp.score_pairs(matcher text, records regclass, threshold double precision, max_pairs bigint, levels
 // boolean)
 CDP_FUNCTION(cdp_score_pairs) {
-  auto *result = begin_rows(fcinfo);
+  auto *result = match::begin_rows(fcinfo);
   const double threshold = PG_ARGISNULL(2) ? 0 : PG_GETARG_FLOAT8(2);
   if (!(threshold >= 0 && threshold <= 1))
     throw Error(ERRCODE_INVALID_PARAMETER_VALUE,
@@ -80,7 +48,7 @@ CDP_FUNCTION(cdp_score_pairs) {
   const auto rules = match::usable_rules(matcher, blocking, records);
   match::need_bounded_pairs(matcher, blocking, records, rules, PG_GETARG_INT64(3));
   const bool sourced = !matcher.source_column.empty();
-  RowMemory memory;
+  match::RowMemory memory;
   match::each_scored(blocking, scorer, rules,
                      [&](const Candidate &pair, double weight, const std::int8_t *gammas) {
                        if (weight < least)
@@ -108,7 +76,7 @@ CDP_FUNCTION(cdp_score_pairs) {
 // cdp.blocking_analysis(matcher text, records regclass): (purpose, number, rule, pairs, largest_block,
 // members, value, used) a row
 CDP_FUNCTION(cdp_blocking_analysis) {
-  auto *result = begin_rows(fcinfo);
+  auto *result = match::begin_rows(fcinfo);
   pg::Session session;
   const auto matcher =
       match::load_matcher(pg::text_argument(fcinfo, 0), {"blocking", "training", "deterministic"});
@@ -116,7 +84,7 @@ CDP_FUNCTION(cdp_blocking_analysis) {
   match::engine::Evaluator evaluator(matcher.model, records);
   const Blocking blocking(matcher.model, records, matcher.link, evaluator);
   const auto usable = match::usable_rules(matcher, blocking, records);
-  RowMemory memory;
+  match::RowMemory memory;
   int number = 0;
   for (std::size_t rule = 0; rule < matcher.model.rules.size(); ++rule) {
     pg::check_for_interrupts();
@@ -144,7 +112,7 @@ CDP_FUNCTION(cdp_blocking_analysis) {
 // cdp_internal.measure_scoring(matcher text, records regclass): pairs, and the seconds of processor time they
 // took
 CDP_FUNCTION(cdp_measure_scoring) {
-  auto *result = begin_rows(fcinfo);
+  auto *result = match::begin_rows(fcinfo);
   pg::Session session;
   const auto clock = [] { return std::clock(); }; // of this process, whatever else runs
   const auto begun = clock();

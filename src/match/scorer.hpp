@@ -5,6 +5,7 @@
 
 #include "match/matcher.hpp"
 #include "pg/helper.hpp"
+#include "pg/shown_progress.hpp"
 
 namespace cdp::match {
 
@@ -40,11 +41,16 @@ template <class Take>
 void each_scored(engine::Blocking &blocking, Scorer &scorer, const std::vector<std::size_t> &rules,
                  Take &&take) {
   std::vector<engine::Candidate> chunk;
+  std::uint64_t all = 0; // about: what several rules give counts more than once
+  for (const auto rule : rules)
+    all += blocking.size(rule).pairs;
+  pg::ShownProgress progress(pg::Task::score_pairs, all);
   const auto score = [&] {
     pg::check_for_interrupts();
     scorer.score(chunk);
     for (std::size_t i = 0; i < chunk.size(); ++i)
       take(chunk[i], scorer.weight(i), scorer.gammas(i));
+    progress.step(chunk.size());
     chunk.clear();
   };
   blocking.each(rules, [&](const std::vector<engine::Candidate> &batch) {

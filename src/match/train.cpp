@@ -1,5 +1,6 @@
 // Training: prior, u and m of a matcher from records alone, and what came of it into its tables.
 #include "match/matcher.hpp"
+#include "pg/shown_progress.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -73,8 +74,11 @@ void Training::estimate_prior() {
 }
 
 void Training::estimate_u() {
-  drawn_ = engine::draw(model_, records_, comparer_, matcher_.link, most_, seed_,
-                        [] { pg::check_for_interrupts(); });
+  pg::ShownProgress progress(pg::Task::draw_pairs, most_);
+  drawn_ = engine::draw(model_, records_, comparer_, matcher_.link, most_, seed_, [&] {
+    pg::check_for_interrupts();
+    progress.step(4096);
+  });
   drawn_pairs_ = drawn_.counted.empty() ? 0 : *std::max_element(drawn_.counted.begin(), drawn_.counted.end());
   each_level([&](std::size_t c, std::size_t gamma, engine::Level &level) {
     if (!level.fixed_u && drawn_.counted[c] > 0)
@@ -101,11 +105,13 @@ engine::Patterns Training::patterns_of(const std::vector<std::size_t> &rules) {
   const double kept = all > most_ ? static_cast<double>(most_) / static_cast<double>(all) : 1;
   const engine::Blocking::Part part{static_cast<std::uint64_t>(kept * 4294967296.0), seed_};
   engine::PatternCounter counter(model_);
+  pg::ShownProgress progress(pg::Task::weigh_rules, all > most_ ? most_ : all);
   std::vector<std::int8_t> gammas(comparer_.comparisons() + 1);
   blocking_.each(
       rules,
       [&](const std::vector<engine::Candidate> &batch) {
         pg::check_for_interrupts();
+        progress.step(batch.size());
         for (const auto &pair : batch) {
           comparer_.compare(pair.left, pair.right, gammas.data());
           counter.add(gammas.data());

@@ -42,6 +42,7 @@ Duty duties[] = {
     {"applying identity rules", pg::Statement("SELECT cdp_internal.mend_identities(100)")},
     {"following attached tables", pg::Statement("SELECT cdp_internal.follow_attached()")},
     {"undoing imports", pg::Statement("SELECT cdp_internal.undo_imports()")},
+    {"matching records that changed", pg::Statement("SELECT cdp_internal.follow_batch()")},
     {"folding golden traits anew", pg::Statement("SELECT cdp_internal.fold_profiles(200)")},
     {"maintaining segments",
      pg::Statement("SELECT cdp_internal.maintain_segments(pg_catalog.clock_timestamp())")},

@@ -49,6 +49,12 @@ CREATE VIEW cdp.progress AS
   SELECT 'compare ' || a.name, NULL, a.compare_began, a.updated_at, a.compare_done, a.compare_total
   FROM cdp_internal.attachments AS a WHERE a.state = 'current' AND a.comparing IS NOT NULL
   UNION ALL
+  -- What a statement shows while it runs is in a lock that it holds: see src/pg/shown_progress.hpp.
+  SELECT 'match: ' || (ARRAY['read records', 'draw pairs for u', 'count pairs of rules', 'score pairs', 'cluster records', 'keep records'])[l.objsubid - 207], l.pid, a.query_start,
+         NULL, l.objid::bigint, nullif(l.classid::bigint, 0)
+  FROM pg_catalog.pg_locks AS l JOIN pg_catalog.pg_stat_activity AS a USING (pid)
+  WHERE l.locktype = 'advisory' AND l.objsubid BETWEEN 208 AND 213 AND l.database = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = pg_catalog.current_database())
+  UNION ALL
   SELECT 'judge accounts by account ' || d.kind || ' ' || d.name, NULL, d.pass_started_at, d.judged_at, d.done, NULL
   FROM cdp.account_definitions AS d WHERE d.place IS NOT NULL
   UNION ALL
@@ -214,6 +220,7 @@ DECLARE
   closed pg_catalog.int8;
   counted pg_catalog.int8;
   undone pg_catalog.int8;
+  matched pg_catalog.int8;
   maintained pg_catalog.int8;
   viewed pg_catalog.int8;
   judged pg_catalog.int8;
@@ -228,6 +235,8 @@ BEGIN
     followed := cdp_internal.follow_attached(start);
     COMMIT;
     undone := cdp_internal.undo_imports();
+    COMMIT;
+    matched := cdp_internal.follow_batch(start);
     COMMIT;
     refolded := cdp_internal.fold_batch();
     COMMIT;
@@ -245,7 +254,7 @@ BEGIN
     COMMIT;
     counted := cdp_internal.fold_source_counts();
     COMMIT;
-    EXIT WHEN state.finished AND GREATEST(mended, followed, undone, refolded, maintained, judged, told, folded, closed, viewed, counted) OPERATOR(pg_catalog.=) 0;
+    EXIT WHEN state.finished AND GREATEST(mended, followed, undone, matched, refolded, maintained, judged, told, folded, closed, viewed, counted) OPERATOR(pg_catalog.=) 0;
     size := state.size;
     good := state.in_a_row;
     done := state.done;
@@ -254,7 +263,7 @@ BEGIN
 END
 $$;
 COMMENT ON PROCEDURE cdp.run(integer) IS
-  'Does what waits now - lines of the inbox, rows of attached tables, imports that are being undone, people whom a change of rules touches, values that are too old, segments that are being built or due, account traits and segments that are due, the change feed, profile views that are due - a transaction a batch; with or without a worker. max_batches: stop after so many';
+  'Does what waits now - lines of the inbox, rows of attached tables, imports that are being undone, records that matchers follow, people whom a change of rules touches, values that are too old, segments that are being built or due, account traits and segments that are due, the change feed, profile views that are due - a transaction a batch; with or without a worker. max_batches: stop after so many';
 
 CREATE FUNCTION cdp_internal.wake_launcher() RETURNS void
 LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'cdp_wake_launcher';

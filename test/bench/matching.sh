@@ -68,3 +68,28 @@ for name in "${SETS[@]}"; do
   printf '  %s records: training %s s, scoring and storing %s s; of the processor: reading %s s, keys %s s, pairs %s s, scores %s s (%s million pairs a second)\n' \
     "$records" "$training" "$scoring" "$read" "$keys" "$made" "$scored" "$(awk -v n="$candidates" -v s="$scored" 'BEGIN { printf "%.2f", n / s / 1e6 }')"
 done
+
+# How soon it stops when it is told to; the pairs are those of the last set above.
+if [ "${1:-0}" -gt 0 ]; then /usr/bin/python3 "$ROOT/test/bench/matching_cancel.py" "$WORK/server" bench; fi
+
+# The same records once more, followed: a full run, and then a thousand that come, a thousand that change and a thousand that go, and what
+# that costs of the full run; the pairs must be those of all records taken together.
+if [ "${1:-0}" -gt 0 ]; then
+  fresh=$((${1} + 1))
+  bench -c "ALTER TABLE people ADD PRIMARY KEY (id)" -c "ANALYZE people" -c "SELECT cdp.follow_matches('people', 'people')" >/dev/null
+  IFS='|' read -r full linked < <(bench -f - <<<"SELECT cpu() AS before, clock_timestamp() AS at \gset
+    SELECT linked + waiting AS found FROM cdp.update_matches('people') \gset
+    SELECT round((cpu() - :before)::numeric, 2) || ' s, ' || round(extract(epoch FROM clock_timestamp() - :'at'::timestamptz), 1) || ' s on the clock', :found")
+  printf '  followed: the full run, with all that is kept: %s; %s pairs to link or review; kept: %s\n' "$full" "$linked" \
+    "$(bench -c "SELECT pg_size_pretty(sum(pg_total_relation_size('cdp_internal.' || t))) FROM unnest('{match_records,match_index,match_additions}'::text[]) AS t")"
+  python3 "$ROOT/test/bench/people.py" 1000 7 | awk -F, -v OFS=, -v from="$fresh" 'NR == 1 { print; next } { $1 = from + NR - 2; $2 = "new " $2; print }' >"$WORK/new.csv"
+  # Half of them are about people who are there: a copy of a record with another telephone.
+  for what in "a thousand came:CREATE TEMP TABLE n (LIKE people); COPY n FROM PROGRAM 'cat $WORK/new.csv' WITH (FORMAT csv, HEADER); INSERT INTO people SELECT n.id, n.person, p.first_name, p.last_name, p.dob, p.postcode, p.city, n.phone, p.email FROM n JOIN people AS p ON p.id = (n.id::bigint * 37 % 100000 + 1)::text WHERE n.id::bigint % 2 = 0; INSERT INTO people SELECT * FROM n WHERE n.id::bigint % 2 = 1" \
+    "a thousand changed:UPDATE people SET city = upper(city), phone = NULL WHERE id::bigint BETWEEN 5000 AND 5999" \
+    "a thousand went:DELETE FROM people WHERE id::bigint BETWEEN 8000 AND 8999" "one came:INSERT INTO people SELECT '-1', 'x', first_name, last_name, dob, postcode, city, NULL, email FROM people WHERE id = '77'"; do
+    bench -c "${what#*:}" >/dev/null
+    bench -f - <<<"SELECT cpu() AS before, clock_timestamp() AS at \gset
+      SELECT linked + waiting AS found FROM cdp.update_matches('people') \gset
+      SELECT '  ${what%%:*}: ' || round((cpu() - :before)::numeric, 3) || ' s, ' || round(extract(epoch FROM clock_timestamp() - :'at'::timestamptz), 3) || ' s on the clock, ' || :found || ' pairs'"
+  done
+fi

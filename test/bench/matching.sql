@@ -30,3 +30,8 @@ LANGUAGE sql AS $$
                     (SELECT max(n) FROM groups) AS largest)
   SELECT round(hits / said, 4), round(hits / wanted, 4), round(2 * hits / (said + wanted), 4), round(2 * bp * br / (bp + br), 4), largest::bigint FROM counts
 $$;
+
+-- Seconds of the processor that this backend has used so far, of all its threads.
+CREATE FUNCTION cpu() RETURNS float8 LANGUAGE sql AS $$
+  SELECT (x[12]::float8 + x[13]::float8) / 100 FROM (SELECT string_to_array(substr(s, strpos(s, ') ') + 2), ' ') AS x FROM pg_read_file('/proc/self/stat') AS s) AS f
+$$;

@@ -240,9 +240,10 @@ def cohesive(members, edges, least):
                 across = [(a, b) for a in x for b in y]
                 if not any(pair in strength for pair in across):
                     continue
-                mean = sum(strength.get(pair, -1) for pair in across) / len(across)
-                if mean >= 0 and (best is None or mean > best[0] + 1e-12):
-                    best = (mean, x, y)
+                mean = round(sum(strength.get(pair, -1) for pair in across) / len(across) * 1e9)
+                firsts = sorted((min(x), min(y)))
+                if mean >= 0 and (best is None or (-mean, firsts) < best[0]):
+                    best = ((-mean, firsts), x, y)
         if best is None:
             return named(groups)
         best[1].update(best[2])

@@ -1,0 +1,109 @@
+-- A matcher that follows a table: docs/matching.md, third part.
+SET client_min_messages = warning;
+DROP EXTENSION IF EXISTS cdp CASCADE;
+CREATE EXTENSION cdp;
+DROP TABLE IF EXISTS crm CASCADE;
+RESET client_min_messages;
+CREATE TABLE crm (id integer PRIMARY KEY, first_name text, last_name text, born text, zip text, town text, mail text);
+INSERT INTO crm
+SELECT p * 10 + copy,
+       CASE WHEN copy = 1 AND p % 3 = 0 THEN left(f, -1) ELSE f END,
+       CASE WHEN copy = 1 AND p % 4 = 0 THEN l || 's' ELSE l END,
+       CASE WHEN copy = 1 AND p % 5 = 0 THEN to_char(b, 'YYYY-DD-MM') ELSE to_char(b, 'YYYY-MM-DD') END,
+       CASE WHEN copy = 1 AND p % 7 = 0 THEN NULL ELSE (1000 + p * 37 % 90)::text END,
+       t, CASE WHEN (p + copy) % 2 = 0 THEN lower(f) || '.' || lower(l) || (p % 5) || '@example.com' END
+FROM (SELECT p, (ARRAY['Anna','Bram','Clara','Daan','Emma','Finn','Greta','Hugo','Iris','Joris','Karin','Lars'])[1 + p % 12] AS f,
+             (ARRAY['Jansen','Bakker','Visser','Smit','Meijer','Mulder','Bos','Vos','Peters','Hendriks','Dekker','Brouwer','Dijkstra','Koster','Prins','Kuipers','Postma'])[1 + p * 7 % 17] AS l,
+             date '1950-01-01' + (p * 7919 % 18000) AS b, (ARRAY['Utrecht','Leiden','Breda','Zwolle','Arnhem'])[1 + p % 5] AS t
+      FROM generate_series(1, 400) AS p) AS people, generate_series(0, 1) AS copy
+WHERE copy = 0 OR p % 2 = 0;
+SELECT cdp.create_matcher('crm', cdp.people_matcher(
+  '{"given_name": "first_name", "family_name": "last_name", "date_of_birth": "born",
+    "postal_code": "zip", "city": "town", "email": "mail"}', id_column => 'id'));
+SELECT count(*) > 0 AS trained FROM cdp.train_matcher('crm', 'crm');
+
+SELECT cdp.follow_matches('crm', 'crm', merge_threshold => 0.9999, review_threshold => 0.6);
+SELECT matcher, records, state, behind FROM cdp.followed_matchers;
+SELECT linked > 0 AS linked, waiting > 0 AS waiting, gone FROM cdp.update_matches('crm');
+SELECT state, number_of_records, changed_since FROM cdp.followed_matchers;
+
+-- It is what find_matches finds: another matcher with the same parameters, run once.
+SELECT cdp.create_matcher('once', cdp.export_matcher('crm'));
+SELECT linked > 0 AS linked FROM cdp.find_matches('once', 'crm', merge_threshold => 0.9999, review_threshold => 0.6);
+CREATE VIEW other AS (SELECT id_l, id_r, match_weight, found FROM cdp.matches WHERE matcher = 'crm' AND found <> 'gone'
+  EXCEPT SELECT id_l, id_r, match_weight, found FROM cdp.matches WHERE matcher = 'once')
+  UNION ALL (SELECT id_l, id_r, match_weight, found FROM cdp.matches WHERE matcher = 'once' AND found <> 'gone'
+  EXCEPT SELECT id_l, id_r, match_weight, found FROM cdp.matches WHERE matcher = 'crm');
+SELECT count(*) FROM other;
+
+-- Somebody new, who is there already; somebody moves; somebody goes.
+INSERT INTO crm SELECT 9001, first_name, last_name, born, zip, town, NULL FROM crm WHERE id = 70;
+UPDATE crm SET first_name = NULL, last_name = 'Unknown', born = NULL, mail = NULL WHERE id = 60;
+DELETE FROM crm WHERE id = 80;
+SELECT state, behind FROM cdp.followed_matchers;
+CALL cdp.run();
+SELECT state, behind, number_of_records, changed_since FROM cdp.followed_matchers;
+SELECT id_l, id_r, state FROM cdp.matches WHERE '9001' IN (id_l, id_r) ORDER BY match_weight DESC LIMIT 1;
+SELECT count(*) FILTER (WHERE '60' IN (id_l, id_r)) AS of_60, count(*) FILTER (WHERE '80' IN (id_l, id_r)) AS of_80 FROM cdp.matches WHERE matcher = 'crm' AND state <> 'gone';
+SELECT id, cluster_id FROM cdp.match_clusters WHERE id IN ('70', '9001') ORDER BY id;
+-- What matters to nobody is not noted, and what changes nothing changes nothing.
+ALTER TABLE crm ADD COLUMN remark text;
+UPDATE crm SET remark = 'seen';
+UPDATE crm SET first_name = first_name;
+SELECT behind FROM cdp.followed_matchers;
+SELECT linked, waiting, gone FROM cdp.update_matches('crm', ids => '{70}');
+
+-- What people said holds.
+SELECT cdp.accept_match((SELECT match_id FROM cdp.match_review WHERE matcher = 'crm' LIMIT 1), 'the same handwriting', 'anna');
+UPDATE crm SET town = 'Elsewhere' WHERE id::text IN (SELECT id_l FROM cdp.match_decisions);
+SELECT gone FROM cdp.update_matches('crm');
+SELECT state FROM cdp.matches AS m JOIN cdp.match_decisions AS d USING (matcher, id_l, id_r);
+
+-- All anew when the matcher learnt something else, and when the table was emptied.
+SELECT count(*) > 0 AS trained FROM cdp.train_matcher('crm', 'crm', seed => 2);
+SELECT state FROM cdp.followed_matchers;
+SELECT linked > 0 AS linked FROM cdp.update_matches('crm');
+DELETE FROM cdp.matches WHERE matcher = 'once';
+SELECT cdp.drop_matcher('once');
+SELECT cdp.create_matcher('once', cdp.export_matcher('crm'));
+SELECT linked > 0 AS linked FROM cdp.find_matches('once', 'crm', merge_threshold => 0.9999, review_threshold => 0.6);
+SELECT count(*) FROM other;
+TRUNCATE crm;
+SELECT state FROM cdp.followed_matchers;
+CALL cdp.run();
+SELECT state, number_of_records FROM cdp.followed_matchers;
+SELECT count(*) FROM cdp.matches WHERE matcher = 'crm' AND found <> 'gone';
+
+-- What is refused.
+\set SHOW_CONTEXT never
+SELECT cdp.follow_matches('nobody', 'crm');
+SELECT cdp.follow_matches('crm', 'crm');
+SELECT cdp.follow_matches('once', 'crm', 0.5, 0.9);
+SELECT cdp.follow_matches('once', 'other');
+CREATE TEMP TABLE short AS SELECT * FROM crm;
+SELECT cdp.follow_matches('once', 'short');
+SELECT * FROM cdp.find_matches('crm', 'crm');
+SELECT * FROM cdp.update_matches('once');
+SELECT cdp.unfollow_matches('once');
+
+-- A steward follows what they may read and make triggers on, and sees it.
+CREATE ROLE match_steward;
+SELECT cdp.grant_access('match_steward', 'steward');
+SET ROLE match_steward;
+SELECT cdp.follow_matches('once', 'crm');
+RESET ROLE;
+GRANT SELECT, TRIGGER ON crm TO match_steward;
+SET ROLE match_steward;
+SELECT cdp.follow_matches('once', 'crm');
+SELECT linked, waiting, gone >= 0 AS gone FROM cdp.update_matches('once');
+SELECT matcher, owner, state FROM cdp.followed_matchers ORDER BY matcher;
+SELECT cdp.unfollow_matches('once');
+RESET ROLE;
+
+-- No longer: what was found stays.
+SELECT cdp.unfollow_matches('crm');
+SELECT (SELECT count(*) FROM cdp_internal.match_records) AS records, (SELECT count(*) FROM pg_trigger WHERE tgrelid = 'crm'::regclass) AS triggers;
+DROP VIEW other;
+DROP TABLE crm;
+DROP OWNED BY match_steward;
+DROP ROLE match_steward;

@@ -1,0 +1,480 @@
+// Records that changed, matched against those that are kept: their old pairs go, their new ones come, and the
+// clusters that this concerns are made anew. What is read and written is as much as changed.
+#include "match/follow.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <set>
+
+namespace cdp::match {
+
+namespace {
+
+using Number = std::uint32_t; // of a record, as it is kept
+
+struct Kept {
+  std::string id, source, features;
+  std::vector<engine::Neighbour> neighbours;
+  std::int32_t cluster = 0;
+  bool is_new = false, is_dirty = false;
+};
+
+class Update {
+public:
+  Update(Binding &binding, const Matcher &matcher)
+      : binding_(binding), matcher_(matcher),
+        order_(has_integer_id(matcher, binding.relation), !matcher.source_column.empty()) {}
+
+  void run(const std::vector<RecordKey> &keys) {
+    read_changed(keys);
+    part();
+    if (!changed_.empty())
+      match();
+    cluster();
+  }
+  void judge(JudgedRows &rows) const;
+  void write();
+
+private:
+  struct Wanted { // entries of the index that some record asks for
+    std::uint64_t hash;
+    Number record;
+  };
+  using Wishes = std::map<int, std::vector<Wanted>>; // a part of the index
+
+  void take_rows(const pg::Rows &rows);
+  void load(std::vector<Number> numbers);
+  void read_changed(const std::vector<RecordKey> &keys);
+  void part();
+  void match();
+  void cluster();
+  void ask_for_keys(Wishes &wishes);
+  void read_index(const Wishes &wishes,
+                  const std::function<void(int part, std::uint64_t hash, Number asks, Number found)> &take);
+  void find_candidates(std::set<std::pair<Number, Number>> &pairs);
+  void read_additions(const Wishes &wishes, std::set<std::pair<Number, Number>> &pairs);
+  void score(const std::set<std::pair<Number, Number>> &pairs);
+  engine::Weigher make_weigher(const engine::Records &records);
+  void write_additions();
+  bool is_changed(Number number) const { return changed_.contains(number); }
+  bool precedes(Number a, Number b) const {
+    const Kept &one = kept_.at(a), &other = kept_.at(b);
+    return order_.precedes(one.id, one.source, other.id, other.source);
+  }
+
+  Binding &binding_;
+  const Matcher &matcher_;
+  engine::RecordOrder order_;
+  std::unordered_map<Number, Kept> kept_;                    // all that were looked at
+  std::set<Number> same_;                                    // asked for, but as they were
+  std::set<Number> changed_, gone_;                          // gone: of those that changed
+  std::set<Number> seeds_;                                   // whose cluster may be another
+  std::set<Number> members_;                                 // of clusters that were made anew
+  std::vector<std::tuple<int, std::uint64_t, Number>> keys_; // of those that changed: part, hash
+};
+
+void Update::take_rows(const pg::Rows &rows) {
+  for (std::size_t row = 0; row < rows.size(); ++row) {
+    Kept &kept = kept_[static_cast<Number>(rows.integer(row, 1))];
+    kept.id = rows.text(row, 2);
+    kept.source = rows.text(row, 3);
+    kept.features = rows.view(row, 4);
+    kept.neighbours = engine::unpack_neighbours(rows.view(row, 5));
+    kept.cluster = rows.integer(row, 6);
+  }
+}
+
+void Update::load(std::vector<Number> numbers) {
+  static pg::Statement select(
+      "SELECT r.record, r.id, r.source, r.features, r.neighbours, r.cluster FROM pg_catalog.unnest($2) AS "
+      "n (record) JOIN cdp_internal.match_records AS r ON r.binding_id = $1 AND r.record = n.record",
+      pg::few_keys);
+  std::erase_if(numbers, [&](Number number) { return kept_.contains(number); });
+  std::sort(numbers.begin(), numbers.end());
+  numbers.erase(std::unique(numbers.begin(), numbers.end()), numbers.end());
+  constexpr std::size_t kAtOnce = 10000;
+  for (std::size_t first = 0; first < numbers.size(); first += kAtOnce) {
+    pg::check_for_interrupts();
+    const auto end = std::min(first + kAtOnce, numbers.size());
+    const std::vector<std::int32_t> some(numbers.begin() + static_cast<std::ptrdiff_t>(first),
+                                         numbers.begin() + static_cast<std::ptrdiff_t>(end));
+    take_rows(select.run(pg::Params().integer(binding_.id).integers(some)));
+  }
+}
+
+// What the table says now of these keys, beside what is kept; of what is as it was nothing more is done.
+void Update::read_changed(const std::vector<RecordKey> &keys) {
+  static pg::Statement select(
+      "SELECT r.record, r.id, r.source, r.features, r.neighbours, r.cluster FROM ROWS FROM "
+      "(pg_catalog.unnest($2), pg_catalog.unnest($3)) AS n (id, source) JOIN cdp_internal.match_records AS r "
+      "ON r.binding_id = $1 AND r.id = n.id AND r.source = n.source",
+      pg::few_keys);
+  const auto records = [&] {
+    pg::AsOwner owner(binding_.settings, pg::Names::as_written);
+    return read_some(matcher_, binding_.relation, keys);
+  }();
+  std::vector<std::string> ids, sources;
+  for (const auto &key : keys) {
+    ids.push_back(key.id);
+    sources.push_back(matcher_.source_column.empty() ? "" : key.source);
+  }
+  take_rows(select.run(pg::Params().integer(binding_.id).texts(ids).texts(sources)));
+  std::map<std::pair<std::string, std::string>, Number> numbers;
+  for (const auto &[number, kept] : kept_) {
+    numbers.emplace(std::pair(kept.id, kept.source), number);
+    gone_.insert(number);
+  }
+  for (engine::Place place = 0; place < records.size(); ++place) {
+    auto features = engine::pack_features(records, place);
+    const std::pair key(std::string(records.id(place)), std::string(records.text(records.source(place))));
+    const auto found = numbers.find(key);
+    if (found != numbers.end()) {
+      gone_.erase(found->second);
+      Kept &kept = kept_.at(found->second);
+      if (kept.features == features) {
+        same_.insert(found->second);
+        continue;
+      }
+      kept.features = std::move(features);
+      changed_.insert(found->second);
+    } else {
+      const auto number = static_cast<Number>(binding_.next_record++);
+      kept_[number] = {key.first, key.second, std::move(features), {}, static_cast<std::int32_t>(number),
+                       true,      true};
+      changed_.insert(number);
+    }
+  }
+  changed_.insert(gone_.begin(), gone_.end());
+}
+
+// Pairs of what changed are no more; whoever held together through them may do so no longer.
+void Update::part() {
+  std::vector<Number> others;
+  for (const auto *asked : {&changed_, &same_})
+    for (const auto number : *asked)
+      for (const auto &neighbour : kept_.at(number).neighbours)
+        others.push_back(neighbour.record);
+  load(others);
+  const double least = engine::log_odds(binding_.thresholds.cluster);
+  for (const auto number : changed_) {
+    Kept &kept = kept_.at(number);
+    for (const auto &neighbour : kept.neighbours) {
+      Kept &other = kept_.at(neighbour.record);
+      std::erase_if(other.neighbours, [&](const engine::Neighbour &back) { return back.record == number; });
+      other.is_dirty = true;
+      if (neighbour.weight >= least)
+        seeds_.insert(neighbour.record);
+    }
+    kept.neighbours.clear();
+    kept.is_dirty = true;
+    seeds_.insert(number);
+  }
+  seeds_.insert(same_.begin(), same_.end());
+  for (const auto number : gone_)
+    seeds_.erase(number);
+}
+
+void Update::match() {
+  std::set<std::pair<Number, Number>> pairs;
+  find_candidates(pairs);
+  std::vector<Number> others;
+  for (const auto &[one, other] : pairs)
+    others.push_back(other);
+  load(others);
+  score(pairs);
+}
+
+// The keys of what changed; a record on the left is looked for among those on the right, and the other way
+// round.
+void Update::ask_for_keys(Wishes &wishes) {
+  engine::Records records(matcher_.model);
+  std::vector<Number> numbers;
+  std::vector<std::string_view> texts;
+  std::vector<const std::string_view *> features(matcher_.model.features.size());
+  for (const auto number : changed_) {
+    if (gone_.contains(number))
+      continue;
+    const Kept &kept = kept_.at(number);
+    engine::unpack_features(kept.features, features.size(), texts);
+    for (std::size_t f = 0; f < features.size(); ++f)
+      features[f] = texts[f].data() ? &texts[f] : nullptr;
+    records.add(kept.id, kept.source, features);
+    numbers.push_back(number);
+  }
+  const engine::KeyHasher hasher(matcher_.model, records);
+  for (const auto rule : binding_.rules)
+    for (int side = 0; side <= !matcher_.model.rules[rule].symmetric(); ++side) {
+      const int part = part_of_rule(rule, side);
+      if (!binding_.bits.contains(part))
+        continue; // a wider rule gives its pairs
+      const int other = matcher_.model.rules[rule].symmetric() ? part : part_of_rule(rule, !side);
+      for (engine::Place place = 0; place < records.size(); ++place)
+        if (const auto key = hasher.key(rule, side, place)) {
+          keys_.emplace_back(part, *key, numbers[place]);
+          wishes[other].push_back({*key, numbers[place]});
+        }
+    }
+}
+
+void Update::read_index(
+    const Wishes &wishes,
+    const std::function<void(int part, std::uint64_t hash, Number asks, Number found)> &take) {
+  static pg::Statement select("SELECT i.part, i.bucket, i.entries FROM ROWS FROM (pg_catalog.unnest($2), "
+                              "pg_catalog.unnest($3)) AS n (part, bucket) JOIN cdp_internal.match_index AS i "
+                              "ON i.binding_id = $1 AND i.part = n.part AND i.bucket = n.bucket",
+                              pg::few_keys);
+  for (const auto &[part, wanted] : wishes) {
+    pg::check_for_interrupts();
+    std::map<std::int32_t, std::vector<Wanted>> by_bucket;
+    for (const auto &one : wanted)
+      by_bucket[engine::Buckets::bucket_of(one.hash, binding_.bits.at(part))].push_back(one);
+    std::vector<std::int32_t> parts(by_bucket.size(), part), buckets;
+    for (const auto &entry : by_bucket)
+      buckets.push_back(entry.first);
+    const auto rows = select.run(pg::Params().integer(binding_.id).integers(parts).integers(buckets));
+    for (std::size_t row = 0; row < rows.size(); ++row)
+      for (const auto &one : by_bucket.at(rows.integer(row, 2)))
+        for (const auto found : engine::entries_of(rows.view(row, 3), one.hash))
+          take(part, one.hash, one.record, found);
+  }
+}
+
+// Those that came since the full run.
+void Update::read_additions(const Wishes &wishes, std::set<std::pair<Number, Number>> &pairs) {
+  static pg::Statement select(
+      "SELECT a.part, a.key, a.record FROM ROWS FROM (pg_catalog.unnest($2), "
+      "pg_catalog.unnest($3)) AS n (part, key) JOIN cdp_internal.match_additions AS a "
+      "ON a.binding_id = $1 AND a.part = n.part AND a.key = n.key",
+      pg::few_keys);
+  std::map<std::pair<int, std::uint64_t>, std::vector<Number>> by_key;
+  for (const auto &[part, wanted] : wishes)
+    for (const auto &one : wanted)
+      by_key[{part, one.hash}].push_back(one.record);
+  std::vector<std::int32_t> parts;
+  std::vector<std::int64_t> keys;
+  for (const auto &[key, records] : by_key) {
+    parts.push_back(key.first);
+    keys.push_back(static_cast<std::int64_t>(key.second));
+  }
+  const auto rows = select.run(pg::Params().integer(binding_.id).integers(parts).bigints(keys));
+  const auto add = [&](Number asks, Number found) {
+    if (asks != found && !is_changed(found))
+      pairs.emplace(asks, found);
+  };
+  for (std::size_t row = 0; row < rows.size(); ++row)
+    for (const auto asks : by_key.at({rows.integer(row, 1), static_cast<std::uint64_t>(rows.bigint(row, 2))}))
+      add(asks, static_cast<Number>(rows.integer(row, 3)));
+  for (const auto &[part, key, record] : keys_) // and those that change with them
+    if (const auto found = by_key.find({part, key}); found != by_key.end())
+      for (const auto asks : found->second)
+        if (asks != record)
+          pairs.emplace(std::max(asks, record), std::min(asks, record));
+}
+
+/// (what changed, another that may go with it); the index also knows what records said before.
+void Update::find_candidates(std::set<std::pair<Number, Number>> &pairs) {
+  Wishes wishes;
+  ask_for_keys(wishes);
+  read_index(wishes, [&](int, std::uint64_t, Number asks, Number found) {
+    if (!is_changed(found))
+      pairs.emplace(asks, found);
+  });
+  read_additions(wishes, pairs);
+}
+
+// Frequencies are those of the last full run; a value that was not there, or once, counts as one.
+engine::Weigher Update::make_weigher(const engine::Records &records) {
+  const engine::KeyHasher hasher(matcher_.model, records);
+  Wishes wishes;
+  for (std::size_t f = 0; f < matcher_.model.features.size(); ++f)
+    if (const int part = part_of_values(f); binding_.bits.contains(part)) {
+      std::set<engine::Code> codes(records.codes(static_cast<int>(f)).begin(),
+                                   records.codes(static_cast<int>(f)).end());
+      for (const auto code : codes)
+        if (code)
+          wishes[part].push_back({hasher.value(code), code});
+    }
+  std::map<std::pair<int, std::uint64_t>, double> counts;
+  read_index(wishes, [&](int part, std::uint64_t hash, Number, Number count) {
+    counts[{part, hash}] = count;
+  });
+  return engine::Weigher(matcher_.model, [&](int feature) {
+    std::vector<double> logs;
+    const auto known =
+        static_cast<double>(std::max<std::int64_t>(1, binding_.known.at(static_cast<std::size_t>(feature))));
+    for (const auto code : records.codes(feature)) {
+      const auto found =
+          code ? counts.find({part_of_values(static_cast<std::size_t>(feature)), hasher.value(code)})
+               : counts.end();
+      logs.push_back(code ? std::log2((found != counts.end() ? found->second : 1) / known) : 1);
+    }
+    return logs;
+  });
+}
+
+void Update::score(const std::set<std::pair<Number, Number>> &pairs) {
+  std::vector<Number> numbers;
+  for (const auto &[one, other] : pairs)
+    for (const auto number : {one, other})
+      if (kept_.contains(number) && !gone_.contains(number)) // the index may know who is no more
+        numbers.push_back(number);
+  std::sort(numbers.begin(), numbers.end());
+  numbers.erase(std::unique(numbers.begin(), numbers.end()), numbers.end());
+  std::sort(numbers.begin(), numbers.end(), [&](Number a, Number b) { return precedes(a, b); });
+  engine::Records records(matcher_.model);
+  std::unordered_map<Number, engine::Place> places;
+  std::vector<std::string_view> texts;
+  std::vector<const std::string_view *> features(matcher_.model.features.size());
+  for (const auto number : numbers) {
+    const Kept &kept = kept_.at(number);
+    if (!engine::unpack_features(kept.features, features.size(), texts))
+      throw Error(ERRCODE_DATA_CORRUPTED, "record \"" + kept.id + "\" is not kept as it should be", {},
+                  "SELECT * FROM cdp.update_matches(…, rebuild => true) makes all anew.");
+    for (std::size_t f = 0; f < features.size(); ++f)
+      features[f] = texts[f].data() ? &texts[f] : nullptr;
+    places[number] = static_cast<engine::Place>(records.size());
+    records.add(kept.id, kept.source, features);
+  }
+  engine::Comparer comparer(matcher_.model, records);
+  const engine::Blocking blocking(matcher_.model, records, matcher_.link, comparer.evaluator());
+  const auto weigher = make_weigher(records);
+  const double least = engine::log_odds(binding_.thresholds.floor());
+  std::vector<std::int8_t> gammas(comparer.comparisons() + 1);
+  std::size_t looked_at = 0;
+  for (const auto &[one, other] : pairs) {
+    if (++looked_at % 4096 == 0)
+      pg::check_for_interrupts();
+    if (!places.contains(one) || !places.contains(other))
+      continue;
+    const auto left = std::min(places[one], places[other]), right = std::max(places[one], places[other]);
+    if (!blocking.gives(binding_.rules, left, right))
+      continue;
+    comparer.compare(left, right, gammas.data());
+    const double weight = weigher.weigh(gammas.data(), left, right);
+    if (weight < least)
+      continue;
+    for (const auto &[from, to] : {std::pair(one, other), std::pair(other, one)}) {
+      kept_.at(from).neighbours.push_back({to, weight});
+      kept_.at(from).is_dirty = true;
+    }
+  }
+}
+
+// Whoever is reached from a record that changed, or from one that it was linked to, by links as they are now.
+void Update::cluster() {
+  const double least = engine::log_odds(binding_.thresholds.cluster);
+  std::vector<Number> front(seeds_.begin(), seeds_.end());
+  members_ = seeds_;
+  while (!front.empty()) {
+    std::vector<Number> next;
+    for (const auto number : front)
+      for (const auto &neighbour : kept_.at(number).neighbours)
+        if (neighbour.weight >= least && members_.insert(neighbour.record).second)
+          next.push_back(neighbour.record);
+    load(next);
+    front = std::move(next);
+  }
+  std::vector<Number> order(members_.begin(), members_.end());
+  std::sort(order.begin(), order.end(), [&](Number a, Number b) { return precedes(a, b); });
+  std::unordered_map<Number, std::uint32_t> places;
+  for (std::uint32_t place = 0; place < order.size(); ++place)
+    places[order[place]] = place;
+  std::vector<engine::Edge> edges;
+  for (std::uint32_t place = 0; place < order.size(); ++place)
+    for (const auto &neighbour : kept_.at(order[place]).neighbours)
+      if (const auto other = places.find(neighbour.record); other != places.end() && place < other->second)
+        edges.push_back({place, other->second, neighbour.weight});
+  const auto clusters =
+      engine::cohesive(order.size(), edges, least, 1, 10, [] { pg::check_for_interrupts(); });
+  for (std::uint32_t place = 0; place < order.size(); ++place) {
+    Kept &kept = kept_.at(order[place]);
+    const auto named = static_cast<std::int32_t>(order[clusters[place]]);
+    kept.is_dirty = kept.is_dirty || kept.cluster != named;
+    kept.cluster = named;
+  }
+}
+
+void Update::judge(JudgedRows &rows) const {
+  for (const auto number : members_)
+    for (const auto &neighbour : kept_.at(number).neighbours) {
+      const bool both = members_.contains(neighbour.record);
+      if (both ? !precedes(number, neighbour.record) : !is_changed(number) && !same_.contains(number))
+        continue;
+      const bool first = precedes(number, neighbour.record);
+      const Kept &left = kept_.at(first ? number : neighbour.record),
+                 &right = kept_.at(first ? neighbour.record : number);
+      rows.add({left.id, left.source, right.id, right.source, neighbour.weight,
+                both && left.cluster == right.cluster});
+    }
+}
+
+void Update::write_additions() {
+  RowWriter writer(
+      binding_.id,
+      "INSERT INTO cdp_internal.match_additions (binding_id, part, key, record) SELECT $1, n.* "
+      "FROM ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest($3), pg_catalog.unnest($4)) AS n "
+      "ON CONFLICT DO NOTHING");
+  for (const auto &[part, key, record] : keys_) {
+    writer.integer(part).bigint(static_cast<std::int64_t>(key)).integer(static_cast<std::int32_t>(record));
+    writer.end_row();
+  }
+  writer.finish();
+}
+
+void Update::write() {
+  static pg::Statement remove("DELETE FROM cdp_internal.match_records AS r USING pg_catalog.unnest($2) AS n "
+                              "(record) WHERE r.binding_id = $1 AND r.record = n.record",
+                              pg::few_keys);
+  static pg::Statement note(
+      "UPDATE cdp_internal.match_bindings SET next_record = $2, records_kept = records_kept + $3, changed = "
+      "changed + "
+      "$4, updated_at = pg_catalog.clock_timestamp(), error = NULL, error_at = NULL WHERE binding_id = $1");
+  RowWriter writer(binding_.id, kPutRecords);
+  std::int64_t more = -static_cast<std::int64_t>(gone_.size());
+  for (const auto &[number, kept] : kept_) {
+    more += kept.is_new;
+    if (!kept.is_dirty || gone_.contains(number))
+      continue;
+    writer.integer(static_cast<std::int32_t>(number))
+        .text(kept.id)
+        .text(kept.source)
+        .bytes(kept.features)
+        .bytes(engine::pack_neighbours(kept.neighbours))
+        .integer(kept.cluster);
+    writer.end_row();
+  }
+  writer.finish();
+  write_additions();
+  const std::vector<std::int32_t> gone(gone_.begin(), gone_.end());
+  if (!gone.empty())
+    remove.run(pg::Params().integer(binding_.id).integers(gone));
+  note.run(pg::Params()
+               .integer(binding_.id)
+               .integer(binding_.next_record)
+               .bigint(more)
+               .bigint(static_cast<std::int64_t>(changed_.size())));
+}
+
+} // namespace
+
+} // namespace cdp::match
+
+// cdp_internal.update_matches(binding integer, ids text[], sources text[]): the pairs for review of these
+// records, and of those whose clusters changed
+CDP_FUNCTION(cdp_update_matches) {
+  using namespace cdp;
+  pg::Session session;
+  auto binding = match::load_binding(PG_GETARG_INT32(0));
+  match::JudgedRows rows(fcinfo, binding.thresholds);
+  const auto matcher = match::load_matcher(binding.matcher, {"blocking"});
+  const auto ids = pg::texts_argument(fcinfo, 1), sources = pg::texts_argument(fcinfo, 2);
+  std::vector<match::RecordKey> keys;
+  for (std::size_t i = 0; i < ids.size(); ++i)
+    keys.push_back({ids[i], i < sources.size() ? sources[i] : ""});
+  match::Update update(binding, matcher);
+  update.run(keys);
+  update.judge(rows);
+  update.write();
+  PG_RETURN_NULL();
+}

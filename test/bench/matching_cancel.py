@@ -1,0 +1,58 @@
+#!/usr/bin/python3
+"""How soon matching stops when it is told to, and what cdp.progress shows meanwhile: matching_cancel.py HOST DATABASE [TIMES]. Runs
+training, matching and clustering of the table people and cancels each at random moments; prints the longest wait of each, in
+milliseconds on the clock, and the tasks that were seen."""
+import random
+import sys
+import threading
+import time
+
+import psycopg2
+
+host, database, times = sys.argv[1], sys.argv[2], int(sys.argv[3]) if len(sys.argv) > 3 else 10
+chance = random.Random(1)
+
+
+def connect():
+    connection = psycopg2.connect(host=host, user="postgres", dbname=database)
+    connection.autocommit = True
+    return connection, connection.cursor()
+
+
+_, watcher = connect()
+for name, statement in (("training", "SELECT count(*) FROM cdp.train_matcher('people', 'people')"),
+                        ("matching", "SELECT count(*) FROM cdp.score_pairs('people', 'people', 0.001)"),
+                        ("clustering", "SELECT count(*) FROM cdp.cluster_pairs('pairs', 0.5, 'cohesive')")):
+    waits, seen, length = [], {}, None
+    for number in range(times + 1):
+        connection, cursor = connect()
+        pid = connection.get_backend_pid()
+        ended = {}
+
+        def work():
+            began = time.monotonic()
+            try:
+                cursor.execute(statement)
+            except psycopg2.errors.QueryCanceled:
+                pass
+            ended["at"], ended["took"] = time.monotonic(), time.monotonic() - began
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        until = time.monotonic() + (chance.random() * length if length else 1e9)
+        while thread.is_alive() and time.monotonic() < until:
+            watcher.execute("SELECT task, done, total FROM cdp.progress WHERE pid = %s", [pid])
+            for task, done, total in watcher.fetchall():
+                seen.setdefault(task, set()).add(done)
+            time.sleep(0.02)
+        told = time.monotonic()
+        if length:
+            watcher.execute("SELECT pg_cancel_backend(%s)", [pid])
+        thread.join()
+        if length is None:
+            length = ended["took"]
+        else:
+            waits.append(max(0, ended["at"] - told) * 1000)
+        connection.close()
+    print(f"  {name}: {length:.1f} s on the clock; stops at most {max(waits):.0f} ms after a cancel (median {sorted(waits)[len(waits) // 2]:.0f}); "
+          f"shown meanwhile: {', '.join(f'{task} ({len(values)} values)' for task, values in seen.items()) or 'nothing'}")
