@@ -209,7 +209,8 @@ add_events() {
 warm() { # warm RELATION…
   bench -c "CREATE EXTENSION IF NOT EXISTS pg_prewarm" -c "SELECT sum(pg_prewarm(r)) FROM unnest('{$(IFS=, && echo "$*")}'::regclass[]) AS r"
 }
-warm_cdp() {
+warm_cdp() { # into empty memory: what is read into full memory drives itself out again
+  as_server_user "$BIN/pg_ctl" -D "$WORK/server/data" -l "$WORK/server/log" -m fast -w -s restart
   warm cdp.event_records_owner cdp.message_keys_pkey cdp_internal.timelines{,_pkey} cdp.identifiers{,_pkey,_profile,_type_value_key} \
     cdp.profiles{,_pkey} cdp.memberships{,_person,_present,_entered}
 }
