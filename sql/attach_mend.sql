@@ -158,6 +158,7 @@ SELECT traits FROM cdp.profiles WHERE profile_id = cdp.lookup('email', 'anna@exa
 SELECT cdp.alter_attached_table('crm.visits_view', 'shop', identifiers => '{"crm_id": "who"}', key => '{visit_no,who}', event => 'Visited', occurred_at => 'seen', watermark => 'changed_at');
 SELECT cdp.alter_attached_table('crm.customers', 'erp', identifiers => '{"crm_id": "customer_no"}');
 SELECT cdp.alter_attached_table('crm.customers', 'crm', identifiers => '{"customer_no": "crm_id"}');
+SELECT cdp.alter_attached_table('crm.customers', 'crm', identifiers => '{"mail": "email"}');
 
 -- Detached and kept, and attached again: what was kept is taken up, nothing is said twice.
 SELECT count(*) AS assertions FROM cdp.assertions WHERE message_id LIKE 'crm.%' \gset

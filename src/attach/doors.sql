@@ -63,6 +63,7 @@ BEGIN
     IF pair.known IS NULL THEN
       RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('identifier type "%s" does not exist', pair.name),
         HINT = CASE WHEN EXISTS (SELECT FROM cdp.identifier_types AS t WHERE t.type = identifiers ->> pair.name)
+            AND EXISTS (SELECT FROM pg_attribute AS t WHERE t.attrelid = relation AND t.attname = pair.name AND NOT t.attisdropped)
           THEN format('It is the other way round, {"type": "column"}: {"%s": "%s"}.', identifiers ->> pair.name, pair.name) ELSE format('The nearest is "%s". SELECT cdp.create_identifier_type(%L) makes it.',
           (cdp_internal.nearest_names(pair.name, ARRAY(SELECT t.type FROM cdp.identifier_types AS t)))[1], pair.name) END;
     END IF;
