@@ -7,8 +7,8 @@ DIR holds the socket of a server that preloads cdp. Rows are inserted, updated, 
 and messages and people's decisions come in between; they are followed now and then, in batches of any size. After each
 time cdp.verify() must be empty, and people, traits, events and segments must be what a fresh database makes of the same
 messages and of the rows as they are, each at the place of its last change; of traits those that changed alone, as the others
-were said already, and an earlier time counts; also when some of them are dropped or hashed at the door, and when the row, or
-what is new in it, was refused in between. Now and then rows change unseen, and all are compared. --seed and --only make a history again; the
+were said already, and an earlier time counts; also when some of them are dropped or hashed at the door, as the source has it when they are
+said, and when the row, or what is new in it, was refused in between. Now and then rows change unseen, and all are compared. --seed and --only make a history again; the
 environment's SEED and CASES are defaults.
 """
 
@@ -42,6 +42,8 @@ PEOPLE = """
 SELECT (SELECT jsonb_agg(i.type || ':' || i.value ORDER BY i.type, i.value) FROM cdp.identifiers i
         WHERE i.profile_id = p.profile_id AND i.first_seen_at < 'infinity'),
   p.traits,
+  (SELECT jsonb_agg(jsonb_build_array(t.key, t.value, a.asserted_at) ORDER BY t.key, t.value, a.asserted_at)
+   FROM cdp.assertions a JOIN cdp.identifiers i USING (identifier_id) CROSS JOIN LATERAL jsonb_each(a.traits) t WHERE i.profile_id = p.profile_id),
   (SELECT jsonb_agg(jsonb_build_array(e.event, e.occurred_at, e.properties) ORDER BY e.occurred_at, e.event, e.properties)
    FROM cdp.events e WHERE e.profile_id = p.profile_id),
   (SELECT jsonb_agg(m.segment ORDER BY m.segment) FROM cdp.segment_members m WHERE m.profile_id = p.profile_id)
@@ -67,6 +69,7 @@ class History:
         self.one, self.other, self.random, self.trace = one, other, random.Random(seed), []
         self.remembered = []  # (instant, person, traits, events) as they were stored then
         self.said = []      # ("message", text, source) and ("part", table, key, document), in the order of their decisions
+        self.content = {}   # what rows said when they were read last; who says the same is left alone
         self.former = {}    # of rows that were refused, in all or in part: the parts that they said before
         self.pending = []   # rows that changed and were not followed yet
         self.decisions, self.number = [], 0
@@ -109,12 +112,8 @@ class History:
             database.cursor.execute("CALL cdp.run()")
             database.cursor.execute(SEGMENTS)
         self.trace.append(f"-- {rules}")
-        self.dropped, self.hashed = self.random.choice([("", ""), ("", ""), ("city", ""), ("points", ""), ("", "city"), ("", "points"), ("points", "city")])
-        if self.dropped or self.hashed:
-            path = lambda name: f"{{traits.{name}}}" if name else "{}"
-            self.execute(f"SELECT cdp.create_source('crm', drops => '{path(self.dropped)}', hashes => '{path(self.hashed)}')")
-        secret = self.execute("SELECT value::text FROM cdp.secrets WHERE name = 'privacy'")
-        self.secret = uuid.UUID(secret[0][0]).bytes if secret else None
+        self.execute("SELECT cdp.create_source('crm')")
+        self.treat()
         self.execute(TABLES)
         for _ in range(self.random.randint(0, 3)):
             self.insert()
@@ -122,10 +121,48 @@ class History:
         self.loading = True
         self.pending = []
 
+    def treat(self):
+        """What becomes of traits at the door from now on; rows that do not change stay what they are."""
+        self.dropped, self.hashed = self.random.choice([("", ""), ("", ""), ("city", ""), ("points", ""), ("", "city"), ("", "points"), ("points", "city")])
+        path = lambda name: f"{{traits.{name}}}" if name else "{}"
+        self.execute(f"SELECT cdp.alter_source('crm', drops => '{path(self.dropped)}', hashes => '{path(self.hashed)}')")
+        secret = self.execute("SELECT value::text FROM cdp.secrets WHERE name = 'privacy'")
+        self.secret = uuid.UUID(secret[0][0]).bytes if secret else None
+
+    def refuse(self):
+        """A row says something, is refused, and is corrected, perhaps when the door treats it otherwise."""
+        self.insert()
+        self.follow()
+        some = self.execute("SELECT no, points::text FROM shop.customers WHERE points IS DISTINCT FROM 13 AND at < 'infinity' ORDER BY no")
+        if not some:
+            return
+        number, points = self.random.choice(some)
+        where, later = f"no = {number}", f"at = at + interval '{self.random.randint(0, 40)} hours'"
+        by_time = self.random.random() < 0.3
+        for _ in range(self.random.choice([1, 1, 2])):
+            self.changed("customers", f"UPDATE shop.{{}} SET city = 'gouda', at = 'infinity' WHERE {where}" if by_time else
+                         f"UPDATE shop.{{}} SET points = 13, {later} WHERE {where}")
+            self.follow()
+            if self.random.random() < 0.5:
+                self.treat()
+            if self.random.random() < 0.3:
+                self.changed("customers", f"UPDATE shop.{{}} SET city = 'oslo' WHERE {where} AND city IS DISTINCT FROM 'oslo'")
+        if by_time:
+            self.changed("customers", f"UPDATE shop.{{}} SET at = '2026-01-28 00:00+00' WHERE {where}")
+        else:
+            again = self.random.choice([points, points, "7"])
+            self.changed("customers", f"UPDATE shop.{{}} SET points = {'NULL' if again is None else again}, {later} WHERE {where}")
+        self.follow()
+
     def step(self):
         roll = self.random.random()
         if roll < 0.06:
             self.unseen()
+        elif roll < 0.14:
+            self.refuse()
+        elif roll < 0.17:
+            self.follow()
+            self.treat()
         elif roll < 0.35:
             self.insert()
         elif roll < 0.65:
@@ -136,6 +173,7 @@ class History:
             table = self.random.choice(["customers", "orders"])
             self.execute(f"TRUNCATE shop.{table}")
             self.said = [one for one in self.said if one[:2] != ("part", table)]
+            self.content = {one: row for one, row in self.content.items() if one[0] != table}
             self.former = {one: parts for one, parts in self.former.items() if one[0] != table}
             self.pending = [(count, [key for key in keys if key[0] != table], emptied) for count, keys, emptied in self.pending]
             self.pending.append((1, [], True))
@@ -289,6 +327,9 @@ class History:
     def say(self, table, key, row):
         """What a row's messages are from now on. Those that say what they said stay where they are; of the others what is as it
         was is said again, with its time; and then what is new."""
+        if row is not None and row != REFUSED and self.content.get((table, key)) == row and (table, key) not in self.former:
+            return
+        self.content[table, key] = row
         parts = [one for one in self.said if one[:3] == ("part", table, key)]
         former = self.former.pop((table, key), [])
         if row == REFUSED:
@@ -299,20 +340,22 @@ class History:
             if [one[3] for one in parts] != ([row] if row else []):
                 self.said = [one for one in self.said if one not in parts] + ([("part", table, key, row)] if row else [])
             return
-        source, kind, what, ids, at = row
+        source, kind, what, ids, at, _ = row
+        what = {name: value for name, value in what.items() if name != self.dropped}
         again, new, stay = [], dict(what), []
         for part in sorted(parts + former, key=lambda one: one[3][4]):
-            _, _, traits, named, since = part[3]
-            kept = {name: value for name, value in traits.items() if new.get(name) == value and at >= since}
+            _, _, traits, named, since, hashed = part[3]
+            kept = {name: value for name, value in traits.items() if new.get(name) == value and at >= since and (name != hashed or name == self.hashed)}
             new = {name: value for name, value in new.items() if name not in kept}
-            if named == ids and kept == traits and (kept or not what) and at >= since and part not in former:
+            is_stored = all((name == hashed) == (name == self.hashed) for name in kept)
+            if named == ids and is_stored and kept == traits and (kept or not what) and at >= since and part not in former:
                 stay.append(part)
             elif kept or named == ids and kept == traits and not what and at >= since:
-                again.append(("part", table, key, (source, kind, kept, ids, since)))
+                again.append(("part", table, key, (source, kind, kept, ids, since, self.hashed)))
         if (new or not (stay or again)) and at == "infinity":
             self.former[table, key] = former + [one for one in parts if one not in stay]
         elif new or not (stay or again):
-            again.append(("part", table, key, (source, kind, new, ids, at)))
+            again.append(("part", table, key, (source, kind, new, ids, at, self.hashed)))
         self.said = [one for one in self.said if one not in parts or one in stay] + again
 
     def loaded(self, most):
@@ -328,11 +371,11 @@ class History:
     def rows(self):
         rows = {}
         for no, email, card, city, points, at in self.execute("SELECT no::text, email, card, upper(city), points::text, at::text FROM shop.customers"):
-            traits = {name: value for name, value in (("city", city), ("points", points)) if value is not None and name != self.dropped}
-            rows["customers", (no,)] = REFUSED if points == "13" else ("crm", "identify", traits, [("crm_id", no), ("email", email), ("loyalty_id", card)], at)
+            traits = {name: value for name, value in (("city", city), ("points", points)) if value is not None}
+            rows["customers", (no,)] = REFUSED if points == "13" else ("crm", "identify", traits, [("crm_id", no), ("email", email), ("loyalty_id", card)], at, "")
         for day, no, customer, email, total, at in self.execute(
                 "SELECT day::text, no::text, customer::text, email, total::text, at::text FROM shop.orders WHERE total >= 0"):
-            rows["orders", (no, day)] = REFUSED if at == "infinity" else ("erp", "track", {"total": total, "no": no}, [("crm_id", customer), ("email", email)], at)
+            rows["orders", (no, day)] = REFUSED if at == "infinity" else ("erp", "track", {"total": total, "no": no}, [("crm_id", customer), ("email", email)], at, "")
         return rows
 
     def documents(self):
@@ -340,14 +383,14 @@ class History:
             if one[0] == "message":
                 yield one[2], one[1]
                 continue
-            source, kind, what, ids, at = one[3]
+            source, kind, what, ids, at, hashed = one[3]
             ids = [{"type": kind_, "id": value, "collection": "users", "encoding": "none"} for kind_, value in ids if value]
-            if kind == "identify" and self.hashed in what:
-                what = what | {self.hashed: hmac.new(self.secret, what[self.hashed].encode(), hashlib.sha256).hexdigest()}
+            if kind == "identify" and hashed in what:
+                what = what | {hashed: hmac.new(self.secret, what[hashed].encode(), hashlib.sha256).hexdigest()}
             what = {"traits": what} if kind == "identify" else {"event": "Order Completed", "properties": what}
             text = json.dumps({"type": kind, "messageId": f"r{number}", "timestamp": at.replace(" ", "T") + ":00",
                                "context": {"externalIds": ids}} | what)
-            for name in {"points", "total", "no"} - {self.hashed}:  # numbers, to the cent
+            for name in {"points", "total", "no"} - {hashed}:  # numbers, to the cent
                 text = unquoted(text, name)
             yield source, text
 
