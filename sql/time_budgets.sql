@@ -109,6 +109,51 @@ CALL cdp.run();
 SELECT name, sqlstate, message FROM errors WHERE name = 'asking';
 SELECT count(*) = :people AS as_before FROM members WHERE segment = 'asking';
 
+UPDATE cdp.profiles SET traits = '{"name": "bad"}' WHERE traits = '{"name": "endless"}';
+SELECT cdp.drop_segment(name) FROM cdp.segments WHERE kind <> 'trait' AND name <> 'plain';
+SELECT cdp.drop_computed_trait('is_good');
+
+-- What catches the cancel and makes an error of its own of it ran out of time all the same.
+CREATE FUNCTION slow.stubborn(text) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+  RETURN slow.good($1);
+EXCEPTION WHEN query_canceled THEN
+  RAISE EXCEPTION 'not in the mood';
+END $$;
+SELECT cdp.create_segment('stubborn', $$slow.stubborn(traits ->> 'name')$$) > 0 AS created;
+SELECT cdp.identify(user_id => 'hans', traits => '{"name": "endless"}') IS NOT NULL AS known;
+SELECT name, who, sqlstate FROM errors;
+SELECT cdp.drop_segment('stubborn');
+
+-- A statement's own time is over while a rule does not listen: that is not lost because the rule's time was over before.
+SELECT cdp.create_segment('deaf', (SELECT string_agg($$(traits ->> 'n')::numeric * (traits ->> 'n')::numeric > 0$$, ' AND ') FROM generate_series(1, 40))) > 0 AS created;
+SET cdp.expression_timeout = '20ms';
+SET statement_timeout = '150ms';
+SELECT cdp.identify(user_id => 'ida', traits => jsonb_build_object('n', repeat('7', 60000))) IS NOT NULL AS known;
+RESET statement_timeout;
+RESET cdp.expression_timeout;
+SELECT cdp.drop_segment('deaf');
+
+-- A cancel that comes while expressions are made ready leaves none of them half made.
+CREATE FUNCTION slow.pause() RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+  PERFORM pg_sleep(current_setting('slow.pause')::float);
+  RETURN true;
+END $$;
+SET slow.pause = 0;
+SELECT cdp.create_segment('pausing', $$count(*) FILTER (WHERE slow.pause() AND properties ->> 'name' = 'good') > 0$$) > 0 AS created;
+\c
+\set SHOW_CONTEXT never
 SET client_min_messages = warning;
+SET slow.pause = 10;
+SET statement_timeout = '200ms';
+SELECT cdp.track('Seen', user_id => 'jan', properties => '{"name": "bad"}') IS NOT NULL AS known;
+SET slow.pause = 0;
+RESET statement_timeout;
+SELECT cdp.track('Seen', user_id => 'jan', properties => '{"name": "bad"}') IS NOT NULL AS known;
+SELECT cdp.track('Seen', user_id => 'kim', properties => '{"name": "good"}') IS NOT NULL AS known;
+SELECT * FROM members WHERE segment = 'pausing' AND who IN ('jan', 'kim');
+SELECT name, who FROM errors WHERE name = 'pausing';
+
 DROP EXTENSION cdp CASCADE;
 DROP SCHEMA slow CASCADE;

@@ -1,5 +1,7 @@
 #include "pg/guard.hpp"
 
+#include "pg/ending.hpp"
+
 namespace cdp::pg {
 
 namespace detail {
@@ -76,8 +78,9 @@ struct Subtransaction {
   }
 };
 
-// Errors that must end the statement whatever a subtransaction would like to do about them.
-bool must_end(const ErrorData &error) {
+} // namespace
+
+bool is_end(const ErrorData &error) {
   // RAISE can claim any of these; a rule that does so must not stop the message it is judged for.
   if (error.funcname && strcmp(error.funcname, "exec_stmt_raise") == 0)
     return false;
@@ -87,8 +90,6 @@ bool must_end(const ErrorData &error) {
          sqlstate == ERRCODE_T_R_DEADLOCK_DETECTED || sqlstate == ERRCODE_LOCK_NOT_AVAILABLE;
 }
 
-} // namespace
-
 bool subtransaction(const std::function<void()> &body, Failure &failure) {
   try {
     try_in_subtransaction([&] {
@@ -97,7 +98,7 @@ bool subtransaction(const std::function<void()> &body, Failure &failure) {
     });
     return true;
   } catch (const PgError &error) {
-    if (must_end(*error.data()))
+    if (is_end(*error.data()))
       throw;
     failure.sqlstate = error.data()->sqlerrcode;
     failure.message = error.what();

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "pg/ending.hpp"
+
 extern "C" {
 #include "storage/latch.h"
 #include "utils/timeout.h"
@@ -52,6 +54,11 @@ void arm(TimestampTz end) {
 #endif
 }
 
+// Another timeout has asked for a cancel, too, and must not lose it.
+bool is_asked_by_another() {
+  return get_timeout_indicator(STATEMENT_TIMEOUT, false) || get_timeout_indicator(LOCK_TIMEOUT, false);
+}
+
 // Disarms however the body ends; a cancel of ours that came too late must not hit what comes next.
 class Budget {
 public:
@@ -60,7 +67,8 @@ public:
     own_ = {TimestampTzPlusMilliseconds(GetCurrentTimestamp(), milliseconds), innermost};
     if (innermost)
       own_.end = std::min(own_.end, innermost->end);
-    ran_out = false;
+    else
+      ran_out = false; // otherwise it can be that of the budget around this one, not answered yet
     innermost = &own_;
     is_running = true;
     call([&] { arm(own_.end); });
@@ -69,7 +77,7 @@ public:
     innermost = own_.outer;
     is_running = innermost != nullptr;
     disable_timeout(timer(), false);
-    if (ran_out)
+    if (ran_out && !is_asked_by_another())
       QueryCancelPending = false;
     if (innermost)
       arm(innermost->end);
@@ -80,6 +88,14 @@ public:
 private:
   Deadline own_;
 };
+
+// Whether the error says that the time ran out: it is the cancel, or what the code made of the cancel that it
+// caught. Not that of another timeout, which came while the code did not listen, and not the end of all.
+bool says_so(const ErrorData &error) {
+  if (error.sqlerrcode == ERRCODE_QUERY_CANCELED)
+    return error.message_id && strcmp(error.message_id, "canceling statement due to user request") == 0;
+  return !is_end(error);
+}
 
 } // namespace
 
@@ -92,7 +108,7 @@ void within_budget(int milliseconds, const std::function<void()> &body, const ch
     Budget budget(milliseconds);
     body();
   } catch (const PgError &error) {
-    if (!ran_out || error.data()->sqlerrcode != ERRCODE_QUERY_CANCELED)
+    if (!ran_out || !says_so(*error.data()))
       throw;
     if (innermost && GetCurrentTimestamp() >= innermost->end)
       throw; // of the budget around this one
@@ -100,6 +116,8 @@ void within_budget(int milliseconds, const std::function<void()> &body, const ch
     throw Error(out_of_time, "out of its time of " + std::to_string(milliseconds) + " ms", {},
                 std::string("Make it faster, or give it more time: ") + setting + ".");
   }
+  if (!innermost || GetCurrentTimestamp() < innermost->end)
+    ran_out = false; // done all the same
 }
 
 bool timed_subtransaction(const std::function<void()> &body, Failure &failure) {

@@ -142,7 +142,8 @@ void Inputs::add(std::int32_t number, const std::string &definition) {
   group.inputs.push_back(std::move(input));
 }
 
-// Under the group's settings.
+// Under the group's settings. Whatever stops it on the way: what is half prepared answers nothing, and is
+// prepared again. One that cannot be planned, for a function that is gone or never ends, is only itself.
 void Inputs::prepare(Group &group) {
   if (group.bindings && (!group.settings || group.prepared_at == pg::function_changes()))
     return;
@@ -153,13 +154,15 @@ void Inputs::prepare(Group &group) {
     input.value.reset();
     input.key.reset();
   }
-  group.prepared_at = pg::function_changes();
-  group.bindings = std::make_unique<pg::Bindings>(kColumns);
-  for (auto &input :
-       group.inputs) { // one that cannot be planned, for a function that is gone, is only itself
+  group.bindings.reset();
+  const auto changes = pg::function_changes();
+  auto bindings = std::make_unique<pg::Bindings>(kColumns);
+  for (auto &input : group.inputs) {
     pg::Failure failure;
-    input.usable = pg::subtransaction([&] { input.prepare(*group.bindings); }, failure);
+    input.usable = pg::timed_subtransaction([&] { input.prepare(*bindings); }, failure);
   }
+  group.bindings = std::move(bindings);
+  group.prepared_at = changes;
 }
 
 void Inputs::Input::prepare(pg::Bindings &bindings) {
@@ -196,13 +199,13 @@ static void add_odd(std::int32_t input, Observed &observed) {
 // runs out of its time for several of these events is not asked about the others.
 void Inputs::observe(Group &group, const std::vector<EventFacts> &events, std::vector<Observed> &observed) {
   const auto asking = [&](const std::function<void()> &body, pg::Failure &failure) {
-    return pg::timed_subtransaction(
+    return pg::subtransaction(
         [&] {
           std::optional<pg::AsOwner> owner;
           if (group.settings)
             owner.emplace(*group.settings, pg::Names::compiled);
-          prepare(group);
-          body();
+          prepare(group); // in time of its own
+          pg::within_budget(pg::expression_timeout_ms, body);
         },
         failure);
   };

@@ -133,12 +133,12 @@ class History:
         """A row says something, is refused, and is corrected, perhaps when the door treats it otherwise."""
         self.insert()
         self.follow()
-        some = self.execute("SELECT no, points::text FROM shop.customers WHERE points IS DISTINCT FROM 13 AND at < 'infinity' ORDER BY no")
+        some = self.execute("SELECT no, points::text, city FROM shop.customers WHERE points IS DISTINCT FROM 13 AND at < 'infinity' ORDER BY no")
         if not some:
             return
-        number, points = self.random.choice(some)
+        number, points, city = self.random.choice(some)
         where, later = f"no = {number}", f"at = at + interval '{self.random.randint(0, 40)} hours'"
-        by_time = self.random.random() < 0.3
+        by_time = self.random.random() < 0.5
         for _ in range(self.random.choice([1, 1, 2])):
             self.changed("customers", f"UPDATE shop.{{}} SET city = 'gouda', at = 'infinity' WHERE {where}" if by_time else
                          f"UPDATE shop.{{}} SET points = 13, {later} WHERE {where}")
@@ -148,7 +148,8 @@ class History:
             if self.random.random() < 0.3:
                 self.changed("customers", f"UPDATE shop.{{}} SET city = 'oslo' WHERE {where} AND city IS DISTINCT FROM 'oslo'")
         if by_time:
-            self.changed("customers", f"UPDATE shop.{{}} SET at = '2026-01-28 00:00+00' WHERE {where}")
+            restored = ", city = " + ("NULL" if city is None else f"'{city}'")
+            self.changed("customers", f"UPDATE shop.{{}} SET at = '2026-01-28 00:00+00'{restored * self.random.choice([0, 1, 1])} WHERE {where}")
         else:
             again = self.random.choice([points, points, "7"])
             self.changed("customers", f"UPDATE shop.{{}} SET points = {'NULL' if again is None else again}, {later} WHERE {where}")
@@ -158,9 +159,9 @@ class History:
         roll = self.random.random()
         if roll < 0.06:
             self.unseen()
-        elif roll < 0.14:
+        elif roll < 0.16:
             self.refuse()
-        elif roll < 0.17:
+        elif roll < 0.19:
             self.follow()
             self.treat()
         elif roll < 0.35:
