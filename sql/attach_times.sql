@@ -162,5 +162,23 @@ CALL cdp.run();
 ALTER TABLE crm.leads RENAME COLUMN name TO called;
 SELECT * FROM cdp.retry_quarantined();
 SELECT code, reason FROM cdp.quarantine WHERE resolved_at IS NULL;
+
+-- Two were kept under one name and the first one is gone: the other is the one it was itself.
+CREATE TABLE crm.twins (no integer PRIMARY KEY, city text);
+INSERT INTO crm.twins VALUES (21, 'delft');
+SELECT cdp.attach_table('crm.twins', 'twins', '{"crm_id": "no"}') > 0 AS attached;
+CALL cdp.run();
+SELECT cdp.detach_table('crm.twins', keep_data => true);
+ALTER TABLE crm.twins RENAME TO elder;
+CREATE TABLE crm.twins (no integer PRIMARY KEY, city text);
+INSERT INTO crm.twins VALUES (22, 'rome');
+SELECT cdp.attach_table('crm.twins', 'twins', '{"crm_id": "no"}') > 0 AS attached;
+CALL cdp.run();
+SELECT cdp.detach_table('crm.twins', keep_data => true);
+DROP TABLE crm.elder;
+UPDATE crm.twins SET city = 'oslo';
+SELECT cdp.attach_table('crm.twins', 'twins', '{"crm_id": "no"}') > 0 AS attached;
+CALL cdp.run();
+SELECT i.value AS crm_id, a.traits FROM cdp.assertions AS a JOIN cdp.identifiers AS i USING (identifier_id) WHERE i.value IN ('21', '22') ORDER BY 1, a.decision_seq;
 DROP EXTENSION cdp CASCADE;
 DROP SCHEMA crm CASCADE;

@@ -151,7 +151,9 @@ BEGIN
       HINT = 'Its rows would be taken for messages of that import: name another source.';
   END IF;
   -- What was kept when it was detached is what its rows said before, and each row goes on from there.
-  SELECT * INTO kept FROM cdp_internal.attachments AS o WHERE o.state = 'kept' AND o.source = a.source AND cdp_internal.attached_relation(o) = relation;
+  -- One that was this very table goes before one that was another of its name.
+  SELECT * INTO kept FROM cdp_internal.attachments AS o WHERE o.state = 'kept' AND o.source = a.source AND cdp_internal.attached_relation(o) = relation
+    ORDER BY (o.relation_id = relation AND o.relation_of = cdp_internal.this_database()) IS TRUE DESC, o.attachment_id DESC LIMIT 1;
   IF FOUND THEN
     RETURN cdp_internal.replace_attachment(kept, a, relation);
   END IF;

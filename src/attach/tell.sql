@@ -223,6 +223,7 @@ DECLARE
   changed   cdp_internal.attached_news[];
   known     bigint[];
   refused   text[];
+  left_out  text[]; -- of these: of rows that are gone
   said      record;
   decisions bigint[];
   fates     text[];
@@ -241,12 +242,14 @@ BEGIN
   END IF;
   known := ARRAY(SELECT unnest(k.decisions) FROM cdp_internal.known_rows(changed) AS k);
   refused := ARRAY(SELECT unnest(k.message_ids) FROM cdp_internal.known_rows(changed) AS k);
+  left_out := ARRAY(SELECT unnest(k.message_ids) FROM cdp_internal.known_rows(ARRAY(SELECT n FROM unnest(changed) AS n WHERE n.said IS NULL AND n.problem IS NULL)) AS k);
   SELECT array_agg(o.source_id) AS source_ids, array_agg(o.message_id) AS message_ids INTO own FROM cdp_internal.own_messages(changed) AS o;
   SELECT array_agg(m.attachment_id) AS attachments, array_agg(m.row_key) AS keys, array_agg(m.stays) AS stay, array_agg(m.message_id) AS ids,
          array_agg(m.source) AS sources, array_agg(m.name) AS names, array_agg(m.message) AS texts, array_agg(m.received_at) AS times, array_agg(m.known_by) AS known_by
     INTO said FROM cdp_internal.row_messages(changed) AS m;
   IF refused <> '{}' THEN
-    UPDATE cdp.quarantine AS q SET resolved_at = now(), resolution = 'discarded' WHERE q.resolved_at IS NULL AND q.message_id = ANY (refused);
+    UPDATE cdp.quarantine AS q SET resolved_at = now(), resolution = CASE WHEN q.message_id = ANY (left_out) THEN 'discarded' ELSE 'replaced' END
+      WHERE q.resolved_at IS NULL AND q.message_id = ANY (refused);
   END IF;
   PERFORM cdp_internal.drop_rows(ARRAY(SELECT n FROM unnest(changed) AS n WHERE n.said IS NULL AND n.problem IS NULL));
   -- What stays comes before what is new, so places of new ones are counted from there.

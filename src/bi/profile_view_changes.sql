@@ -424,8 +424,8 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
   )
   SELECT 'profile views', CASE WHEN bool_or(v.error IS NOT NULL) THEN 'error' WHEN bool_or(v.late) THEN 'warning' ELSE 'ok' END,
          coalesce(string_agg(CASE WHEN v.materialized OR v.error IS NOT NULL THEN concat_ws(', ', v.name || ': ' || coalesce(v.error, 'fine'),
-             format('last refreshed %s in %s ms', to_char(v.refreshed_at, 'YYYY-MM-DD HH24:MI:SS'), round(extract(epoch FROM v.took) * 1000)),
-             format('%s s ago', round(extract(epoch FROM clock_timestamp() - v.refreshed_at))), v.missed) END, '; ' ORDER BY v.name),
+             CASE WHEN v.refreshed_at IS NOT NULL THEN format('last refreshed %s in %s ms, %s s ago', to_char(v.refreshed_at, 'YYYY-MM-DD HH24:MI:SS'),
+               round(extract(epoch FROM v.took) * 1000), round(extract(epoch FROM clock_timestamp() - v.refreshed_at))) END, v.missed) END, '; ' ORDER BY v.name),
            CASE WHEN count(*) = 0 THEN 'none' ELSE format('%s, none materialized', count(*)) END),
          CASE WHEN bool_or(v.error IS NOT NULL) THEN 'SELECT * FROM cdp.profile_views; what was there before stays. Repair what the error says, then SELECT cdp.refresh_profile_view(name).'
               WHEN bool_or(v.late) THEN 'The worker, or CALL cdp.run(), refreshes what is due: is one running? cdp.profile_views says how long each takes.'

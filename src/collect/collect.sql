@@ -80,7 +80,7 @@ CREATE TABLE cdp.quarantine (
   detail         text,
   quarantined_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
   resolved_at    timestamptz,
-  resolution     text CHECK (resolution IN ('accepted', 'duplicate', 'discarded', 'suppressed')),
+  resolution     text CHECK (resolution IN ('accepted', 'duplicate', 'discarded', 'suppressed', 'replaced')),
   hashed         text[],
   came_as        uuid,
   line           bigint,

@@ -34,8 +34,42 @@ const char kColumnsHint[] =
     "There are the event columns event_id, type, event, source, occurred_at, received_at, "
     "properties and context, and of the person traits, computed and profile_id.";
 
+// What to write instead of what many write first; nullptr: nothing to say.
+const char *of_common_mistake(const ErrorData &data) {
+  const auto says = [&](const char *part) { return data.message && strstr(data.message, part) != nullptr; };
+  const char *text = data.internalquery ? data.internalquery : "";
+  switch (data.sqlerrcode) {
+  case ERRCODE_UNDEFINED_TABLE:
+    for (const char *column : {"\"traits\"", "\"properties\"", "\"context\"", "\"computed\""})
+      if (says(column))
+        return "traits, computed, properties and context are jsonb: write traits ->> 'country', not "
+               "traits.country.";
+    return nullptr;
+  case ERRCODE_UNDEFINED_FUNCTION:
+    return says(": text ") && (says(" integer") || says(" numeric") || says(" bigint") || says(" boolean"))
+               ? "->> gives text: write (traits ->> 'age')::numeric > 30."
+               : nullptr;
+  case ERRCODE_UNDEFINED_COLUMN: {
+    const int before =
+        pg_mbcharcliplen(text, static_cast<int>(strlen(text)), std::max(data.internalpos - 1, 0));
+    return text[before] == '"'
+               ? "What stands in double quotes is a column; write a text in single quotes: 'NL'."
+               : nullptr;
+  }
+  case ERRCODE_SYNTAX_ERROR:
+    return pg_strncasecmp(text + strspn(text, " \t\r\n"), "select", 6) == 0
+               ? "A rule is a condition, without SELECT. What a whole query finds is a segment, too: "
+                 "cdp.create_segment(name, query => 'SELECT profile_id FROM …')."
+               : nullptr;
+  default:
+    return nullptr;
+  }
+}
+
 // What the parser or analyser found, said of a rule.
 void explain(ErrorData *data) {
+  if (const char *hint = of_common_mistake(*data))
+    data->hint = pstrdup(hint);
   if (data->sqlerrcode == ERRCODE_UNDEFINED_COLUMN && !data->hint)
     data->hint = pstrdup(kColumnsHint);
   if (data->sqlerrcode == ERRCODE_GROUPING_ERROR && !data->hint)

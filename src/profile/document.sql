@@ -42,6 +42,12 @@ BEGIN
     WHERE i.type = lookup.type
       AND i.value = (SELECT cdp_internal.normalize(t.normalizer, lookup.value, coalesce(lookup.region, t.default_region), false)
                      FROM cdp.identifier_types AS t WHERE t.type = lookup.type);
+  -- Types are made with the first message.
+  IF id IS NULL AND lookup.type IS NOT NULL AND EXISTS (SELECT FROM cdp.identifier_types) AND NOT EXISTS (SELECT FROM cdp.identifier_types AS t WHERE t.type = lookup.type) THEN
+    RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('identifier type "%s" does not exist', left(lookup.type, 100)),
+      HINT = coalesce((SELECT 'The nearest is "' || n[1] || '".' FROM cdp_internal.nearest_names(lookup.type, ARRAY(SELECT t.type FROM cdp.identifier_types AS t)) AS n WHERE n[1] IS NOT NULL),
+                      'SELECT type FROM cdp.identifier_types lists them.');
+  END IF;
   IF as_known = 'then' THEN
     RETURN cdp_internal.known_person(id, at);
   END IF;
@@ -52,7 +58,7 @@ BEGIN
   RETURN CASE WHEN at IS NULL THEN person ELSE cdp_internal.person_at(id, at) END;
 END $$;
 COMMENT ON FUNCTION cdp.lookup(text, text, text, timestamptz, text) IS
-  'The profile_id of the person who has this identifier, in whatever spelling; NULL when nobody has. region: for national phone numbers. at: whose it was at that instant, as_known ''now'' (the default: today''s knowledge and rules, from what had come in by then) or ''then'' (what was stored then). Errors: 22023 another as_known, or ''then'' without at';
+  'The profile_id of the person who has this identifier, in whatever spelling; NULL when nobody has. region: for national phone numbers. at: whose it was at that instant, as_known ''now'' (the default: today''s knowledge and rules, from what had come in by then) or ''then'' (what was stored then). Errors: 22023 another as_known, or ''then'' without at; 42704 no such type';
 
 CREATE FUNCTION cdp.current_profile(profile_id bigint) RETURNS bigint
 LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp AS $$

@@ -137,16 +137,25 @@ COMMENT ON FUNCTION cdp.why_account_trait(text, text) IS
   'Why a trait that group messages say of an account is what it is: a row a message that said something about it, the winner first, as cdp.why_trait has them';
 
 CREATE FUNCTION cdp.account_diff() RETURNS TABLE (group_id text, trait text, old jsonb, new jsonb)
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-  WITH force AS MATERIALIZED (SELECT cdp_internal.version_at('infinity') AS version WHERE EXISTS (SELECT FROM cdp.pending_survivorship()))
-  SELECT a.group_id, d.trait, d.old, d.new
-  FROM force AS f CROSS JOIN (SELECT DISTINCT g.group_id FROM cdp.assertions AS g WHERE g.type = 'group' AND g.traits IS NOT NULL) AS a
-  CROSS JOIN LATERAL (
-    SELECT coalesce(o.trait, n.trait) AS trait, o.value AS old, n.value AS new
-    FROM cdp_internal.fold_traits(f.version, 'accounts', '{}', account => a.group_id) AS o
-    FULL JOIN cdp_internal.fold_traits(-1, 'accounts', '{}', account => a.group_id) AS n ON n.trait = o.trait) AS d
-  WHERE d.old IS DISTINCT FROM d.new ORDER BY 1, 2
-$$;
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  force constant integer := cdp_internal.version_at('infinity');
+  rules constant jsonb := cdp_internal.rules_in_force();
+  draft constant jsonb := cdp_internal.drafted_rules();
+BEGIN
+  -- Nothing else of the rules decides about accounts.
+  IF rules #> '{policies,accounts}' IS NOT DISTINCT FROM draft #> '{policies,accounts}' AND coalesce(rules -> 'trust', '{}') = coalesce(draft -> 'trust', '{}') THEN
+    RETURN;
+  END IF;
+  RETURN QUERY
+    SELECT a.group_id, d.trait, d.old, d.new
+    FROM (SELECT DISTINCT g.group_id FROM cdp.assertions AS g WHERE g.type = 'group' AND g.traits IS NOT NULL) AS a
+    CROSS JOIN LATERAL (
+      SELECT coalesce(o.trait, n.trait) AS trait, o.value AS old, n.value AS new
+      FROM cdp_internal.fold_traits(force, 'accounts', '{}', account => a.group_id) AS o
+      FULL JOIN cdp_internal.fold_traits(-1, 'accounts', '{}', account => a.group_id) AS n ON n.trait = o.trait) AS d
+    WHERE d.old IS DISTINCT FROM d.new ORDER BY 1, 2;
+END $$;
 COMMENT ON FUNCTION cdp.account_diff() IS
   'What the draft of rules and trust would make of the traits that group messages say of accounts: a row an account and trait that would be another, null for absent. Reads every account, changes nothing';
 

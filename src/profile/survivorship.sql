@@ -154,6 +154,7 @@ DECLARE
   r cdp.survivorship_rules;
   last cdp.survivorship_rules;
   wrong text;
+  unknown text;
 BEGIN
   IF set_survivorship.policy IS NULL OR set_survivorship.trait IS NULL OR set_survivorship.strategy IS NULL THEN
     RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed',
@@ -213,6 +214,15 @@ BEGIN
     r.place := 1;
   END IF;
   INSERT INTO cdp.survivorship_rules SELECT r.*;
+  FOR unknown IN SELECT s.name FROM unnest(r.sources) AS s (name) WHERE NOT EXISTS (SELECT FROM cdp.sources AS o WHERE o.source = s.name) LOOP
+    RAISE NOTICE USING MESSAGE = format('nothing has come from source "%s" yet', left(unknown, 100)),
+      HINT = coalesce((SELECT 'The nearest is "' || n[1] || '".' FROM cdp_internal.nearest_names(unknown, ARRAY(SELECT o.source FROM cdp.sources AS o)) AS n WHERE n[1] IS NOT NULL),
+                      'SELECT source FROM cdp.sources lists those that there are.');
+  END LOOP;
+  IF r.strategy = 'source_priority' AND r.sources = '{}' AND cdp_internal.drafted_rules() -> 'trust' = '{}' THEN
+    RAISE NOTICE USING MESSAGE = 'source_priority has neither sources nor trust to go by: the newest value wins',
+      HINT = 'Name them, the best first: sources => ''{crm,shop}''; or SELECT cdp.set_source_trust(source, trust).';
+  END IF;
   IF r.computed IS NOT NULL THEN
     PERFORM cdp_internal.refuse_trait_circle(cdp_internal.drafted_rules());
   END IF;
