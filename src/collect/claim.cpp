@@ -1,6 +1,6 @@
 #include <algorithm>
-#include <map>
 #include <set>
+#include <utility>
 
 #include "collect/candidate.hpp"
 #include "core/text.hpp"
@@ -17,91 +17,116 @@ struct KeyLess {
     return a.first != b.first ? a.first < b.first : pg::operator<(a.second, b.second);
   }
 };
-using HashByKey = std::map<Key, pg_uuid_t, KeyLess>;
 
-// The keys nobody had, now ours; whoever claims the same at this moment waits for our commit.
-std::set<Key, KeyLess> insert(const HashByKey &wanted) {
-  std::vector<std::int32_t> sources;
-  std::vector<pg_uuid_t> keys, hashes;
-  for (const auto &[key, hash] : wanted) {
-    sources.push_back(key.first);
-    keys.push_back(key.second);
-    hashes.push_back(hash);
+// A key that is asked for, and the content that came first under it: that of this batch, until another is
+// found.
+struct Claim {
+  Key key;
+  pg_uuid_t content_hash;
+  bool is_known = false, is_ours = false;
+};
+
+// Sorted by key, each once; of repeats inside the batch the first one counts.
+class Claims {
+public:
+  explicit Claims(const std::vector<Candidate> &candidates) {
+    for (const auto &candidate : candidates)
+      if (candidate.fate == Fate::open)
+        claims_.push_back({Key(candidate.source_id, candidate.key), candidate.content_hash});
+    const auto before = [](const Claim &a, const Claim &b) { return KeyLess()(a.key, b.key); };
+    std::stable_sort(claims_.begin(), claims_.end(), before);
+    const auto same = [](const Claim &a, const Claim &b) {
+      return a.key.first == b.key.first && pg::operator==(a.key.second, b.key.second);
+    };
+    claims_.erase(std::unique(claims_.begin(), claims_.end(), same), claims_.end());
   }
-  static pg::Statement statement("INSERT INTO cdp.message_keys (source_id, message_key, content_hash) "
-                                 "SELECT * FROM unnest($1, $2, $3) ON CONFLICT DO NOTHING "
-                                 "RETURNING source_id, message_key");
-  pg::Params params;
-  params.integers(sources).uuids(keys).uuids(hashes);
-  auto rows = statement.run(params);
-  std::set<Key, KeyLess> claimed;
-  for (std::size_t i = 0; i < rows.size(); ++i)
-    claimed.emplace(rows.integer(i, 1), rows.uuid(i, 2));
-  return claimed;
-}
+  std::size_t size() const { return claims_.size(); }
 
-// What came first under the keys that were taken.
-HashByKey known_hashes(const HashByKey &wanted, const std::set<Key, KeyLess> &claimed) {
+  Claim &at(const Key &key) {
+    return *std::partition_point(claims_.begin(), claims_.end(),
+                                 [&](const Claim &claim) { return KeyLess()(claim.key, key); });
+  }
+
+  // Many are looked for before they are written: INSERT … ON CONFLICT looks, writes and confirms each.
+  void settle() {
+    constexpr std::size_t many = 20;
+    if (size() >= many) {
+      look_up();
+      if (append())
+        return;
+    }
+    insert();
+    look_up();
+  }
+
+private:
+  void look_up();
+  bool append();
+  void insert();
+
+  std::vector<Claim> claims_;
+};
+
+// What came first under the keys that are not ours.
+void Claims::look_up() {
   std::vector<std::int32_t> sources;
   std::vector<pg_uuid_t> keys;
-  for (const auto &[key, hash] : wanted) {
-    if (claimed.contains(key))
+  for (const auto &claim : claims_) {
+    if (claim.is_ours)
       continue;
-    sources.push_back(key.first);
-    keys.push_back(key.second);
+    sources.push_back(claim.key.first);
+    keys.push_back(claim.key.second);
   }
-  HashByKey known;
   if (keys.empty())
-    return known;
+    return;
   static pg::Statement select("SELECT k.source_id, k.message_key, k.content_hash "
                               "FROM unnest($1, $2) AS w (source_id, message_key) "
                               "JOIN cdp.message_keys AS k USING (source_id, message_key)",
                               pg::few_keys);
-  pg::Params params;
-  params.integers(sources).uuids(keys);
-  auto rows = select.run(params);
-  for (std::size_t i = 0; i < rows.size(); ++i)
-    known.emplace(Key(rows.integer(i, 1), rows.uuid(i, 2)), rows.uuid(i, 3));
-  return known;
+  auto rows = select.run(pg::Params().integers(sources).uuids(keys));
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    auto &claim = at(Key(rows.integer(i, 1), rows.uuid(i, 2)));
+    claim.content_hash = rows.uuid(i, 3);
+    claim.is_known = true;
+  }
 }
 
 // Writes the keys that are not known, a page at a time. False: somebody claims one of them at this moment.
-bool append(const HashByKey &wanted, const HashByKey &known) {
+bool Claims::append() {
   pg::RowAppend rows(3);
-  for (const auto &[key, hash] : wanted)
-    if (!known.contains(key))
-      rows.add({pg::integer_cell(key.first), pg::pointer_cell(&key.second), pg::pointer_cell(&hash)});
+  for (const auto &claim : claims_)
+    if (!claim.is_known)
+      rows.add({pg::integer_cell(claim.key.first), pg::pointer_cell(&claim.key.second),
+                pg::pointer_cell(&claim.content_hash)});
   pg::Failure failure;
   bool written = false;
-  return pg::subtransaction(
-             [&] {
-               written = rows.write("cdp", "message_keys", {INT4OID, UUIDOID, UUIDOID});
-             },
-             failure) &&
-         written;
+  const bool done = pg::subtransaction(
+      [&] {
+        written = rows.write("cdp", "message_keys", {INT4OID, UUIDOID, UUIDOID});
+      },
+      failure);
+  if (!done || !written)
+    return false;
+  for (auto &claim : claims_)
+    claim.is_ours = !claim.is_known;
+  return true;
 }
 
-struct Claims {
-  std::set<Key, KeyLess> ours;
-  HashByKey known; // what came first under the others
-};
-
-// Many are looked for before they are written: INSERT … ON CONFLICT looks, writes and confirms each.
-Claims claim(const HashByKey &wanted) {
-  constexpr std::size_t many = 20;
-  Claims claims;
-  if (wanted.size() >= many) {
-    claims.known = known_hashes(wanted, {});
-    if (append(wanted, claims.known)) {
-      for (const auto &[key, hash] : wanted)
-        if (!claims.known.contains(key))
-          claims.ours.insert(claims.ours.end(), key);
-      return claims;
-    }
+// The keys nobody had become ours; whoever claims the same at this moment waits for our commit.
+void Claims::insert() {
+  std::vector<std::int32_t> sources;
+  std::vector<pg_uuid_t> keys, hashes;
+  for (const auto &claim : claims_) {
+    sources.push_back(claim.key.first);
+    keys.push_back(claim.key.second);
+    hashes.push_back(claim.content_hash);
   }
-  claims.ours = insert(wanted);
-  claims.known = known_hashes(wanted, claims.ours);
-  return claims;
+  static pg::Statement statement("INSERT INTO cdp.message_keys (source_id, message_key, content_hash) "
+                                 "SELECT * FROM unnest($1, $2, $3) ON CONFLICT DO NOTHING "
+                                 "RETURNING source_id, message_key");
+  auto rows = statement.run(pg::Params().integers(sources).uuids(keys).uuids(hashes));
+  for (std::size_t i = 0; i < rows.size(); ++i)
+    at(Key(rows.integer(i, 1), rows.uuid(i, 2))).is_ours = true;
 }
 
 // A message of a batch, together with what the batch said for all: it can be retried alone.
@@ -170,23 +195,19 @@ void claim_keys(std::vector<Candidate> &candidates) {
   for (auto &candidate : candidates)
     if (candidate.fate == Fate::open && candidate.known_by == KnownBy::own_id)
       candidate.fate = Fate::accepted; // the key is there, and its message is on its way out
-  HashByKey wanted;                    // of repeats inside the batch the first one counts
-  for (const auto &candidate : candidates)
-    if (candidate.fate == Fate::open)
-      wanted.emplace(Key(candidate.source_id, candidate.key), candidate.content_hash);
-  if (wanted.empty())
+  Claims claims(candidates);
+  if (claims.size() == 0)
     return;
-  auto [claimed, known] = claim(wanted);
+  claims.settle();
   for (auto &candidate : candidates) {
     if (candidate.fate != Fate::open)
       continue;
-    const Key key(candidate.source_id, candidate.key);
-    if (claimed.erase(key)) {
+    auto &claim = claims.at(Key(candidate.source_id, candidate.key));
+    if (std::exchange(claim.is_ours, false)) {
       candidate.fate = Fate::accepted;
       continue;
     }
-    const auto before = known.find(key);
-    const auto &hash = before != known.end() ? before->second : wanted.at(key);
+    const auto &hash = claim.content_hash;
     if (pg::operator==(hash, candidate.content_hash) || pg::operator==(hash, kAnyContent) ||
         candidate.known_by == KnownBy::id)
       candidate.fate = Fate::duplicate;

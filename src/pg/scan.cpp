@@ -3,6 +3,7 @@
 #include <algorithm>
 
 extern "C" {
+#include "access/genam.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "catalog/namespace.h"
@@ -65,8 +66,7 @@ void Cells::copy_bigints(int column, std::int64_t *to) const {
   std::memcpy(to, array.data(), array.size() * sizeof *to);
 }
 
-TableScan::TableScan(const Moment &moment, const char *schema, const char *table,
-                     std::initializer_list<Column> columns)
+ScannedTable::ScannedTable(const char *schema, const char *table, std::initializer_list<Column> columns)
     : exceptions_(std::uncaught_exceptions()) {
   open(schema, table);
   for (const auto &column : columns)
@@ -74,12 +74,10 @@ TableScan::TableScan(const Moment &moment, const char *schema, const char *table
   call([&] {
     unpacked_ = AllocSetContextCreate(CurrentMemoryContext, "cdp table scan", ALLOCSET_DEFAULT_SIZES);
     cells_.slot_ = table_slot_create(table_, nullptr);
-    // From the first page on, so that rows come as they were written.
-    scan_ = table_beginscan_strat(table_, moment.snapshot(), 0, nullptr, true, false);
   });
 }
 
-void TableScan::open(const char *schema, const char *table) {
+void ScannedTable::open(const char *schema, const char *table) {
   table_ = call([&] {
     Relation relation =
         table_open(get_relname_relid(table, get_namespace_oid(schema, false)), AccessShareLock);
@@ -93,7 +91,7 @@ void TableScan::open(const char *schema, const char *table) {
   });
 }
 
-void TableScan::find(const char *table, Column column) {
+void ScannedTable::find(const char *table, Column column) {
   const auto number = call([&] { return get_attnum(RelationGetRelid(table_), column.name); });
   if (number <= 0 || TupleDescAttr(RelationGetDescr(table_), number - 1)->atttypid != column.type)
     throw Error(ERRCODE_DATATYPE_MISMATCH,
@@ -104,34 +102,30 @@ void TableScan::find(const char *table, Column column) {
   last_ = std::max<int>(last_, number);
 }
 
-TableScan::~TableScan() {
-  if (std::uncaught_exceptions() != exceptions_)
+ScannedTable::~ScannedTable() {
+  if (unwinds())
     return;
-  table_endscan(scan_);
   ExecDropSingleTupleTableSlot(cells_.slot_);
   MemoryContextDelete(unpacked_);
   table_close(table_, NoLock);
 }
 
-std::size_t TableScan::expected_rows() const {
+std::size_t ScannedTable::expected_rows() const {
   return static_cast<std::size_t>(std::max<float4>(table_->rd_rel->reltuples, 0));
 }
 
-void TableScan::start_batch() {
+void ScannedTable::start_batch() {
   MemoryContextReset(unpacked_);
 }
 
-bool TableScan::next() {
-  if (!table_scan_getnextslot(scan_, ForwardScanDirection, cells_.slot_))
-    return false;
+void ScannedTable::take_apart() {
   slot_getsomeattrs(cells_.slot_, last_);
   for (auto place : packable_)
     if (!cells_.slot_->tts_isnull[place])
       unpack(place);
-  return true;
 }
 
-void TableScan::unpack(int place) {
+void ScannedTable::unpack(int place) {
   auto &datum = cells_.slot_->tts_values[place];
   auto *stored = reinterpret_cast<struct varlena *>(DatumGetPointer(datum));
   if (!VARATT_IS_EXTERNAL(stored) && !VARATT_IS_COMPRESSED(stored))
@@ -139,6 +133,49 @@ void TableScan::unpack(int place) {
   MemoryContext before = MemoryContextSwitchTo(unpacked_);
   datum = PointerGetDatum(pg_detoast_datum_packed(stored));
   MemoryContextSwitchTo(before);
+}
+
+TableScan::TableScan(const Moment &moment, const char *schema, const char *table,
+                     std::initializer_list<Column> columns)
+    : ScannedTable(schema, table, columns) {
+  // From the first page on, so that rows come as they were written.
+  scan_ = call([&] { return table_beginscan_strat(table_, moment.snapshot(), 0, nullptr, true, false); });
+}
+
+TableScan::~TableScan() {
+  if (!unwinds())
+    table_endscan(scan_);
+}
+
+bool TableScan::next() {
+  if (!table_scan_getnextslot(scan_, ForwardScanDirection, slot()))
+    return false;
+  take_apart();
+  return true;
+}
+
+IndexScan::IndexScan(const Moment &moment, const char *schema, const char *table, const char *index,
+                     std::initializer_list<Column> columns)
+    : ScannedTable(schema, table, columns) {
+  call([&] {
+    index_ = index_open(get_relname_relid(index, get_namespace_oid(schema, false)), AccessShareLock);
+    scan_ = index_beginscan(table_, index_, moment.snapshot(), 0, 0);
+    index_rescan(scan_, nullptr, 0, nullptr, 0);
+  });
+}
+
+IndexScan::~IndexScan() {
+  if (unwinds())
+    return;
+  index_endscan(scan_);
+  index_close(index_, NoLock);
+}
+
+bool IndexScan::next() {
+  if (!index_getnext_slot(scan_, ForwardScanDirection, slot()))
+    return false;
+  take_apart();
+  return true;
 }
 
 } // namespace cdp::pg

@@ -1,7 +1,7 @@
-// A whole table, row by row, straight from its pages: for millions of rows of a few columns, where SQL costs
-// several times as much. Says what SQL would say: it asks for the privilege to SELECT, and refuses a table of
-// which row-level security hides rows. Everything here may throw PgError, and Error for a column that is not
-// as expected.
+// A table, row by row, straight from its pages: for many rows of a few columns, where SQL costs several times
+// as much. Says what SQL would say: it asks for the privilege to SELECT, and refuses a table of which
+// row-level security hides rows. Everything here may throw PgError, and Error for a column that is not as
+// expected.
 #pragma once
 #include "core/timestamp.hpp"
 
@@ -48,32 +48,60 @@ public:
   // A bigint[] without nulls: how many, and copied to where there is room for them. Throws Error for another.
   std::size_t count_bigints(int column) const;
   void copy_bigints(int column, std::int64_t *to) const;
+  ItemPointerData place() const { return slot_->tts_tid; }
 
 private:
-  friend class TableScan;
+  friend class ScannedTable;
   Datum datum(int column) const { return slot_->tts_values[places_[column]]; }
 
   TupleTableSlot *slot_ = nullptr;
   std::vector<int> places_;
 };
 
-// Owns the scan and keeps the table locked, as a SELECT does, until the transaction ends. On an exception
-// both are left to the abort.
-class TableScan {
+// A table that is open for a scan, and the row that the scan is at. The table stays locked, as after a
+// SELECT, until the transaction ends. On an exception all is left to the abort.
+class ScannedTable {
 public:
   struct Column {
     const char *name;
     Oid type;
   };
 
-  TableScan(const Moment &moment, const char *schema, const char *table,
-            std::initializer_list<Column> columns);
-  ~TableScan();
-  TableScan(const TableScan &) = delete;
-  TableScan &operator=(const TableScan &) = delete;
+  ScannedTable(const char *schema, const char *table, std::initializer_list<Column> columns);
+  ~ScannedTable();
+  ScannedTable(const ScannedTable &) = delete;
+  ScannedTable &operator=(const ScannedTable &) = delete;
 
   // How many rows there were when statistics were last taken; 0 when that is not known.
   std::size_t expected_rows() const;
+
+protected:
+  TupleTableSlot *slot() { return cells_.slot_; }
+  const Cells &cells() const { return cells_; }
+  void start_batch(); // what was unpacked before is gone
+  void take_apart();  // the row that was put into the slot
+  bool unwinds() const { return std::uncaught_exceptions() != exceptions_; }
+
+  struct RelationData *table_ = nullptr;
+
+private:
+  void open(const char *schema, const char *table);
+  void find(const char *table, Column column);
+  void unpack(int place);
+
+  Cells cells_;
+  MemoryContext unpacked_ = nullptr; // values of this batch that were stored compressed or elsewhere
+  std::vector<int> packable_;        // columns, as places, whose values may be
+  int last_ = 0;                     // columns that a row is taken apart to
+  int exceptions_;
+};
+
+// All rows, as they were written.
+class TableScan : public ScannedTable {
+public:
+  TableScan(const Moment &moment, const char *schema, const char *table,
+            std::initializer_list<Column> columns);
+  ~TableScan();
 
   // Calls visit(const Cells &) for every row, once. It may throw, but must not call the backend: an ereport
   // would jump over its frames.
@@ -85,7 +113,7 @@ public:
         for (int row = 0; row < kBatch; ++row) {
           if (!next())
             return false;
-          visit(static_cast<const Cells &>(cells_));
+          visit(cells());
         }
         return true;
       });
@@ -95,19 +123,39 @@ public:
 private:
   static constexpr int kBatch = 1000;
 
-  void open(const char *schema, const char *table);
-  void find(const char *table, Column column);
-  void start_batch();
   bool next();
-  void unpack(int place);
 
-  Cells cells_;
-  struct RelationData *table_ = nullptr;
   struct TableScanDescData *scan_ = nullptr;
-  MemoryContext unpacked_ = nullptr; // values of this batch that were stored compressed or elsewhere
-  std::vector<int> packable_;        // columns, as places, whose values may be
-  int last_ = 0;                     // columns that a row is taken apart to
-  int exceptions_;
+};
+
+// Rows in the order of an index.
+class IndexScan : public ScannedTable {
+public:
+  IndexScan(const Moment &moment, const char *schema, const char *table, const char *index,
+            std::initializer_list<Column> columns);
+  ~IndexScan();
+
+  // Calls visit(const Cells &), as above, until it returns false or there are no more rows.
+  template <class Visit> void each(Visit &&visit) {
+    for (bool more = true; more;) {
+      check_for_interrupts();
+      more = call([&] {
+        start_batch();
+        for (int row = 0; row < kBatch; ++row)
+          if (!next() || !visit(cells()))
+            return false;
+        return true;
+      });
+    }
+  }
+
+private:
+  static constexpr int kBatch = 1000;
+
+  bool next();
+
+  struct RelationData *index_ = nullptr;
+  struct IndexScanDescData *scan_ = nullptr;
 };
 
 } // namespace cdp::pg

@@ -1,0 +1,79 @@
+#include "collect/inbox.hpp"
+
+#include "pg/scan.hpp"
+
+extern "C" {
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "utils/rel.h"
+}
+
+namespace cdp::collect {
+
+namespace {
+
+enum Column { source, import, received_at, message, line };
+
+Incoming line_of(const pg::Cells &row) {
+  Incoming incoming{std::string(row.text(source)), std::nullopt, row.timestamp(received_at), {}};
+  if (!row.is_null(message))
+    incoming.text = row.text(message);
+  if (!row.is_null(import))
+    incoming.import = row.text(import);
+  if (!row.is_null(line))
+    incoming.line = row.bigint(line);
+  return incoming;
+}
+
+[[noreturn]] void was_changed() {
+  throw Error(ERRCODE_T_R_SERIALIZATION_FAILURE, "a line of the inbox was changed while it was decided", "",
+              "It is decided again as it is now.");
+}
+
+} // namespace
+
+Oldest read_inbox(std::int32_t most, std::size_t most_bytes) {
+  Oldest oldest;
+  if (most <= 0)
+    return oldest;
+  oldest.lines.reserve(static_cast<std::size_t>(most));
+  oldest.places.reserve(static_cast<std::size_t>(most));
+  std::size_t bytes = 0;
+  const pg::Moment moment;
+  pg::IndexScan scan(moment, "cdp", "inbox", "inbox_pkey",
+                     {{"source", TEXTOID},
+                      {"import", TEXTOID},
+                      {"received_at", TIMESTAMPTZOID},
+                      {"message", TEXTOID},
+                      {"line", INT8OID}});
+  scan.each([&](const pg::Cells &row) {
+    oldest.places.push_back(row.place());
+    oldest.lines.push_back(line_of(row));
+    bytes += oldest.lines.back().text.size();
+    return bytes < most_bytes && oldest.lines.size() < static_cast<std::size_t>(most);
+  });
+  return oldest;
+}
+
+void erase_inbox(const std::vector<ItemPointerData> &places) {
+  const pg::Moment moment;
+  const Oid table = pg::table_named("cdp", "inbox");
+  const bool all = pg::call([&] {
+    Relation inbox = table_open(table, RowExclusiveLock);
+    const CommandId command = GetCurrentCommandId(true);
+    bool deleted = true;
+    for (std::size_t i = 0; i < places.size() && deleted; ++i) {
+      ItemPointerData place = places[i];
+      TM_FailureData failure;
+      deleted = table_tuple_delete(inbox, &place, command, moment.snapshot(), InvalidSnapshot, true, &failure,
+                                   false) == TM_Ok;
+    }
+    table_close(inbox, NoLock);
+    return deleted;
+  });
+  if (!all)
+    was_changed();
+}
+
+} // namespace cdp::collect

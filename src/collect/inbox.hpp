@@ -1,0 +1,19 @@
+// The lines of cdp.inbox. May throw Error and PgError.
+#pragma once
+#include "collect/candidate.hpp"
+
+namespace cdp::collect {
+
+struct Oldest {
+  std::vector<Incoming> lines;
+  std::vector<ItemPointerData> places;
+};
+
+// The oldest lines, at most so many; none is begun when there are so many bytes already.
+Oldest read_inbox(std::int32_t most, std::size_t most_bytes);
+
+// Deletes them where they were read, in that order: else an index would be searched for each. Throws when
+// somebody changed one meanwhile.
+void erase_inbox(const std::vector<ItemPointerData> &places);
+
+} // namespace cdp::collect
