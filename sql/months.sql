@@ -57,6 +57,27 @@ SELECT cdp_internal.withdraw(ARRAY(SELECT event_id FROM cdp.event_records WHERE 
 SELECT tableoid::regclass AS "table", message_id FROM cdp.event_records ORDER BY event_id;
 SELECT * FROM cdp.verify();
 
+-- A batch goes to all its months at once, and what somebody hangs on one of them is obeyed.
+CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE NOTICE 'message % is kept in %', NEW.message_id, TG_TABLE_NAME; RETURN NEW; END $$;
+CREATE FUNCTION send(messages text[], times text[]) RETURNS bigint LANGUAGE sql AS $$
+  SELECT (cdp.ingest(jsonb_build_object('batch', (SELECT jsonb_agg(jsonb_build_object('type', 'track', 'messageId', m.id, 'event', 'Seen', 'userId', 'cleo', 'timestamp', m.at))
+    FROM unnest(messages, times) AS m (id, at))))).accepted $$;
+SELECT send('{10,11,12,13}', '{2025-03-16,2012-07-01,2024-12-30,2025-03-01}');
+SELECT tableoid::regclass AS "table", message_id FROM cdp.event_records WHERE message_id BETWEEN '10' AND '13' ORDER BY event_id;
+CREATE TRIGGER note BEFORE INSERT ON cdp_months.events_2025_03 FOR EACH ROW EXECUTE FUNCTION note();
+SELECT send('{14,15,16}', '{2025-03-31T23:59:59.999999Z,2012-07-02,2024-12-31T23:59:59Z}');
+DROP TRIGGER note ON cdp_months.events_2025_03;
+ALTER TABLE cdp_months.events_2024_12 ADD CONSTRAINT closed CHECK (message_id <> '18');
+\set VERBOSITY terse
+SELECT send('{17,18}', '{2025-03-02,2024-12-01}');
+\set VERBOSITY default
+ALTER TABLE cdp_months.events_2024_12 DROP CONSTRAINT closed;
+SELECT send('{17,18}', '{2025-03-02,2024-12-01}');
+SELECT tableoid::regclass AS "table", message_id FROM cdp.event_records WHERE message_id BETWEEN '14' AND '18' ORDER BY event_id;
+DROP FUNCTION send, note;
+SELECT cdp.make_months();
+SELECT * FROM cdp.verify();
+
 -- Where a name is taken, events stay where they are, and all goes on.
 CREATE TABLE cdp_months.events_2013_05 (mine text);
 SELECT cdp.ingest('{"type": "track", "messageId": "9", "event": "Seen", "userId": "anna", "timestamp": "2013-05-15T12:00:00Z"}');
