@@ -8,7 +8,7 @@ PG_MAJOR   := $(shell $(PG_CONFIG) --version | sed 's/^[^0-9]*\([0-9]*\).*/\1/')
 
 # The install script, in the order a message flows: each room may use the rooms before it.
 SQL_PARTS = src/schema.sql \
-  src/collect/collect.sql src/collect/event_names.sql src/collect/sources.sql src/collect/tracking_plans.sql src/collect/suppress.sql src/collect/csv.sql src/identity/normalizers.sql src/identity/identity.sql src/identity/rules.sql src/identity/owners.sql src/profile/profile.sql src/profile/survivorship.sql \
+  src/collect/collect.sql src/collect/months.sql src/collect/event_names.sql src/collect/sources.sql src/collect/tracking_plans.sql src/collect/suppress.sql src/collect/csv.sql src/identity/normalizers.sql src/identity/identity.sql src/identity/rules.sql src/identity/owners.sql src/profile/profile.sql src/profile/survivorship.sql \
   src/segment/sequence.sql src/segment/aggregates.sql src/segment/segment.sql src/segment/timeline.sql src/segment/membership.sql \
   src/segment/rank.sql src/segment/definitions.sql src/segment/changes.sql src/segment/refresh.sql src/segment/lists.sql src/segment/exchange.sql \
   src/segment/why.sql src/segment/computed.sql src/segment/preview.sql src/segment/explain.sql \

@@ -56,7 +56,7 @@ SELECT cdp.drop_trait_definition('x');
 
 -- Every column of cdp that can hold personal data is registered, with what erasing and exporting people does with it.
 SELECT c.oid::regclass AS "table", a.attname AS "column" FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid
-WHERE c.relnamespace IN ('cdp'::regnamespace, 'cdp_internal'::regnamespace) AND c.relkind = 'r' AND a.attnum > 0 AND NOT a.attisdropped
+WHERE c.relnamespace IN ('cdp'::regnamespace, 'cdp_internal'::regnamespace) AND c.relkind IN ('r', 'p') AND a.attnum > 0 AND NOT a.attisdropped
   AND a.atttypid IN ('text'::regtype, 'text[]'::regtype, 'jsonb'::regtype, 'bytea'::regtype)
   AND NOT EXISTS (SELECT FROM cdp.personal_columns AS p WHERE p."table" = c.oid::regclass::text AND p."column" = a.attname) ORDER BY 1, 2;
 SELECT p."table", p."column" AS not_there FROM cdp.personal_columns AS p

@@ -1,4 +1,5 @@
 // Loading the library: settings, and the launcher when the server preloads us. Nothing else.
+#include "collect/months.hpp"
 #include "collect/sources.hpp"
 #include "worker/worker.hpp"
 
@@ -43,6 +44,14 @@ void define_settings() {
                           "One that takes longer is given up until it is due again; 0 is no limit.",
                           &cdp::pg::refresh_timeout_ms, cdp::pg::refresh_timeout_ms, 0, 86'400'000, PGC_SUSET,
                           GUC_UNIT_MS, nullptr, nullptr, nullptr);
+  DefineCustomIntVariable(
+      "cdp.max_event_age", "How many days before its receipt something can have happened.",
+      "Messages that say it was earlier go to quarantine as absurd_time.", &cdp::collect::max_event_age,
+      cdp::collect::max_event_age, 1, 2'000'000, PGC_SUSET, 0, nullptr, nullptr, nullptr);
+  DefineCustomIntVariable(
+      "cdp.max_event_lead", "How many days after its receipt something can have happened.",
+      "Messages that say it was later go to quarantine as absurd_time.", &cdp::collect::max_event_lead,
+      cdp::collect::max_event_lead, 0, 4'000'000, PGC_SUSET, 0, nullptr, nullptr, nullptr);
   MarkGUCPrefixReserved("cdp");
 }
 

@@ -14,6 +14,8 @@ CREATE SCHEMA cdp;
 COMMENT ON SCHEMA cdp IS 'Customer Data Platform: tables, views and functions for people who use it';
 CREATE SCHEMA cdp_segments;
 COMMENT ON SCHEMA cdp_segments IS 'One view a segment, for BI tools';
+CREATE SCHEMA cdp_months;
+COMMENT ON SCHEMA cdp_months IS 'Events by month, a partition of cdp.event_records each; read cdp.events';
 CREATE SCHEMA cdp_internal;
 COMMENT ON SCHEMA cdp_internal IS 'Parts of cdp that nobody needs to call';
 

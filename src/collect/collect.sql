@@ -110,9 +110,7 @@ CREATE TABLE cdp.event_records (
   context       jsonb,
   extra         jsonb,
   carried       bigint[]
-);
-CREATE UNIQUE INDEX event_records_event_id ON cdp.event_records (event_id);
-CREATE INDEX event_records_owner ON cdp.event_records (identifier_id, occurred_at);
+) PARTITION BY RANGE (occurred_at);
 COMMENT ON TABLE cdp.event_records IS 'Events as they are stored, by the identifier that owns them; read cdp.events';
 COMMENT ON COLUMN cdp.event_records.event_id IS 'The decision_seq of the event''s message';
 COMMENT ON COLUMN cdp.event_records.carried IS
@@ -126,4 +124,3 @@ SELECT pg_catalog.pg_extension_config_dump('cdp.inbox_inbox_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('cdp.message_keys', '');
 SELECT pg_catalog.pg_extension_config_dump('cdp.quarantine', '');
 SELECT pg_catalog.pg_extension_config_dump('cdp.quarantine_quarantine_id_seq', '');
-SELECT pg_catalog.pg_extension_config_dump('cdp.event_records', '');

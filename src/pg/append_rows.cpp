@@ -7,8 +7,11 @@ extern "C" {
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "executor/executor.h"
+#include "partitioning/partbounds.h"
+#include "partitioning/partdesc.h"
 #include "tcop/utility.h"
 #include "utils/lsyscache.h"
+#include "utils/partcache.h"
 #include "utils/rel.h"
 #include "utils/rls.h"
 }
@@ -25,10 +28,23 @@ bool fires_on_insert(const TriggerDesc *triggers) {
                       triggers->trig_insert_after_statement || triggers->trig_insert_new_table);
 }
 
-bool is_plain(Relation table, const Oid *types, int columns) {
+// Rows, by column, of these types; in this order they are written.
+struct Given {
+  const Oid *types;
+  const Datum *values;
+  const char *nulls;
+  int columns;
+  int rows;
+  int *order;
+
+  Datum value(int row, int column) const { return values[row * columns + column]; }
+  bool is_null(int row, int column) const { return nulls[row * columns + column] != 0; }
+};
+
+// Whether rows can be formed as they are given, and nothing else is to be done with them.
+bool takes_as_given(Relation table, const Oid *types, int columns) {
   const TupleDesc row = RelationGetDescr(table);
-  if (table->rd_rel->relkind != RELKIND_RELATION || fires_on_insert(table->trigdesc) || table->rd_rules ||
-      table->rd_rel->relispartition || row->natts != columns ||
+  if (fires_on_insert(table->trigdesc) || table->rd_rules || row->natts != columns ||
       (row->constr && row->constr->has_generated_stored))
     return false;
   for (int i = 0; i < columns; ++i)
@@ -62,17 +78,20 @@ void close_target(const Target &to, int rows) {
   FreeExecutorState(to.state);
 }
 
-void write_batch(const Target &to, const Datum *values, const char *nulls, int rows, int columns) {
+void fill(TupleTableSlot *slot, const Given &given, int row) {
+  ExecClearTuple(slot);
+  for (int j = 0; j < given.columns; ++j) {
+    slot->tts_values[j] = given.value(row, j);
+    slot->tts_isnull[j] = given.is_null(row, j);
+  }
+  ExecStoreVirtualTuple(slot);
+}
+
+void write_batch(const Target &to, const Given &given, int from, int rows) {
   for (int i = 0; i < rows; ++i) {
-    auto *slot = to.slots[i];
-    ExecClearTuple(slot);
-    for (int j = 0; j < columns; ++j) {
-      slot->tts_values[j] = values[i * columns + j];
-      slot->tts_isnull[j] = nulls[i * columns + j] != 0;
-    }
-    ExecStoreVirtualTuple(slot);
+    fill(to.slots[i], given, given.order[from + i]);
     if (to.table->rd_att->constr)
-      ExecConstraints(to.info, slot, to.state);
+      ExecConstraints(to.info, to.slots[i], to.state);
   }
   table_multi_insert(to.table, to.slots, rows, GetCurrentCommandId(true), 0, nullptr);
   for (int i = 0; i < rows && to.info->ri_NumIndices > 0; ++i) {
@@ -85,30 +104,120 @@ void write_batch(const Target &to, const Datum *values, const char *nulls, int r
   }
 }
 
+// Writes so many rows, from a place in the order.
+void write_all(Relation table, const Given &given, int from, int rows) {
+  const int most = Min(rows, kBatch);
+  const Target to = open_target(table, most);
+  for (int i = 0; i < rows; i += most) {
+    CHECK_FOR_INTERRUPTS();
+    write_batch(to, given, from + i, Min(most, rows - i));
+  }
+  close_target(to, most);
+}
+
+bool write_plain(Relation table, const Given &given) {
+  if (table->rd_rel->relispartition) // rows may belong elsewhere
+    return false;
+  for (int i = 0; i < given.rows; ++i)
+    given.order[i] = i;
+  write_all(table, given, 0, given.rows);
+  return true;
+}
+
+// Counts the rows of each partition in starts[partition + 1]; false when there is none for some row.
+bool find_partitions(Relation root, const PartitionDesc parts, const Given &given, int *part_of,
+                     int *starts) {
+  const PartitionKey key = RelationGetPartitionKey(root);
+  const PartitionBoundInfo bounds = parts->boundinfo;
+  if (parts->nparts == 0 || key->strategy != PARTITION_STRATEGY_RANGE || key->partnatts != 1 ||
+      key->partattrs[0] == 0)
+    return false;
+  for (int i = 0; i < given.rows; ++i) {
+    Datum value = given.value(i, key->partattrs[0] - 1);
+    int part = -1;
+    if (!given.is_null(i, key->partattrs[0] - 1)) {
+      bool is_equal = false;
+      part = bounds->indexes[1 + partition_range_datum_bsearch(key->partsupfunc, key->partcollation, bounds,
+                                                               1, &value, &is_equal)];
+    }
+    part_of[i] = part < 0 ? bounds->default_index : part;
+    if (part_of[i] < 0)
+      return false;
+    ++starts[part_of[i] + 1];
+  }
+  return true;
+}
+
+// Somebody may have attached a partition since we looked: then the rows are no longer the default's.
+bool default_takes(Relation table, const Given &given, int from, int to) {
+  const Target rows = open_target(table, 1);
+  bool takes = true;
+  for (int i = from; i < to && takes; ++i) {
+    fill(rows.slots[0], given, given.order[i]);
+    ResetPerTupleExprContext(rows.state);
+    takes = ExecPartitionCheck(rows.info, rows.slots[0], rows.state, false);
+  }
+  close_target(rows, 1);
+  return takes;
+}
+
+// Each partition is opened once, and gets its rows in the order given.
+bool write_by_partition(Relation root, const Given &given) {
+  const PartitionDesc parts = RelationGetPartitionDesc(root, true);
+  const auto numbers = [](int count) { return static_cast<int *>(palloc0(sizeof(int) * count)); };
+  int *part_of = numbers(given.rows), *starts = numbers(parts->nparts + 1), *places = numbers(parts->nparts);
+  if (!find_partitions(root, parts, given, part_of, starts))
+    return false;
+  for (int p = 0; p < parts->nparts; ++p)
+    starts[p + 1] += places[p] = starts[p];
+  for (int i = 0; i < given.rows; ++i)
+    given.order[places[part_of[i]]++] = i;
+  auto *opened = static_cast<Relation *>(palloc0(sizeof(Relation) * parts->nparts));
+  bool can = true;
+  for (int p = 0; p < parts->nparts && can; ++p) {
+    if (starts[p] == starts[p + 1])
+      continue;
+    opened[p] = table_open(parts->oids[p], RowExclusiveLock);
+    can = opened[p]->rd_rel->relkind == RELKIND_RELATION &&
+          takes_as_given(opened[p], given.types, given.columns) &&
+          (p != parts->boundinfo->default_index || default_takes(opened[p], given, starts[p], starts[p + 1]));
+  }
+  for (int p = 0; p < parts->nparts; ++p) {
+    if (!opened[p])
+      continue;
+    if (can)
+      write_all(opened[p], given, starts[p], starts[p + 1] - starts[p]);
+    table_close(opened[p], NoLock);
+  }
+  return can;
+}
+
+bool write_rows(Relation table, const Given &given) {
+  if (!takes_as_given(table, given.types, given.columns))
+    return false;
+  switch (table->rd_rel->relkind) {
+  case RELKIND_RELATION:
+    return write_plain(table, given);
+  case RELKIND_PARTITIONED_TABLE:
+    return write_by_partition(table, given);
+  default:
+    return false;
+  }
+}
+
 } // namespace
 
 bool RowAppend::write(const char *schema, const char *table, std::initializer_list<Oid> types) {
-  const int all = static_cast<int>(rows()), columns = columns_;
-  const Oid *wanted = types.begin();
-  const Datum *values = values_.data();
-  const char *nulls = nulls_.data();
+  Given given{types.begin(), values_.data(), nulls_.data(), columns_, static_cast<int>(rows()), nullptr};
   return call([&] {
     const Oid id = get_relname_relid(table, get_namespace_oid(schema, false));
     if (!OidIsValid(id) || pg_class_aclcheck(id, GetUserId(), ACL_INSERT) != ACLCHECK_OK ||
         check_enable_rls(id, InvalidOid, true) == RLS_ENABLED)
       return false;
     PreventCommandIfReadOnly("INSERT");
+    given.order = static_cast<int *>(palloc(sizeof(int) * Max(given.rows, 1)));
     Relation opened = table_open(id, RowExclusiveLock);
-    const bool can = is_plain(opened, wanted, columns);
-    if (can && all > 0) {
-      const int most = Min(all, kBatch);
-      const Target to = open_target(opened, most);
-      for (int i = 0; i < all; i += most) {
-        CHECK_FOR_INTERRUPTS();
-        write_batch(to, values + i * columns, nulls + i * columns, Min(most, all - i), columns);
-      }
-      close_target(to, most);
-    }
+    const bool can = write_rows(opened, given);
     table_close(opened, NoLock);
     return can;
   });

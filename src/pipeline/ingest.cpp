@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "collect/event_names.hpp"
+#include "collect/months.hpp"
 #include "identity/identities.hpp"
 #include "pipeline/computed.hpp"
 #include "pipeline/facts.hpp"
@@ -183,6 +184,7 @@ std::vector<Candidate> take_in(const std::vector<collect::Incoming> &lines,
                                identity::Identities &identities) {
   collect::Sources sources(lines);
   auto candidates = collect::read(lines, sources);
+  collect::check_times(candidates);
   collect::find_sources(candidates, lines, sources);
   identities.read(candidates);
   if (sources.any_suppressed())

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 
 #include "pg/spi.hpp"
 
@@ -112,6 +113,22 @@ EventFacts facts_of(const pg::Rows &rows, std::size_t row) {
           jsonb(9)};
 }
 
+// Those of the identifiers that have events before a decision. A statement of its own, as its plan has all
+// months.
+std::set<std::int64_t> with_events(const std::vector<std::int64_t> &ids, std::int64_t before) {
+  static pg::Statement read(
+      "SELECT i.id FROM unnest($1) AS i (id) WHERE EXISTS (SELECT FROM cdp.event_records AS r "
+      "WHERE r.identifier_id = i.id AND r.event_id < $2)",
+      pg::few_keys);
+  std::set<std::int64_t> found;
+  if (ids.empty())
+    return found;
+  auto rows = read.run(pg::Params().bigints(ids).bigint(before));
+  for (std::size_t i = 0; i < rows.size(); ++i)
+    found.insert(rows.bigint(i, 1));
+  return found;
+}
+
 // Replaces the timelines of these identifiers by what their events say now; gives them all back, in order.
 std::vector<Stretch> make_anew(const std::vector<std::int64_t> &ids, Keeper &keeper) {
   static pg::Statement forget("DELETE FROM cdp_internal.timelines WHERE identifier_id = ANY ($1)",
@@ -167,7 +184,6 @@ Histories read_histories(const std::vector<std::int64_t> &profile_ids) {
   static pg::Statement read(
       "SELECT i.profile_id, i.identifier_id, t.inputs, t.events, t.identifier_id IS NULL "
       "AND NOT EXISTS (SELECT FROM cdp_internal.timelines_complete) "
-      "AND EXISTS (SELECT FROM cdp.event_records AS r WHERE r.identifier_id = i.identifier_id) "
       "FROM unnest($1) AS p (id) JOIN cdp.identifiers AS i ON i.profile_id = p.id "
       "LEFT JOIN cdp_internal.timelines AS t USING (identifier_id)",
       pg::few_keys);
@@ -176,9 +192,14 @@ Histories read_histories(const std::vector<std::int64_t> &profile_ids) {
   for (auto id : profile_ids)
     histories.emplace(id, History());
   std::map<std::int64_t, std::int64_t> old; // identifiers, whose they are
+  std::vector<std::int64_t> doubtful;
   auto rows = read.run(pg::Params().bigints(profile_ids));
   for (std::size_t i = 0; i < rows.size(); ++i)
-    if (rows.is_null(i, 3) ? rows.boolean(i, 5) : rows.integer(i, 3) < newest)
+    if (rows.boolean(i, 5))
+      doubtful.push_back(rows.bigint(i, 2));
+  const auto never_made = with_events(doubtful, INT64_MAX);
+  for (std::size_t i = 0; i < rows.size(); ++i)
+    if (rows.is_null(i, 3) ? never_made.contains(rows.bigint(i, 2)) : rows.integer(i, 3) < newest)
       old.emplace(rows.bigint(i, 2), rows.bigint(i, 1));
   for (std::size_t i = 0; i < rows.size(); ++i)
     if (!rows.is_null(i, 3) && !old.contains(rows.bigint(i, 2)))
@@ -222,7 +243,6 @@ std::vector<Observed> add_events(const std::vector<EventFacts> &events, std::int
   static pg::Statement read(
       "SELECT p.id, t.from_at, t.inputs, t.events, t.from_at IS NULL "
       "AND NOT EXISTS (SELECT FROM cdp_internal.timelines_complete) "
-      "AND EXISTS (SELECT FROM cdp.event_records AS r WHERE r.identifier_id = p.id AND r.event_id < $3) "
       "FROM unnest($1, $2) AS p (id, at) LEFT JOIN LATERAL (SELECT o.* FROM cdp_internal.timelines AS o "
       "WHERE o.identifier_id = p.id AND o.from_at >= (SELECT max(x.from_at) FROM cdp_internal.timelines AS x "
       "WHERE x.identifier_id = p.id AND x.from_at <= p.at)) AS t ON true",
@@ -243,13 +263,17 @@ std::vector<Observed> add_events(const std::vector<EventFacts> &events, std::int
   }
   Keeper keeper;
   std::map<std::int64_t, std::vector<Stretch>> rows_of;
-  std::vector<std::int64_t> never_made;
-  auto rows = read.run(pg::Params().bigints(ids).timestamps(starts).bigint(first));
+  std::vector<std::int64_t> doubtful;
+  auto rows = read.run(pg::Params().bigints(ids).timestamps(starts));
+  for (std::size_t i = 0; i < rows.size(); ++i)
+    if (rows.boolean(i, 5))
+      doubtful.push_back(rows.bigint(i, 1));
+  const auto never_made = with_events(doubtful, first);
   for (std::size_t i = 0; i < rows.size(); ++i) {
     const auto id = rows.bigint(i, 1);
-    if (rows.boolean(i, 5))
-      never_made.push_back(id);
-    else if (rows.is_null(i, 2))
+    if (never_made.contains(id))
+      continue;
+    if (rows.is_null(i, 2))
       rows_of[id].push_back({id, kStart, inputs.newest(), false, {}});
     else
       rows_of[id].push_back({id, rows.timestamp(i, 2), rows.integer(i, 3), true,
@@ -277,7 +301,7 @@ std::vector<Observed> add_events(const std::vector<EventFacts> &events, std::int
         add_cut(std::move(stretches[i]), changed);
   }
   write(changed);
-  make_anew(never_made, keeper);
+  make_anew({never_made.begin(), never_made.end()}, keeper);
   return observed;
 }
 

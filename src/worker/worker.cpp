@@ -17,6 +17,7 @@ using namespace std::chrono_literals;
 
 constexpr pg::milliseconds longest_delay = 60s;
 constexpr pg::milliseconds note_interval = 10s; // how often cdp.worker_status is written while all is well
+constexpr pg::milliseconds others_turn = 10s;   // until work that somebody is in the way of is tried again
 constexpr pg::milliseconds attention = 1s;      // how soon a resting worker notices who wants its database
 constexpr int shrink = 10;                      // by how much a batch that failed gets smaller
 constexpr int quarantines_before_delay = 10;    // more in a row, and it is not the lines that are bad
@@ -32,15 +33,18 @@ std::int64_t drain(int size) {
   return size > 1 ? batch.run(pg::Params().integer(size)).bigint(0, 1) : line.run().bigint(0, 1);
 }
 
-// Work beside the inbox, a batch in a transaction. Each says how much it did; 0: nothing waits.
+// Work beside the inbox, a batch in a transaction. Each says how much it did; 0: nothing waits; -1: not now,
+// somebody is in the way.
 struct Duty {
   const char *activity;
   pg::Statement batch;
+  steady_clock::time_point rests_until = {};
 };
 
 Duty duties[] = {
     {"applying identity rules", pg::Statement("SELECT cdp_internal.mend_identities(100)")},
     {"following attached tables", pg::Statement("SELECT cdp_internal.follow_attached()")},
+    {"making months of events", pg::Statement("SELECT cdp_internal.make_months()")},
     {"undoing imports", pg::Statement("SELECT cdp_internal.undo_imports()")},
     {"matching records that changed", pg::Statement("SELECT cdp_internal.follow_batch()")},
     {"folding golden traits anew", pg::Statement("SELECT cdp_internal.fold_profiles(200)")},
@@ -122,6 +126,8 @@ bool Worker::turn(bool after_nap) {
 // Work beside the inbox, in a transaction of its own. True: there may be more of it.
 bool Worker::also(Duty &duty) {
   std::int64_t worked = 0;
+  if (steady_clock::now() < duty.rests_until)
+    return false;
   pg::Failure failure;
   const bool done = pg::transaction(
       duty.activity,
@@ -137,6 +143,8 @@ bool Worker::also(Duty &duty) {
     ++failures_;
     note(failure.message + " (SQLSTATE " + unpack_sql_state(failure.sqlstate) + ")");
   }
+  if (worked < 0)
+    duty.rests_until = steady_clock::now() + others_turn;
   return done && worked > 0;
 }
 

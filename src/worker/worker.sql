@@ -221,6 +221,7 @@ DECLARE
   counted pg_catalog.int8;
   undone pg_catalog.int8;
   matched pg_catalog.int8;
+  made pg_catalog.int8 := 0;
   maintained pg_catalog.int8;
   viewed pg_catalog.int8;
   judged pg_catalog.int8;
@@ -237,6 +238,8 @@ BEGIN
     undone := cdp_internal.undo_imports();
     COMMIT;
     matched := cdp_internal.follow_batch(start);
+    COMMIT;
+    made := CASE WHEN made OPERATOR(pg_catalog.<) 0 THEN made ELSE cdp_internal.make_months() END; -- once refused is enough
     COMMIT;
     refolded := cdp_internal.fold_batch();
     COMMIT;

@@ -57,7 +57,8 @@ drain_segments=$(seconds psql -d bench -c "CALL cdp.run()")
 fresh
 psql -d bench -c "CREATE TABLE lines (n serial, message jsonb)" \
   -c "\copy lines (message) FROM PROGRAM 'head -n $TENTH $WORK/data/events.ndjson' $AS_TEXT"
-psql -d bench -c "CREATE TABLE single_row (LIKE cdp.event_records INCLUDING INDEXES)"
+psql -d bench -c "CREATE TABLE single_row (LIKE cdp.event_records)" -c "CREATE UNIQUE INDEX ON single_row (event_id)" \
+  -c "CREATE INDEX ON single_row (identifier_id, occurred_at)"
 single_insert=$(seconds psql -d bench -c "DO \$\$ DECLARE l record; BEGIN FOR l IN SELECT n, message FROM lines WHERE n <= $SINGLE LOOP
   INSERT INTO single_row VALUES (l.n, l.n, 1, 'track', l.message ->> 'event', (l.message ->> 'timestamp')::timestamptz, now(),
     l.message ->> 'messageId', l.message -> 'properties', l.message -> 'context'); COMMIT; END LOOP; END \$\$")

@@ -58,7 +58,7 @@ class Database:
             self.cursor.execute("SELECT cdp.stop_worker()")
         oracles.prepare(self.cursor)
         keep = "('secrets', 'identifier_types', 'worker_status', 'progress')"
-        self.tables = self.names("r", f"AND relname NOT IN {keep}")
+        self.tables = self.names("r", f"AND relname NOT IN {keep}") + self.names("p", "")
         self.sequences = self.names("S", "")
 
     def server(self, *statements):

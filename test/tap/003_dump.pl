@@ -30,7 +30,7 @@ sub contents
 			WHEN 'S' THEN format('SELECT 1 AS n, concat_ws('' '', last_value, is_called) AS h FROM %s', c.oid::regclass)
 			ELSE format('SELECT count(*) AS n, md5(string_agg(t::text, chr(10) ORDER BY t::text COLLATE "C")) AS h FROM %s AS t',
 				c.oid::regclass) END, false, true, '')) AS q (x)
-		WHERE c.relnamespace IN ('cdp'::regnamespace, 'cdp_internal'::regnamespace) AND c.relkind IN ('r', 'S')
+		WHERE c.relnamespace IN ('cdp'::regnamespace, 'cdp_internal'::regnamespace) AND c.relkind IN ('r', 'p', 'S')
 			AND c.oid::regclass::text NOT IN ('cdp.worker_status', 'cdp_internal.progress', 'cdp_internal.membership_touches',
 				'cdp_internal.segment_sets', 'cdp_internal.segment_bitmaps', 'cdp_internal.timelines', 'cdp_internal.timelines_complete')
 		ORDER BY c.oid::regclass::text COLLATE "C"});
@@ -46,7 +46,7 @@ sub surroundings
 				WHERE t.attrelid = c.oid AND t.attacl IS NOT NULL), '')
 			|| CASE WHEN c.relkind IN ('v', 'm') THEN pg_get_viewdef(c.oid) || pg_get_userbyid(c.relowner)
 				|| (SELECT string_agg(coalesce(col_description(c.oid, t.attnum), ''), ',' ORDER BY t.attnum) FROM pg_attribute AS t WHERE t.attrelid = c.oid AND t.attnum > 0) ELSE '' END || coalesce(obj_description(c.oid, 'pg_class'), '')
-		FROM pg_class AS c WHERE c.relnamespace::regnamespace::text LIKE 'cdp%' AND c.relkind IN ('r', 'v', 'm', 'S')
+		FROM pg_class AS c WHERE c.relnamespace::regnamespace::text LIKE 'cdp%' AND c.relkind IN ('r', 'p', 'v', 'm', 'S')
 		UNION ALL
 		SELECT 'function ' || p.oid::regprocedure || ' ' || coalesce((SELECT string_agg(a::text, ',' ORDER BY a::text COLLATE "C") FROM unnest(p.proacl) AS a), '')
 		FROM pg_proc AS p WHERE p.pronamespace::regnamespace::text LIKE 'cdp%'

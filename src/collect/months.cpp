@@ -1,0 +1,23 @@
+#include "collect/months.hpp"
+
+namespace cdp::collect {
+
+int max_event_age = 18'263; // 50 years: what clocks that were never set say is older
+int max_event_lead = 366;
+
+void check_times(std::vector<Candidate> &candidates) {
+  for (auto &one : candidates) {
+    if (one.fate != Fate::open)
+      continue;
+    const auto own_id = one.has_own_id ? one.message.message_id : "";
+    const auto when = core::format_iso8601(one.occurred_at);
+    if (one.occurred_at < one.received_at - max_event_age * core::kMicrosPerDay)
+      one.quarantine({"absurd_time", "it happened too long before it was received, see cdp.max_event_age",
+                      when, own_id});
+    else if (one.occurred_at > one.received_at + max_event_lead * core::kMicrosPerDay)
+      one.quarantine({"absurd_time", "it happened too long after it was received, see cdp.max_event_lead",
+                      when, own_id});
+  }
+}
+
+} // namespace cdp::collect

@@ -1,0 +1,15 @@
+// When something can have happened.
+#pragma once
+#include <vector>
+
+#include "collect/candidate.hpp"
+
+namespace cdp::collect {
+
+// How many days before or after its receipt something can have happened; what is further off is no time.
+extern int max_event_age, max_event_lead;
+
+// Puts open candidates aside that say they happened at no time.
+void check_times(std::vector<Candidate> &candidates);
+
+} // namespace cdp::collect
