@@ -1,13 +1,7 @@
 #include "collect/inbox.hpp"
 
+#include "pg/delete_rows.hpp"
 #include "pg/scan.hpp"
-
-extern "C" {
-#include "access/table.h"
-#include "access/tableam.h"
-#include "access/xact.h"
-#include "utils/rel.h"
-}
 
 namespace cdp::collect {
 
@@ -24,11 +18,6 @@ Incoming line_of(const pg::Cells &row) {
   if (!row.is_null(line))
     incoming.line = row.bigint(line);
   return incoming;
-}
-
-[[noreturn]] void was_changed() {
-  throw Error(ERRCODE_T_R_SERIALIZATION_FAILURE, "a line of the inbox was changed while it was decided", "",
-              "It is decided again as it is now.");
 }
 
 } // namespace
@@ -57,23 +46,9 @@ Oldest read_inbox(std::int32_t most, std::size_t most_bytes) {
 }
 
 void erase_inbox(const std::vector<ItemPointerData> &places) {
-  const pg::Moment moment;
-  const Oid table = pg::table_named("cdp", "inbox");
-  const bool all = pg::call([&] {
-    Relation inbox = table_open(table, RowExclusiveLock);
-    const CommandId command = GetCurrentCommandId(true);
-    bool deleted = true;
-    for (std::size_t i = 0; i < places.size() && deleted; ++i) {
-      ItemPointerData place = places[i];
-      TM_FailureData failure;
-      deleted = table_tuple_delete(inbox, &place, command, moment.snapshot(), InvalidSnapshot, true, &failure,
-                                   false) == TM_Ok;
-    }
-    table_close(inbox, NoLock);
-    return deleted;
-  });
-  if (!all)
-    was_changed();
+  if (!pg::delete_rows("cdp", "inbox", places))
+    throw Error(ERRCODE_T_R_SERIALIZATION_FAILURE, "a line of the inbox was changed while it was decided", "",
+                "It is decided again as it is now.");
 }
 
 } // namespace cdp::collect
