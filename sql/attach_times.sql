@@ -180,5 +180,19 @@ UPDATE crm.twins SET city = 'oslo';
 SELECT cdp.attach_table('crm.twins', 'twins', '{"crm_id": "no"}') > 0 AS attached;
 CALL cdp.run();
 SELECT i.value AS crm_id, a.traits FROM cdp.assertions AS a JOIN cdp.identifiers AS i USING (identifier_id) WHERE i.value IN ('21', '22') ORDER BY 1, a.decision_seq;
+
+-- What is said again as it is hashed now has its old times, and yet was not stored before: what was known then is what was stored then.
+SELECT cdp.create_source('shop') IS NOT NULL AS created;
+CREATE TABLE crm.cards (no integer PRIMARY KEY, points integer, at timestamptz NOT NULL);
+INSERT INTO crm.cards VALUES (31, 1, '2026-01-01');
+SELECT cdp.attach_table('crm.cards', 'shop', '{"crm_id": "no"}', occurred_at => 'at') > 0 AS attached;
+CALL cdp.run();
+SELECT clock_timestamp() AS before \gset
+SELECT cdp.alter_source('shop', hashes => '{traits.points}') IS NOT NULL AS altered;
+UPDATE crm.cards SET at = '2026-02-01';
+CALL cdp.run();
+SELECT value, since FROM said WHERE crm_id = '31';
+SELECT cdp.profile(cdp.lookup('crm_id', '31'), at => :'before', as_known => 'then') -> 'traits' ->> 'points' AS known_then,
+       length(cdp.profile(cdp.lookup('crm_id', '31')) -> 'traits' ->> 'points') AS length_now;
 DROP EXTENSION cdp CASCADE;
 DROP SCHEMA crm CASCADE;

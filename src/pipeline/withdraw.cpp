@@ -73,6 +73,7 @@ private:
   void store();
   void log_refusals();
   void store_facts();
+  void note_stored_later();
   std::int64_t first_of(std::size_t i, const Ids &refused);
   void prune_evidence();
   void judge(std::int64_t decision, Timestamp at);
@@ -174,6 +175,7 @@ void Exchanger::store() {
   refold_->store(decision, at, reason_);
   prune_evidence();
   store_facts();
+  note_stored_later();
   judge(decision, at);
 }
 
@@ -256,6 +258,16 @@ void Exchanger::store_facts() {
   profile::store_assertions(candidates(), decisions, owners, carried);
   if (evaluation_.any())
     show_events(candidates(), decisions, owners, evaluation_);
+}
+
+void Exchanger::note_stored_later() {
+  static pg::Statement note("INSERT INTO cdp_internal.stored_later (decision_seq) SELECT unnest($1)");
+  Ids later;
+  for (std::size_t i = 0; i < candidates().size(); ++i)
+    if (is_accepted(i) && candidates()[i].received_at < GetCurrentTransactionStartTimestamp())
+      later.push_back(result_.outcome.decisions[i]);
+  if (!later.empty())
+    note.run(pg::Params().bigints(later));
 }
 
 void Exchanger::judge(std::int64_t decision, Timestamp at) {

@@ -27,6 +27,12 @@ SELECT pg_catalog.pg_extension_config_dump('cdp.withdrawn_assertions', '');
 SELECT pg_catalog.pg_extension_config_dump('cdp.withdrawn_events', '');
 REVOKE ALL ON TABLE cdp.withdrawn_assertions, cdp.withdrawn_events FROM PUBLIC;
 
+-- What is said again in the place of what was taken back keeps its receipt time, but was not stored before.
+CREATE TABLE cdp_internal.stored_later (decision_seq bigint NOT NULL PRIMARY KEY, stored_at timestamptz NOT NULL DEFAULT pg_catalog.now());
+COMMENT ON TABLE cdp_internal.stored_later IS 'Messages that were stored after their receipt, in the place of withdrawn ones; only ever grows';
+SELECT pg_catalog.pg_extension_config_dump('cdp_internal.stored_later', '');
+REVOKE ALL ON TABLE cdp_internal.stored_later FROM PUBLIC;
+
 CREATE VIEW cdp_internal.known_assertions WITH (security_invoker) AS
   SELECT a.*, timestamptz 'infinity' AS withdrawn_at FROM cdp.assertions AS a UNION ALL SELECT w.* FROM cdp.withdrawn_assertions AS w;
 CREATE VIEW cdp_internal.known_events WITH (security_invoker) AS

@@ -189,13 +189,15 @@ BEGIN
                       FROM cdp.identifiers AS i WHERE i.identifier_id = ANY (who.identifiers)),
       'groups', (SELECT coalesce(jsonb_agg(DISTINCT a.group_id), '[]') FROM cdp_internal.known_assertions AS a
                  WHERE a.identifier_id = ANY (who.identifiers) AND a.type = 'group' AND a.asserted_at <= at
-                   AND (known IS NULL OR a.received_at <= known) AND (a.withdrawn_at = 'infinity' OR a.withdrawn_at > known)),
+                   AND (known IS NULL OR a.received_at <= known) AND (a.withdrawn_at = 'infinity' OR a.withdrawn_at > known)
+                   AND NOT EXISTS (SELECT FROM cdp_internal.stored_later AS l WHERE l.decision_seq = a.decision_seq AND l.stored_at > known)),
       'events', (SELECT coalesce(jsonb_agg(e.event ORDER BY e.occurred_at DESC, e.event_id DESC), '[]') FROM (
          SELECT r.occurred_at, r.event_id, jsonb_strip_nulls(jsonb_build_object('event_id', r.event_id, 'type', r.type, 'event', r.event,
                   'occurred_at', r.occurred_at, 'source', s.source)) || jsonb_build_object('properties', r.properties) AS event
          FROM cdp_internal.known_events AS r JOIN cdp.sources AS s USING (source_id)
          WHERE r.identifier_id = ANY (who.identifiers) AND r.occurred_at <= at
            AND (known IS NULL OR r.received_at <= known) AND (r.withdrawn_at = 'infinity' OR r.withdrawn_at > known)
+           AND NOT EXISTS (SELECT FROM cdp_internal.stored_later AS l WHERE l.decision_seq = r.event_id AND l.stored_at > known)
          ORDER BY r.occurred_at DESC, r.event_id DESC LIMIT events) AS e));
 END $$;
 COMMENT ON FUNCTION cdp_internal.profile_at(bigint, integer, text, timestamptz, text) IS 'Part of cdp.profile: at an instant';

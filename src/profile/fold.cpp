@@ -205,7 +205,8 @@ void read_assertions_of(const Reading &what,
       "SELECT a.identifier_id, a.traits::text, a.asserted_at, a.decision_seq, a.source_id, a.received_at "
       "FROM cdp_internal.known_assertions AS a WHERE a.identifier_id = ANY ($1) AND a.type = 'identify' "
       "AND a.traits IS NOT NULL AND least(a.asserted_at, a.received_at) <= $2 AND a.received_at <= $3 "
-      "AND (a.withdrawn_at > $3 OR a.withdrawn_at = 'infinity')",
+      "AND (a.withdrawn_at > $3 OR a.withdrawn_at = 'infinity') AND NOT EXISTS (SELECT FROM "
+      "cdp_internal.stored_later AS l WHERE l.decision_seq = a.decision_seq AND l.stored_at > $3)",
       pg::few_keys);
   read(select, what, take);
 }
