@@ -255,8 +255,10 @@ void Statement::prepare(const Params &params) {
   if (plan_)
     return;
   plan_ = call([&] {
-    SPIPlanPtr plan =
-        SPI_prepare(sql_, static_cast<int>(params.types().size()), const_cast<Oid *>(params.types().data()));
+    // By keys there is one way, however many they are: it is not planned again for each array.
+    SPIPlanPtr plan = SPI_prepare_cursor(sql_, static_cast<int>(params.types().size()),
+                                         const_cast<Oid *>(params.types().data()),
+                                         reads_ == Reads::few_keys ? CURSOR_OPT_GENERIC_PLAN : 0);
     if (!plan)
       elog(ERROR, "could not prepare: %s", SPI_result_code_string(SPI_result));
     SPI_keepplan(plan);

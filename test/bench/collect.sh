@@ -18,11 +18,11 @@ fresh() {
 row() { printf '%-66s %9.0f %8s\n' "$1" "$(awk "BEGIN { print $2 / $3 }")" "$4"; }
 share() { awk "BEGIN { printf \"%.3f\", $1 / $2 }"; }
 
-# The most memory of its own that a process ever had, MiB: what it shares with others is not counted.
+# The most memory of its own that a process ever had, MiB: shared buffers do not count, though nobody else may have touched them.
 watch_memory() {
   local most=0 now
-  while [ -e "/proc/$1/smaps_rollup" ]; do
-    now=$(awk '/^Private/ { kb += $2 } END { print int(kb / 1024) }' "/proc/$1/smaps_rollup" 2>/dev/null || echo 0)
+  while [ -e "/proc/$1/status" ]; do
+    now=$(awk '/^RssAnon/ { print int($2 / 1024) }' "/proc/$1/status" 2>/dev/null || echo 0)
     [ "${now:-0}" -le "$most" ] || most=$now
     echo "$most" >"$WORK/memory"
     sleep 0.2
