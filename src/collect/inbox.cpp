@@ -2,6 +2,7 @@
 
 #include "pg/delete_rows.hpp"
 #include "pg/scan.hpp"
+#include "pg/spi.hpp"
 
 namespace cdp::collect {
 
@@ -45,8 +46,26 @@ Oldest read_inbox(std::int32_t most, std::size_t most_bytes) {
   return oldest;
 }
 
+namespace {
+
+bool erase_by_sql(const std::vector<ItemPointerData> &places) {
+  static pg::Statement statement("DELETE FROM cdp.inbox WHERE ctid = ANY ($1)");
+  pg::Params params;
+  params.datum(TIDARRAYOID, pg::call([&] {
+                 auto *values = static_cast<Datum *>(palloc(sizeof(Datum) * places.size()));
+                 for (std::size_t i = 0; i < places.size(); ++i)
+                   values[i] = PointerGetDatum(&places[i]);
+                 return PointerGetDatum(construct_array(values, static_cast<int>(places.size()), TIDOID,
+                                                        sizeof(ItemPointerData), false, TYPALIGN_SHORT));
+               }));
+  return statement.run(params).size() == places.size();
+}
+
+} // namespace
+
 void erase_inbox(const std::vector<ItemPointerData> &places) {
-  if (!pg::delete_rows("cdp", "inbox", places))
+  const auto deleted = pg::delete_rows("cdp", "inbox", places);
+  if (deleted == pg::Deleted::some || (deleted == pg::Deleted::none && !erase_by_sql(places)))
     throw Error(ERRCODE_T_R_SERIALIZATION_FAILURE, "a line of the inbox was changed while it was decided", "",
                 "It is decided again as it is now.");
 }

@@ -6,8 +6,13 @@
 
 namespace cdp::pg {
 
-// In the order that is given. False, with some of them deleted: one is no longer the row that was read.
-// Triggers are not fired. May throw PgError.
-bool delete_rows(const char *schema, const char *table, const std::vector<ItemPointerData> &places);
+enum class Deleted {
+  all,
+  some, // one is no longer the row that was read
+  none, // nothing is done: DELETE would have to do more, for there are triggers or rules
+};
+
+// In the order that is given. May throw PgError.
+Deleted delete_rows(const char *schema, const char *table, const std::vector<ItemPointerData> &places);
 
 } // namespace cdp::pg
