@@ -57,7 +57,7 @@ struct Pair {
   double limit = 0; // the largest bound that a test has, for distances
 };
 
-inline constexpr int kMostLevels = 13; // that are not null levels; see Comparer
+inline constexpr int kMostLevels = 13; // that are not null levels
 
 struct Level {
   std::string condition, label;

@@ -95,27 +95,4 @@ std::size_t Records::bytes() const {
   return bytes;
 }
 
-void PairCodes::grow() {
-  std::vector<Slot> larger(slots_.size() * 2);
-  for (const Slot &slot : slots_)
-    if (slot.code) {
-      auto at = hash(slot.first, slot.second, slot.turn) & (larger.size() - 1);
-      while (larger[at].code)
-        at = (at + 1) & (larger.size() - 1);
-      larger[at] = slot;
-    }
-  slots_ = std::move(larger);
-}
-
-Code PairCodes::code(Code first, Code second, Code turn) {
-  if (std::size_t{used_} * 2 > slots_.size())
-    grow();
-  auto at = hash(first, second, turn) & (slots_.size() - 1);
-  for (; slots_[at].code; at = (at + 1) & (slots_.size() - 1))
-    if (slots_[at].first == first && slots_[at].second == second && slots_[at].turn == turn)
-      return slots_[at].code;
-  slots_[at] = {first, second, turn, ++used_};
-  return used_;
-}
-
 } // namespace cdp::core::match

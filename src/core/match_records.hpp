@@ -79,27 +79,4 @@ private:
   std::unordered_map<Code, std::vector<Code>> elements_;
 };
 
-/// A number, from 1, for each two codes that come together; `turn` tells the second and third of several
-/// apart.
-class PairCodes {
-public:
-  PairCodes() : slots_(1024) {}
-  Code code(Code first, Code second, Code turn);
-
-private:
-  struct Slot {
-    Code first, second, turn, code;
-  };
-  static std::size_t hash(Code first, Code second, Code turn) {
-    const std::uint64_t mixed =
-        ((static_cast<std::uint64_t>(first) << 32 | second) + turn * 0xD1B54A32D192ED03u) *
-        0x9E3779B97F4A7C15u;
-    return static_cast<std::size_t>((mixed ^ mixed >> 32) * 0xFF51AFD7ED558CCDu >> 20);
-  }
-  void grow();
-
-  std::vector<Slot> slots_; // open addressing, a power of two; code 0: free
-  Code used_ = 0;
-};
-
 } // namespace cdp::core::match

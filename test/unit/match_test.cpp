@@ -201,21 +201,5 @@ TEST(Blocking, TakesTheNarrowestRulesWithinALimit) {
   EXPECT_EQ(blocking.within({0, 1, 2}, 1e9, pairs(0) - 1), (Rules{1, 2}));
 }
 
-TEST(PairCodes, NumberEveryTwoOnce) {
-  PairCodes codes;
-  std::map<std::tuple<Code, Code, Code>, Code> known;
-  std::mt19937 random(9);
-  for (int i = 0; i < 20000; ++i) {
-    const std::tuple<Code, Code, Code> key(random() % 100, random() % 100, random() % 2);
-    const Code code = codes.code(std::get<0>(key), std::get<1>(key), std::get<2>(key));
-    ASSERT_EQ(known.try_emplace(key, code).first->second, code);
-  }
-  std::set<Code> distinct;
-  for (const auto &[key, code] : known)
-    distinct.insert(code);
-  EXPECT_EQ(distinct.size(), known.size());
-  EXPECT_EQ(*distinct.rbegin(), known.size());
-}
-
 } // namespace
 } // namespace cdp::core::match
