@@ -252,6 +252,17 @@ void Comparer::compare(Place left, Place right, std::int8_t *gammas) {
     *gammas++ = level(first, l, r);
 }
 
+void Comparer::compare_all(const Candidate *pairs, std::size_t number, std::int8_t *gammas) {
+  constexpr std::size_t kNear = 4, kFar = 12;
+  for (std::size_t i = 0; i < number; ++i, gammas += firsts_.size()) {
+    const auto &far = pairs[std::min(i + kFar, number - 1)], &near = pairs[std::min(i + kNear, number - 1)];
+    expect_row(far.left);
+    expect_row(far.right);
+    expect_texts(row(near.left), row(near.right));
+    compare(pairs[i].left, pairs[i].right, gammas);
+  }
+}
+
 std::int8_t Comparer::level(int at, const Code *left, const Code *right) {
   while (at >= 0) {
     const Turn &turn = turns_[static_cast<std::size_t>(at)];

@@ -2,6 +2,7 @@
 // caches; nothing grows with the number of pairs. Throws std::bad_alloc only.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -57,18 +58,8 @@ public:
   std::int8_t compare(std::size_t comparison, Place left, Place right) {
     return level(firsts_[comparison], row(left), row(right));
   }
-  /// For a record that is compared soon.
-  void expect(Place record) const {
-    prefetch(row(record));
-    prefetch(row(record) + kLine);
-  }
-  /// For a pair that is compared soon and whose records were expected before.
-  void expect(Place left, Place right) const {
-    const Code *l = row(left), *r = row(right);
-    for (const auto &[a, b] : texts_)
-      if (l[a] != r[b])
-        prefetch(shorts_->data() + r[b]);
-  }
+  /// The levels of many pairs, one after the other; what the next ones need is on its way meanwhile.
+  void compare_all(const Candidate *pairs, std::size_t number, std::int8_t *gammas);
   std::size_t comparisons() const { return firsts_.size(); }
   Evaluator &evaluator() { return evaluator_; }
   std::size_t bytes() const;
@@ -98,6 +89,17 @@ private:
   };
   struct Layout;
 
+  void expect_row(Place record) const {
+    prefetch(row(record));
+    prefetch(row(record) + std::min(width_, 2 * kLine) - 1);
+  }
+  void expect_texts(const Code *left, const Code *right) const {
+    for (const auto &[a, b] : texts_)
+      if (left[a] != right[b]) {
+        prefetch(shorts_->data() + left[a]);
+        prefetch(shorts_->data() + right[b]);
+      }
+  }
   const Code *row(Place record) const { return rows_->data() + record * width_; }
   std::int8_t level(int at, const Code *left, const Code *right);
   bool holds(const Turn &turn, const Code *left, const Code *right);

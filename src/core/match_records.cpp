@@ -39,11 +39,14 @@ void Dictionary::grow() {
   slots_ = std::move(larger);
 }
 
-Code Dictionary::code(std::string_view text) {
+std::uint32_t Dictionary::hash_of(std::string_view text) {
+  const auto full = std::hash<std::string_view>()(text);
+  return static_cast<std::uint32_t>(full ^ full >> 32);
+}
+
+Code Dictionary::code(std::string_view text, std::uint32_t hash) {
   if (texts_.size() * 2 > slots_.size())
     grow();
-  const auto full = std::hash<std::string_view>()(text);
-  const auto hash = static_cast<std::uint32_t>(full ^ full >> 32);
   auto at = hash & (slots_.size() - 1);
   for (; slots_[at].code; at = (at + 1) & (slots_.size() - 1))
     if (slots_[at].hash == hash && texts_[slots_[at].code] == text)
@@ -65,9 +68,13 @@ void Records::add(std::string_view id, std::string_view source,
   ids_ += id;
   id_ends_.push_back(ids_.size());
   sources_.push_back(dictionary_.code(source));
+  hashes_.resize(codes_.size());
+  for (std::size_t f = 0; f < codes_.size(); ++f) // so that the slots come from memory together
+    if (features[f])
+      dictionary_.expect(hashes_[f] = Dictionary::hash_of(*features[f]));
   for (std::size_t f = 0; f < codes_.size(); ++f) {
     const std::string_view *text = features[f];
-    const Code code = text ? dictionary_.code(*text) : 0;
+    const Code code = text ? dictionary_.code(*text, hashes_[f]) : 0;
     codes_[f].push_back(code);
     if (is_number_[f])
       numbers_[f].push_back(text ? std::strtod(std::string(*text).c_str(), nullptr) : 0);
