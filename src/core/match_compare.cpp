@@ -32,6 +32,14 @@ std::size_t count_common(const std::vector<Code> &a, const std::vector<Code> &b)
   return common;
 }
 
+/// A bit of 64 for each element: lists without a bit in common have no element in common.
+std::uint64_t bits_of(const std::vector<Code> &elements) {
+  std::uint64_t bits = 0;
+  for (const Code code : elements)
+    bits |= std::uint64_t{1} << (code * 0x9E3779B97F4A7C15u >> 58);
+  return bits;
+}
+
 } // namespace
 
 Evaluator::Evaluator(const Model &model, const Records &records)
@@ -133,18 +141,19 @@ double Evaluator::of_texts(const Pair &pair, Measured &kept, Code left, Code rig
 struct Comparer::Layout {
   struct Column {
     int feature;
-    bool is_text; // that is measured
+    bool is_text, is_list; // that is measured
   };
   std::vector<Column> values;
   std::vector<int> numbers;
 
-  int value(int feature, bool is_text) {
+  int value(int feature, bool is_text, bool is_list) {
     for (std::size_t i = 0; i < values.size(); ++i)
       if (values[i].feature == feature) {
         values[i].is_text |= is_text;
+        values[i].is_list |= is_list;
         return static_cast<int>(i);
       }
-    values.push_back({feature, is_text});
+    values.push_back({feature, is_text, is_list});
     return static_cast<int>(values.size()) - 1;
   }
   int number(int feature) {
@@ -178,10 +187,12 @@ Comparer::Comparer(const Model &model, const Records &records)
     for (const auto &step : steps) {
       Turn turn{step.kind, step.sign, step.right, step.wanted, 0, 0, 0, 0, step.pair, 0, 0, step.bound};
       const bool is_text = step.pair >= 0 && step.kind != Step::Kind::apart;
+      const bool is_list =
+          is_text && measures_[static_cast<std::size_t>(step.pair)].measure == Measure::common_elements;
       if (step.a >= 0)
-        turn.a = turn.b = static_cast<std::uint16_t>(layout.value(step.a, is_text));
+        turn.a = turn.b = static_cast<std::uint16_t>(layout.value(step.a, is_text, is_list));
       if (step.b >= 0)
-        turn.b = static_cast<std::uint16_t>(layout.value(step.b, is_text));
+        turn.b = static_cast<std::uint16_t>(layout.value(step.b, is_text, is_list));
       if (step.kind == Step::Kind::apart) {
         turn.number_a = static_cast<std::uint16_t>(layout.number(step.a));
         turn.number_b = static_cast<std::uint16_t>(layout.number(step.b));
@@ -210,9 +221,13 @@ void Comparer::fill(const Layout &layout) {
   std::vector<Code> numbers(records_.dictionary().size()), texts;
   Code last = 0;
   Patience patience;
-  for (const bool is_text : {true, false}) {
+  auto lists = std::make_shared<std::vector<std::uint64_t>>(1);
+  const auto is_turn = [](const Layout::Column &column, int turn) {
+    return turn == (column.is_list ? 0 : column.is_text ? 1 : 2);
+  };
+  for (int turn = 0; turn < 3; ++turn) // lists, other texts that are measured, and what is not
     for (std::size_t column = 0; column < layout.values.size(); ++column) {
-      if (layout.values[column].is_text != is_text)
+      if (!is_turn(layout.values[column], turn))
         continue;
       const auto &codes = records_.codes(layout.values[column].feature);
       for (std::size_t record = 0; record < codes.size(); ++record, patience.step()) {
@@ -221,13 +236,14 @@ void Comparer::fill(const Layout &layout) {
         auto &number = numbers[codes[record]];
         if (number == 0) {
           number = ++last;
-          if (is_text)
+          if (turn < 2)
             texts.push_back(codes[record]);
+          if (turn == 0)
+            lists->push_back(bits_of(records_.elements(codes[record])));
         }
         (*rows)[record * width_ + column] = number;
       }
     }
-  }
   for (std::size_t i = 0; i < layout.numbers.size(); ++i)
     for (std::size_t record = 0; record < records_.size(); ++record, patience.step()) {
       const double number = records_.number(layout.numbers[i], record);
@@ -242,6 +258,7 @@ void Comparer::fill(const Layout &layout) {
     shorts->push_back(alphabet.shortened(records_.text(code), code));
   }
   true_ = evaluator_.true_code() ? numbers[evaluator_.true_code()] : 0;
+  lists_ = std::move(lists);
   rows_ = std::move(rows);
   shorts_ = std::move(shorts);
 }
@@ -312,7 +329,9 @@ double Comparer::measured(int pair, Code left, Code right) {
     return by.last.value;
   const ShortText &a = (*shorts_)[left], &b = (*shorts_)[right];
   double value;
-  if (!a.is_short() || !b.is_short())
+  if (by.measure == Measure::common_elements && ((*lists_)[left] & (*lists_)[right]) == 0)
+    value = 0;
+  else if (!a.is_short() || !b.is_short())
     value = slowly(pair, left, right);
   else if (by.measure == Measure::jaro_winkler)
     value = jaro_winkler(a, b, by.least);

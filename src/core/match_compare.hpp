@@ -119,6 +119,7 @@ private:
   // share them.
   std::shared_ptr<const LargeArray<Code>> rows_;
   std::shared_ptr<const LargeArray<ShortText>> shorts_;
+  std::shared_ptr<const std::vector<std::uint64_t>> lists_; // a bit or several a value that is a list
 };
 
 } // namespace cdp::core::match

@@ -95,6 +95,8 @@ Matcher load_matcher(const std::string &name, const std::vector<std::string> &pu
   static pg::Statement find("SELECT id_column, source_column, link_type, prior::text, recall::text, "
                             "em_convergence::text, max_iterations, pairs_per_record::text, "
                             "total_pairs_per_record::text FROM cdp.matchers WHERE name = $1");
+  static pg::Statement find_uniques("SELECT pg_catalog.jsonb_array_elements_text(settings -> "
+                                    "'unique_columns') FROM cdp.matchers WHERE name = $1");
   static pg::Statement find_rules(
       "SELECT purpose, rule FROM cdp.matcher_rules WHERE matcher = $1 AND purpose = "
       "ANY ($2) ORDER BY purpose, number");
@@ -119,6 +121,9 @@ Matcher load_matcher(const std::string &name, const std::vector<std::string> &pu
   if (!found.is_null(0, 9))
     matcher.total_pairs_per_record = std::strtod(found.text(0, 9).c_str(), nullptr);
   load_comparisons(matcher);
+  const auto uniques = find_uniques.run(pg::Params().text(name));
+  for (std::size_t row = 0; row < uniques.size(); ++row)
+    matcher.model.add_unique(uniques.text(row, 1));
   const auto rows = find_rules.run(pg::Params().text(name).texts(purposes));
   for (std::size_t row = 0; row < rows.size(); ++row) {
     const auto text = rows.text(row, 2);

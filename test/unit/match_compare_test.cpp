@@ -20,6 +20,8 @@ std::string random_condition(std::mt19937 &random, int depth) {
       "jaro_winkler_similarity(c_l, b_r) >= 0.8",
       "jaro_similarity(a_l, b_r) >= 0.6",
       "levenshtein(a_l, a_r) <= 1",
+      "list_has_any(e_l, e_r)",
+      "array_length(list_intersect(e_l, e_r)) >= 2",
       "levenshtein(b_l, a_r) = 2",
       "damerau_levenshtein(c_l, c_r) <= 2",
       "damerau_levenshtein(c_l, c_r) <= 3",
@@ -36,7 +38,13 @@ std::string random_condition(std::mt19937 &random, int depth) {
   return one + (kind ? " AND (" : " OR (") + random_condition(random, depth - 1) + ")";
 }
 
-std::string random_value(std::mt19937 &random, bool number) {
+std::string random_value(std::mt19937 &random, bool number, bool list) {
+  if (list) {
+    std::string elements;
+    for (auto count = random() % 4; count > 0; --count)
+      elements += std::to_string(random() % 100) + '\x1F';
+    return elements;
+  }
   if (number)
     return random() % 9 ? std::to_string(random() % 400) : "NaN";
   static const std::string pieces[] = {"a", "b",  "ab",
@@ -82,7 +90,7 @@ TEST(Comparer, FindsTheFirstLevelThatHolds) {
     for (int record = 0; record < 40; ++record) {
       std::vector<std::string> texts;
       for (const auto &feature : model.features)
-        texts.push_back(random_value(random, feature.is_number));
+        texts.push_back(random_value(random, feature.is_number, feature.is_list));
       std::vector<std::string_view> views(texts.begin(), texts.end());
       std::vector<const std::string_view *> values;
       for (const auto &view : views)
