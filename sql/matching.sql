@@ -107,3 +107,20 @@ DROP OWNED BY match_steward;
 DROP ROLE match_steward;
 DROP OWNED BY match_analyst;
 DROP ROLE match_analyst;
+
+-- Who may be called what: a table that everybody may add to.
+SELECT n, cdp.name_forms(n) AS forms FROM unnest('{Bob,Robert,María Elena,Zzz,...}'::text[]) AS n;
+INSERT INTO cdp.nicknames (name, nickname) VALUES ('zzzebedee', 'zzz');
+SELECT cdp.name_forms('ZZZ') AS forms;
+CREATE TABLE called (id integer, first_name text, last_name text, born text);
+INSERT INTO called VALUES (1, 'Bob', 'Jansen', '1970-01-02'), (2, 'Robert', 'Jansen', '1970-01-02'), (3, 'Zzz', 'Jansen', '1970-01-02'), (4, 'Zzzebedee', 'Vos', '1970-01-02'), (5, 'Karin', 'Vos', '1970-01-02');
+SELECT cdp.create_matcher('called', cdp.people_matcher('{"given_name": "first_name", "family_name": "last_name", "date_of_birth": "born"}', id_column => 'id'));
+SELECT id_l, id_r, label FROM cdp.score_pairs('called', 'called', 0, levels => true) AS s
+JOIN cdp.matcher_parameters AS p ON p.matcher = 'called' AND p.comparison = 'first_name' AND p.gamma = s.gammas[1] ORDER BY id_l, id_r;
+-- The same street, written otherwise.
+CREATE TABLE streets (id integer, last_name text, street text);
+INSERT INTO streets VALUES (1, 'Vos', '12 Main St.'), (2, 'Vos', '12 main street'), (3, 'Vos', 'Elm Avenue 3');
+SELECT cdp.create_matcher('streets', cdp.people_matcher('{"family_name": "last_name", "street": "street"}', id_column => 'id'));
+SELECT id_l, id_r, label FROM cdp.score_pairs('streets', 'streets', 0, levels => true) AS s
+JOIN cdp.matcher_parameters AS p ON p.matcher = 'streets' AND p.comparison = 'street' AND p.gamma = s.gammas[2] ORDER BY id_l, id_r;
+DROP TABLE called, streets;

@@ -107,3 +107,31 @@ DROP VIEW other;
 DROP TABLE crm;
 DROP OWNED BY match_steward;
 DROP ROLE match_steward;
+
+-- What nobody has two of: father and son of one name in one house, each there twice, and a record that says too little.
+CREATE TABLE kin (id integer PRIMARY KEY, first_name text, last_name text, born text, zip text, town text);
+INSERT INTO kin SELECT i, 'John', 'Smith', b, '1234', 'Leiden' FROM (VALUES (1, '1950-03-01'), (2, '1950-03-01'), (3, '1981-07-12'), (4, '1981-07-12'), (5, NULL)) AS v (i, b);
+CREATE FUNCTION kin_settings(also jsonb) RETURNS jsonb LANGUAGE sql RETURN cdp.people_matcher('{"given_name": "first_name", "family_name": "last_name", "date_of_birth": "born", "postal_code": "zip", "city": "town"}', id_column => 'id')
+  || '{"probability_two_random_records_match": 0.1, "total_pairs_per_record": 1000}' || also;
+SELECT cdp.create_matcher('anybody', kin_settings('{}'));
+SELECT cdp.create_matcher('kin', kin_settings('{"unique_columns": ["born"]}'));
+SELECT cdp.export_matcher('kin') -> 'unique_columns' AS kept;
+UPDATE cdp.matcher_levels SET tf_column = NULL WHERE matcher IN ('anybody', 'kin');  -- of five alike all values are frequent
+SELECT cdp.follow_matches(m, 'kin', merge_threshold => 0.9, review_threshold => 0.5) FROM unnest('{anybody,kin}'::text[]) AS m;
+SELECT m, u.linked, u.waiting FROM unnest('{anybody,kin}'::text[]) AS m, LATERAL cdp.update_matches(m) AS u;
+SELECT matcher, array_agg(id ORDER BY id) AS ids FROM cdp.match_clusters WHERE matcher IN ('anybody', 'kin') GROUP BY matcher, cluster_id ORDER BY matcher, min(id);
+-- The same when they come later, one says at last who he is, and another moves away.
+INSERT INTO kin SELECT id + 10, first_name, last_name, born, zip, town FROM kin WHERE id IN (1, 3);
+UPDATE kin SET born = '1981-07-12' WHERE id = 5;
+UPDATE kin SET born = '1930-01-01' WHERE id = 2;
+SELECT u.linked, u.waiting FROM cdp.update_matches('kin') AS u;
+SELECT array_agg(id ORDER BY id) AS ids FROM cdp.match_clusters WHERE matcher = 'kin' GROUP BY cluster_id ORDER BY min(id);
+SELECT cdp.create_matcher('kin once', cdp.export_matcher('kin'));
+SELECT linked, waiting FROM cdp.find_matches('kin once', 'kin', merge_threshold => 0.9, review_threshold => 0.5);
+SELECT count(*) AS other FROM (SELECT id_l, id_r, match_weight, state FROM cdp.matches WHERE matcher = 'kin' AND state <> 'gone'
+  EXCEPT SELECT id_l, id_r, match_weight, state FROM cdp.matches WHERE matcher = 'kin once') AS o;
+SELECT cdp.create_matcher('wrong', kin_settings('{"unique_columns": "born"}'));
+SELECT cdp.create_matcher('wrong', kin_settings('{"unique_columns": ["birthday"]}'));
+SELECT cdp.find_matches('wrong', 'kin');
+DROP TABLE kin;
+DROP FUNCTION kin_settings(jsonb);

@@ -21,8 +21,9 @@ template <class T> struct LargePages {
     if (number > (static_cast<std::size_t>(-1) - kPage) / sizeof(T))
       throw std::bad_alloc();
     const auto size = number * sizeof(T);
-    void *memory =
-        size < kPage ? std::malloc(size) : std::aligned_alloc(kPage, (size + kPage - 1) / kPage * kPage);
+    constexpr std::size_t kLine = 64;
+    const auto unit = size < kPage ? kLine : kPage;
+    void *memory = std::aligned_alloc(unit, (size + unit - 1) / unit * unit);
     if (!memory)
       throw std::bad_alloc();
     if (size >= kPage)

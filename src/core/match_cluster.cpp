@@ -75,9 +75,10 @@ struct Bond {
 
 class Merger {
 public:
-  Merger(std::size_t members, const std::vector<Edge> &edges, double threshold, double unknown, double cap)
-      : unknown_(unknown), sets_(singletons(members)), sizes_(members, 1), versions_(members),
-        firsts_(members), bonds_(members) {
+  Merger(std::size_t members, const std::vector<Edge> &edges, double threshold, double unknown, double cap,
+         Uniques uniques)
+      : unknown_(unknown), uniques_(std::move(uniques)), sets_(singletons(members)), sizes_(members, 1),
+        versions_(members), firsts_(members), bonds_(members) {
     std::iota(firsts_.begin(), firsts_.end(), 0u);
     Patience patience;
     for (const auto &edge : edges) {
@@ -101,7 +102,7 @@ public:
         still_wanted();
       const Offer best = queue_.top();
       queue_.pop();
-      if (versions_[best.a] == best.version_a && versions_[best.b] == best.version_b)
+      if (versions_[best.a] == best.version_a && versions_[best.b] == best.version_b && share(best.a, best.b))
         merge(best.a, best.b);
     }
   }
@@ -133,6 +134,20 @@ private:
     queue_.push({mean, firsts_[a], firsts_[b], a, b, versions_[a], versions_[b]});
   }
 
+  std::uint32_t *uniques_of(Group group) { return uniques_.values.data() + group * uniques_.width; }
+
+  /// Whether two groups have no two values of what nobody has two of; then both have what either has. Groups
+  /// that have them will never do, whatever they grow to.
+  bool share(Group a, Group b) {
+    std::uint32_t *x = uniques_of(a), *y = uniques_of(b);
+    for (std::size_t i = 0; i < uniques_.width; ++i)
+      if (x[i] && y[i] && x[i] != y[i])
+        return false;
+    for (std::size_t i = 0; i < uniques_.width; ++i)
+      x[i] = y[i] = x[i] | y[i];
+    return true;
+  }
+
   /// The group with more bonds takes the other's.
   void merge(Group a, Group b) {
     if (bonds_[a].size() < bonds_[b].size())
@@ -157,6 +172,7 @@ private:
   }
 
   double unknown_;
+  Uniques uniques_;
   BasicUnionFind<std::uint32_t> sets_;
   std::vector<std::uint64_t> sizes_;
   std::vector<std::uint32_t> versions_, firsts_;
@@ -167,14 +183,14 @@ private:
 } // namespace
 
 Clusters cohesive(std::size_t members, const std::vector<Edge> &edges, double threshold, double unknown,
-                  double cap, const std::function<void()> &still_wanted) {
+                  double cap, const std::function<void()> &still_wanted, Uniques uniques) {
   // Groups are only joined where some pair speaks for it: what lies between others is never asked for.
   const auto parts = connected(members, edges, threshold);
   std::vector<Edge> within;
   for (const auto &edge : edges)
     if (parts[edge.a] == parts[edge.b])
       within.push_back(edge);
-  Merger merger(members, within, threshold, unknown, cap);
+  Merger merger(members, within, threshold, unknown, cap, std::move(uniques));
   merger.run(still_wanted);
   return merger.clusters();
 }

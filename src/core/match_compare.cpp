@@ -3,31 +3,21 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
 namespace cdp::core::match {
 
 namespace {
 
-bool stands(double value, Sign sign, double bound) {
-  switch (sign) {
-  case Sign::equal:
-    return value == bound;
-  case Sign::unequal:
-    return value != bound;
-  case Sign::less:
-    return value < bound;
-  case Sign::at_most:
-    return value <= bound;
-  case Sign::more:
-    return value > bound;
-  case Sign::at_least:
-    return value >= bound;
-  }
-  return false;
-}
-
 std::size_t limit_of(const Pair &pair) {
   return pair.limit < 0 ? 0 : pair.limit > 1000 ? kNoLimit : static_cast<std::size_t>(pair.limit);
+}
+
+double of_numbers(Measure measure, double a, double b) {
+  if (measure == Measure::difference)
+    return a - b;
+  const double distance = std::abs(a - b);
+  return measure == Measure::distance ? distance : distance / std::max(a, b);
 }
 
 std::size_t count_common(const std::vector<Code> &a, const std::vector<Code> &b) {
@@ -40,6 +30,14 @@ std::size_t count_common(const std::vector<Code> &a, const std::vector<Code> &b)
     else
       ++common, ++i, ++j;
   return common;
+}
+
+/// A bit of 64 for each element: lists without a bit in common have no element in common.
+std::uint64_t bits_of(const std::vector<Code> &elements) {
+  std::uint64_t bits = 0;
+  for (const Code code : elements)
+    bits |= std::uint64_t{1} << (code * 0x9E3779B97F4A7C15u >> 58);
+  return bits;
 }
 
 } // namespace
@@ -95,14 +93,21 @@ int Evaluator::held_against(const Test &test, Place left, Place right) {
     return -1;
   if (pair.measure == Measure::equal)
     return stands(l == r, test.sign, test.bound);
-  Measured &kept = measured_[static_cast<std::size_t>(test.pair)];
-  if (kept.left != l || kept.right != r) {
-    kept.value =
-        pair.measure >= Measure::difference ? of_numbers(pair, left, right) : of_texts(pair, kept, l, r);
-    kept.left = l;
-    kept.right = r;
+  if (pair.measure >= Measure::difference)
+    return stands(
+        of_numbers(pair.measure, records_.number(pair.left, left), records_.number(pair.right, right)),
+        test.sign, test.bound);
+  return stands(measure(test.pair, l, r), test.sign, test.bound);
+}
+
+double Evaluator::measure(int number, Code left, Code right) {
+  Measured &kept = measured_[static_cast<std::size_t>(number)];
+  if (kept.left != left || kept.right != right) {
+    kept.value = of_texts(model_.pairs[static_cast<std::size_t>(number)], kept, left, right);
+    kept.left = left;
+    kept.right = right;
   }
-  return stands(kept.value, test.sign, test.bound);
+  return kept.value;
 }
 
 double Evaluator::of_texts(const Pair &pair, Measured &kept, Code left, Code right) {
@@ -132,67 +137,230 @@ double Evaluator::of_texts(const Pair &pair, Measured &kept, Code left, Code rig
   }
 }
 
-double Evaluator::of_numbers(const Pair &pair, Place left, Place right) const {
-  const double a = records_.number(pair.left, left), b = records_.number(pair.right, right);
-  if (pair.measure == Measure::difference)
-    return a - b;
-  const double distance = std::abs(a - b);
-  return pair.measure == Measure::distance ? distance : distance / std::max(a, b);
-}
+/// Where in a row what is: of features their values, and of numbers these, too.
+struct Comparer::Layout {
+  struct Column {
+    int feature;
+    bool is_text, is_list; // that is measured
+  };
+  std::vector<Column> values;
+  std::vector<int> numbers;
+
+  int value(int feature, bool is_text, bool is_list) {
+    for (std::size_t i = 0; i < values.size(); ++i)
+      if (values[i].feature == feature) {
+        values[i].is_text |= is_text;
+        values[i].is_list |= is_list;
+        return static_cast<int>(i);
+      }
+    values.push_back({feature, is_text, is_list});
+    return static_cast<int>(values.size()) - 1;
+  }
+  int number(int feature) {
+    auto found = std::find(numbers.begin(), numbers.end(), feature);
+    if (found == numbers.end())
+      found = numbers.insert(numbers.end(), feature);
+    return static_cast<int>(found - numbers.begin());
+  }
+  std::size_t number_at(std::size_t number) const { return (values.size() + 1) / 2 * 2 + number * 2; }
+};
 
 Comparer::Comparer(const Model &model, const Records &records)
     : records_(records), evaluator_(model, records) {
-  const auto width = model.comparisons.size();
-  auto all = std::make_shared<LargeArray<Code>>(records.size() * width);
-  Patience patience;
-  for (std::size_t c = 0; c < width; ++c) {
-    auto &of = compared_.emplace_back();
-    of.comparison = &model.comparisons[c];
-    of.cache.resize(std::size_t{1} << kCacheBits);
-    see_shortcuts(model, of);
-    const auto &features = of.comparison->features;
-    PairCodes together;
-    for (Place record = 0; record < records.size(); ++record) {
-      patience.step();
-      Code value = features.empty() ? 0 : records.code(features[0], record);
-      for (std::size_t f = 1; f < features.size(); ++f)
-        value = together.code(value, records.code(features[f], record), static_cast<Code>(f));
-      (*all)[record * width + c] = value;
+  for (const auto &pair : model.pairs)
+    measures_.push_back({pair.measure, limit_of(pair), -1, {}, {}});
+  for (const auto &test : model.tests)
+    if (test.kind == Test::Kind::measure) {
+      auto &least = measures_[static_cast<std::size_t>(test.pair)].least;
+      const bool is_floor = test.sign == Sign::at_least || test.sign == Sign::more;
+      least = !is_floor || least == -2 ? -2 : least == -1 ? test.bound : std::min(least, test.bound);
+    }
+  Layout layout;
+  for (const auto &comparison : model.comparisons) {
+    const auto base = static_cast<int>(turns_.size());
+    firsts_.push_back(base);
+    const auto steps = steps_of(model, comparison);
+    const auto target = [&](int step) {
+      const auto &to = steps[static_cast<std::size_t>(step)];
+      return to.kind == Step::Kind::end ? -2 - to.yes : base + step;
+    };
+    for (const auto &step : steps) {
+      Turn turn{step.kind, step.sign, step.right, step.wanted, 0, 0, 0, 0, step.pair, 0, 0, step.bound};
+      const bool is_text = step.pair >= 0 && step.kind != Step::Kind::apart;
+      const bool is_list =
+          is_text && measures_[static_cast<std::size_t>(step.pair)].measure == Measure::common_elements;
+      if (step.a >= 0)
+        turn.a = turn.b = static_cast<std::uint16_t>(layout.value(step.a, is_text, is_list));
+      if (step.b >= 0)
+        turn.b = static_cast<std::uint16_t>(layout.value(step.b, is_text, is_list));
+      if (step.kind == Step::Kind::apart) {
+        turn.number_a = static_cast<std::uint16_t>(layout.number(step.a));
+        turn.number_b = static_cast<std::uint16_t>(layout.number(step.b));
+      } else if (is_text &&
+                 std::find(texts_.begin(), texts_.end(), std::pair(turn.a, turn.b)) == texts_.end()) {
+        texts_.emplace_back(turn.a, turn.b);
+      }
+      turn.yes = step.kind == Step::Kind::end ? -2 - step.yes : target(step.yes);
+      turn.no = step.kind == Step::Kind::end ? turn.yes : target(step.no);
+      turns_.push_back(turn);
     }
   }
-  values_ = std::move(all);
+  for (auto &turn : turns_)
+    if (turn.kind == Step::Kind::apart) {
+      turn.number_a = static_cast<std::uint16_t>(layout.number_at(turn.number_a));
+      turn.number_b = static_cast<std::uint16_t>(layout.number_at(turn.number_b));
+    }
+  fill(layout);
 }
 
-void Comparer::see_shortcuts(const Model &model, Compared &of) const {
-  const auto &levels = of.comparison->levels;
-  if (of.comparison->features.size() != 1 || levels.size() < 3 || !levels[0].is_null)
-    return;
-  const auto test = [&](int number) -> const Test & { return model.tests[static_cast<std::size_t>(number)]; };
-  const Test &null = test(levels[0].test);
-  of.null_first = null.kind == Test::Kind::any && null.parts.size() == 2 &&
-                  test(null.parts[0]).kind == Test::Kind::unknown &&
-                  test(null.parts[1]).kind == Test::Kind::unknown &&
-                  test(null.parts[0]).left != test(null.parts[1]).left;
-  const Test &equal = test(levels[1].test);
-  of.equal_next = of.null_first && !levels[1].is_null && equal.kind == Test::Kind::measure &&
-                  equal.sign == Sign::at_least &&
-                  model.pairs[static_cast<std::size_t>(equal.pair)].measure == Measure::equal;
-  of.equal_gamma = static_cast<std::int8_t>(of.comparison->others() - 1);
-  of.else_next = of.equal_next && levels.size() == 3 && test(levels[2].test).kind == Test::Kind::always;
-}
-
-int Comparer::decide(const Compared &of, Place left, Place right) {
-  int gamma = of.comparison->others();
-  for (const auto &level : of.comparison->levels) {
-    gamma -= !level.is_null;
-    if (evaluator_.test(level.test, left, right) == 1)
-      return level.is_null ? -1 : gamma;
+/// Values are numbered anew as they come, those of texts that are measured first and from 1 on.
+void Comparer::fill(const Layout &layout) {
+  width_ = layout.number_at(layout.numbers.size());
+  width_ = width_ <= 2 ? 2 : width_ <= 4 ? 4 : width_ <= 8 ? 8 : (width_ + kLine - 1) / kLine * kLine;
+  auto rows = std::make_shared<LargeArray<Code>>(records_.size() * width_ + kLine);
+  std::vector<Code> numbers(records_.dictionary().size()), texts;
+  Code last = 0;
+  Patience patience;
+  auto lists = std::make_shared<std::vector<std::uint64_t>>(1);
+  const auto is_turn = [](const Layout::Column &column, int turn) {
+    return turn == (column.is_list ? 0 : column.is_text ? 1 : 2);
+  };
+  for (int turn = 0; turn < 3; ++turn) // lists, other texts that are measured, and what is not
+    for (std::size_t column = 0; column < layout.values.size(); ++column) {
+      if (!is_turn(layout.values[column], turn))
+        continue;
+      const auto &codes = records_.codes(layout.values[column].feature);
+      for (std::size_t record = 0; record < codes.size(); ++record, patience.step()) {
+        if (codes[record] == 0)
+          continue;
+        auto &number = numbers[codes[record]];
+        if (number == 0) {
+          number = ++last;
+          if (turn < 2)
+            texts.push_back(codes[record]);
+          if (turn == 0)
+            lists->push_back(bits_of(records_.elements(codes[record])));
+        }
+        (*rows)[record * width_ + column] = number;
+      }
+    }
+  for (std::size_t i = 0; i < layout.numbers.size(); ++i)
+    for (std::size_t record = 0; record < records_.size(); ++record, patience.step()) {
+      const double number = records_.number(layout.numbers[i], record);
+      std::memcpy(rows->data() + record * width_ + layout.number_at(i), &number, sizeof number);
+    }
+  auto shorts = std::make_shared<LargeArray<ShortText>>();
+  shorts->reserve(texts.size() + 1);
+  shorts->emplace_back();
+  Alphabet alphabet;
+  for (const Code code : texts) {
+    patience.step();
+    shorts->push_back(alphabet.shortened(records_.text(code), code));
   }
-  return 0; // without an ELSE: the last level, as nothing else is left
+  true_ = evaluator_.true_code() ? numbers[evaluator_.true_code()] : 0;
+  lists_ = std::move(lists);
+  rows_ = std::move(rows);
+  shorts_ = std::move(shorts);
+}
+
+void Comparer::compare(Place left, Place right, std::int8_t *gammas) {
+  const Code *l = row(left), *r = row(right);
+  for (const int first : firsts_)
+    *gammas++ = level(first, l, r);
+}
+
+void Comparer::compare_all(const Candidate *pairs, std::size_t number, std::int8_t *gammas) {
+  constexpr std::size_t kNear = 4, kFar = 12;
+  for (std::size_t i = 0; i < number; ++i, gammas += firsts_.size()) {
+    const auto &far = pairs[std::min(i + kFar, number - 1)], &near = pairs[std::min(i + kNear, number - 1)];
+    expect_row(far.left);
+    expect_row(far.right);
+    expect_texts(row(near.left), row(near.right));
+    compare(pairs[i].left, pairs[i].right, gammas);
+  }
+}
+
+std::int8_t Comparer::level(int at, const Code *left, const Code *right) {
+  while (at >= 0) {
+    const Turn &turn = turns_[static_cast<std::size_t>(at)];
+    at = holds(turn, left, right) ? turn.yes : turn.no;
+  }
+  return static_cast<std::int8_t>(-2 - at);
+}
+
+inline bool Comparer::holds(const Turn &turn, const Code *left, const Code *right) {
+  const Code l = left[turn.a], r = right[turn.b];
+  switch (turn.kind) {
+  case Step::Kind::unknown:
+    return (turn.right ? r : l) == 0;
+  case Step::Kind::truth: {
+    const Code value = turn.right ? r : l;
+    return value != 0 && (value == true_) == turn.wanted;
+  }
+  case Step::Kind::equal:
+    return l == r && l != 0;
+  case Step::Kind::unequal:
+    return l != r && l != 0 && r != 0;
+  case Step::Kind::reaches:
+    return l != 0 && r != 0 && measured(turn.pair, l, r) >= turn.bound;
+  case Step::Kind::within:
+    return l != 0 && r != 0 && measured(turn.pair, l, r) <= turn.bound;
+  case Step::Kind::measured:
+    return l != 0 && r != 0 && stands(measured(turn.pair, l, r), turn.sign, turn.bound);
+  case Step::Kind::apart: {
+    if (l == 0 || r == 0)
+      return false;
+    double a, b;
+    std::memcpy(&a, left + turn.number_a, sizeof a);
+    std::memcpy(&b, right + turn.number_b, sizeof b);
+    const auto measure = measures_[static_cast<std::size_t>(turn.pair)].measure;
+    return stands(of_numbers(measure, a, b), turn.sign, turn.bound) == turn.wanted;
+  }
+  case Step::Kind::end:
+    break;
+  }
+  return true;
+}
+
+/// The same pair of values is often asked about several times in a row.
+double Comparer::measured(int pair, Code left, Code right) {
+  Measuring &by = measures_[static_cast<std::size_t>(pair)];
+  if (by.last.left == left && by.last.right == right)
+    return by.last.value;
+  const ShortText &a = (*shorts_)[left], &b = (*shorts_)[right];
+  double value;
+  if (by.measure == Measure::common_elements && ((*lists_)[left] & (*lists_)[right]) == 0)
+    value = 0;
+  else if (!a.is_short() || !b.is_short())
+    value = slowly(pair, left, right);
+  else if (by.measure == Measure::jaro_winkler)
+    value = jaro_winkler(a, b, by.least);
+  else if (by.measure == Measure::damerau)
+    value = static_cast<double>(damerau_levenshtein(a, b, by.limit));
+  else if (by.measure == Measure::levenshtein)
+    value = static_cast<double>(levenshtein(a, b, by.limit));
+  else if (by.measure == Measure::alignment)
+    value = static_cast<double>(optimal_alignment(a, b, by.limit));
+  else
+    value = slowly(pair, left, right);
+  by.last = {left, right, value};
+  return value;
+}
+
+double Comparer::slowly(int pair, Code left, Code right) {
+  constexpr int kBits = 12;
+  Measuring &by = measures_[static_cast<std::size_t>(pair)];
+  if (by.cache.empty())
+    by.cache.resize(std::size_t{1} << kBits);
+  const std::uint64_t key = static_cast<std::uint64_t>(left) << 32 | right;
+  Measured &kept = by.cache[(key * 0x9E3779B97F4A7C15u) >> (64 - kBits)];
+  if (kept.left != left || kept.right != right)
+    kept = {left, right, evaluator_.measure(pair, (*shorts_)[left].code, (*shorts_)[right].code)};
+  return kept.value;
 }
 
 std::size_t Comparer::bytes() const {
-  return values_->capacity() * sizeof(Code) + compared_.size() * (std::size_t{8} << kCacheBits);
+  return rows_->capacity() * sizeof(Code) + shorts_->capacity() * sizeof(ShortText);
 }
 
 } // namespace cdp::core::match

@@ -2,13 +2,16 @@
 // caches; nothing grows with the number of pairs. Throws std::bad_alloc only.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <vector>
 
 #include "large_array.hpp"
+#include "match_plan.hpp"
 #include "match_records.hpp"
 #include "prefetch.hpp"
+#include "short_text.hpp"
 #include "similarity.hpp"
 
 namespace cdp::core::match {
@@ -27,6 +30,9 @@ public:
 
   /// 1, 0, or -1 for unknown.
   int test(int test, Place left, Place right);
+  /// What a pair of the model comes to for two values that are not NULL; not of numbers.
+  double measure(int pair, Code left, Code right);
+  Code true_code() const { return true_; } // of the text that PostgreSQL writes for true; 0: there is none
 
 private:
   struct Measured { // of the last pair of values, and what is prepared of the left one
@@ -36,7 +42,6 @@ private:
   };
   int held_against(const Test &test, Place left, Place right);
   double of_texts(const Pair &pair, Measured &kept, Code left, Code right);
-  double of_numbers(const Pair &pair, Place left, Place right) const;
 
   const Model &model_;
   const Records &records_;
@@ -49,68 +54,72 @@ class Comparer {
 public:
   Comparer(const Model &model, const Records &records);
 
-  void compare(Place left, Place right, std::int8_t *gammas) {
-    for (std::size_t c = 0; c < compared_.size(); ++c)
-      gammas[c] = compare(c, left, right);
-  }
+  void compare(Place left, Place right, std::int8_t *gammas);
   std::int8_t compare(std::size_t comparison, Place left, Place right) {
-    Compared &of = compared_[comparison];
-    const Code l = (*values_)[left * compared_.size() + comparison],
-               r = (*values_)[right * compared_.size() + comparison];
-    if (of.null_first && (l == 0 || r == 0))
-      return -1;
-    if (of.equal_next && l == r)
-      return of.equal_gamma;
-    if (of.else_next)
-      return 0;
-    const std::uint64_t key = key_of(l, r);
-    std::uint64_t &slot = of.cache[slot_of(key)];
-    if ((slot & ~std::uint64_t{15}) != key || slot == 0)
-      slot = key | static_cast<std::uint64_t>(decide(of, left, right) + 2);
-    return static_cast<std::int8_t>(static_cast<int>(slot & 15) - 2);
+    return level(firsts_[comparison], row(left), row(right));
   }
-  /// For a record that is compared soon.
-  void expect(Place record) const { prefetch(values_->data() + record * compared_.size()); }
-  /// For a pair that is compared soon and whose records were expected before: what is remembered of it, and
-  /// the texts.
-  void expect(Place left, Place right) const {
-    const Code *l = values_->data() + left * compared_.size(),
-               *r = values_->data() + right * compared_.size();
-    for (const auto &of : compared_) {
-      if (!of.else_next && *l != *r) {
-        prefetch(&of.cache[slot_of(key_of(*l, *r))]);
-        if (of.comparison->features.size() == 1)
-          records_.expect_text(*r);
-      }
-      ++l;
-      ++r;
-    }
-  }
-  std::size_t comparisons() const { return compared_.size(); }
+  /// The levels of many pairs, one after the other; what the next ones need is on its way meanwhile.
+  void compare_all(const Candidate *pairs, std::size_t number, std::int8_t *gammas);
+  std::size_t comparisons() const { return firsts_.size(); }
   Evaluator &evaluator() { return evaluator_; }
   std::size_t bytes() const;
 
 private:
-  static constexpr int kCacheBits = 15;
-  static std::uint64_t key_of(Code left, Code right) {
-    return static_cast<std::uint64_t>(left) << 34 | static_cast<std::uint64_t>(right) << 4;
-  }
-  static std::size_t slot_of(std::uint64_t key) { return (key * 0x9E3779B97F4A7C15u) >> (64 - kCacheBits); }
-  struct Compared {
-    const Comparison *comparison;
-    // Of one feature: unknown on either side is a null level, then comes the same value, then all else.
-    bool null_first = false, equal_next = false, else_next = false;
-    std::int8_t equal_gamma = 0;
-    std::vector<std::uint64_t> cache;
+  static constexpr std::size_t kLine = 16; // codes in a line of the processor's cache
+
+  /// A step whose features are places in a row, and that leads to a place in steps_ or, below 0, to a gamma.
+  struct Turn {
+    Step::Kind kind;
+    Sign sign;
+    bool right, wanted;
+    std::uint16_t a, b, number_a, number_b;
+    int pair, yes, no;
+    double bound;
   };
-  void see_shortcuts(const Model &model, Compared &of) const;
-  int decide(const Compared &of, Place left, Place right);
+  struct Measured { // of the last two values
+    Code left = 0, right = 0;
+    double value = 0;
+  };
+  struct Measuring { // of a pair of the model
+    Measure measure;
+    std::size_t limit;
+    double least; // of a similarity: below this all tests say the same
+    Measured last;
+    std::vector<Measured> cache; // of what is slow
+  };
+  struct Layout;
+
+  void expect_row(Place record) const {
+    prefetch(row(record));
+    prefetch(row(record) + std::min(width_, 2 * kLine) - 1);
+  }
+  void expect_texts(const Code *left, const Code *right) const {
+    for (const auto &[a, b] : texts_)
+      if (left[a] != right[b]) {
+        prefetch(shorts_->data() + left[a]);
+        prefetch(shorts_->data() + right[b]);
+      }
+  }
+  const Code *row(Place record) const { return rows_->data() + record * width_; }
+  std::int8_t level(int at, const Code *left, const Code *right);
+  bool holds(const Turn &turn, const Code *left, const Code *right);
+  double measured(int pair, Code left, Code right);
+  double slowly(int pair, Code left, Code right);
+  void fill(const Layout &layout);
 
   const Records &records_;
   Evaluator evaluator_;
-  std::vector<Compared> compared_;
-  // All that a comparison looks at, as one number; a record's lie together. Copies share it.
-  std::shared_ptr<const LargeArray<Code>> values_;
+  std::vector<Turn> turns_;
+  std::vector<int> firsts_; // of a comparison
+  std::vector<Measuring> measures_;
+  std::vector<std::pair<std::uint16_t, std::uint16_t>> texts_; // places whose texts are measured
+  std::size_t width_ = 0;
+  Code true_ = 0;
+  // What comparisons look at, a record's together: values as numbers, those that are measured first. Copies
+  // share them.
+  std::shared_ptr<const LargeArray<Code>> rows_;
+  std::shared_ptr<const LargeArray<ShortText>> shorts_;
+  std::shared_ptr<const std::vector<std::uint64_t>> lists_; // a bit or several a value that is a list
 };
 
 } // namespace cdp::core::match

@@ -92,6 +92,8 @@ int Compiler::feature(const Node &node, As as) {
   auto sql = to_sql(node);
   if (as == As::number)
     sql = "((" + sql + ")::pg_catalog.float8)::pg_catalog.text";
+  else if (as == As::list && is_call(node, "name_forms", 1)) // the same, and no array is made
+    sql = "cdp_internal.listed_name_forms((" + to_sql(node.parts[0]) + ")::pg_catalog.text)";
   else if (as == As::list) // an empty list is not NULL
     sql = "(SELECT CASE WHEN l.e IS NOT NULL THEN COALESCE((SELECT "
           "pg_catalog.string_agg(u.e::pg_catalog.text || "
@@ -347,6 +349,11 @@ void Model::add(Comparison comparison) {
     throw Unclear("comparison " + comparison.name + " has more than " + std::to_string(kMostLevels) +
                   " levels");
   comparisons.push_back(std::move(comparison));
+}
+
+void Model::add_unique(const std::string &column) {
+  const Node node{Op::column, column, kLeft, 0, {}};
+  uniques.push_back(Compiler(*this).feature(node, As::text));
 }
 
 void Model::add_rule(std::string_view text) {

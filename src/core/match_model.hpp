@@ -57,7 +57,7 @@ struct Pair {
   double limit = 0; // the largest bound that a test has, for distances
 };
 
-inline constexpr int kMostLevels = 13; // that are not null levels; see Comparer
+inline constexpr int kMostLevels = 13; // that are not null levels
 
 struct Level {
   std::string condition, label;
@@ -98,11 +98,13 @@ struct Model {
   std::vector<Test> tests;
   std::vector<Comparison> comparisons;
   std::vector<Rule> rules;
-  double prior = 0.0001; // that two records drawn at random are one person's
+  std::vector<int> uniques; // features of which nobody has two values
+  double prior = 0.0001;    // that two records drawn at random are one person's
 
   /// Throw Unclear; the model is then not to be used any more.
   void add(Comparison comparison);
   void add_rule(std::string_view text);
+  void add_unique(const std::string &column);
 };
 
 /// m and u that Splink gives levels that were never trained; number of levels that are not null, gamma from

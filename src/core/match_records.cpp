@@ -39,11 +39,14 @@ void Dictionary::grow() {
   slots_ = std::move(larger);
 }
 
-Code Dictionary::code(std::string_view text) {
+std::uint32_t Dictionary::hash_of(std::string_view text) {
+  const auto full = std::hash<std::string_view>()(text);
+  return static_cast<std::uint32_t>(full ^ full >> 32);
+}
+
+Code Dictionary::code(std::string_view text, std::uint32_t hash) {
   if (texts_.size() * 2 > slots_.size())
     grow();
-  const auto full = std::hash<std::string_view>()(text);
-  const auto hash = static_cast<std::uint32_t>(full ^ full >> 32);
   auto at = hash & (slots_.size() - 1);
   for (; slots_[at].code; at = (at + 1) & (slots_.size() - 1))
     if (slots_[at].hash == hash && texts_[slots_[at].code] == text)
@@ -65,9 +68,13 @@ void Records::add(std::string_view id, std::string_view source,
   ids_ += id;
   id_ends_.push_back(ids_.size());
   sources_.push_back(dictionary_.code(source));
+  hashes_.resize(codes_.size());
+  for (std::size_t f = 0; f < codes_.size(); ++f) // so that the slots come from memory together
+    if (features[f])
+      dictionary_.expect(hashes_[f] = Dictionary::hash_of(*features[f]));
   for (std::size_t f = 0; f < codes_.size(); ++f) {
     const std::string_view *text = features[f];
-    const Code code = text ? dictionary_.code(*text) : 0;
+    const Code code = text ? dictionary_.code(*text, hashes_[f]) : 0;
     codes_[f].push_back(code);
     if (is_number_[f])
       numbers_[f].push_back(text ? std::strtod(std::string(*text).c_str(), nullptr) : 0);
@@ -93,29 +100,6 @@ std::size_t Records::bytes() const {
   for (const auto &numbers : numbers_)
     bytes += numbers.capacity() * sizeof(double);
   return bytes;
-}
-
-void PairCodes::grow() {
-  std::vector<Slot> larger(slots_.size() * 2);
-  for (const Slot &slot : slots_)
-    if (slot.code) {
-      auto at = hash(slot.first, slot.second, slot.turn) & (larger.size() - 1);
-      while (larger[at].code)
-        at = (at + 1) & (larger.size() - 1);
-      larger[at] = slot;
-    }
-  slots_ = std::move(larger);
-}
-
-Code PairCodes::code(Code first, Code second, Code turn) {
-  if (std::size_t{used_} * 2 > slots_.size())
-    grow();
-  auto at = hash(first, second, turn) & (slots_.size() - 1);
-  for (; slots_[at].code; at = (at + 1) & (slots_.size() - 1))
-    if (slots_[at].first == first && slots_[at].second == second && slots_[at].turn == turn)
-      return slots_[at].code;
-  slots_[at] = {first, second, turn, ++used_};
-  return used_;
 }
 
 } // namespace cdp::core::match

@@ -19,9 +19,11 @@ using Code = std::uint32_t;
 class Dictionary {
 public:
   Dictionary();
-  Code code(std::string_view text); // adds what is new
+  Code code(std::string_view text) { return code(text, hash_of(text)); } // adds what is new
+  static std::uint32_t hash_of(std::string_view text);
+  Code code(std::string_view text, std::uint32_t hash);
   std::string_view text(Code code) const { return texts_[code]; }
-  void expect(Code code) const { prefetch(&texts_[code]); }
+  void expect(std::uint32_t hash) const { prefetch(&slots_[hash & (slots_.size() - 1)]); }
   std::size_t size() const { return texts_.size(); }
   std::size_t bytes() const {
     return bytes_ + texts_.capacity() * sizeof(std::string_view) + slots_.size() * 8;
@@ -64,12 +66,12 @@ public:
   }
   const std::vector<Code> &elements(Code code) const { return elements_.at(code); } // sorted, distinct
   std::string_view text(Code code) const { return dictionary_.text(code); }
-  void expect_text(Code code) const { dictionary_.expect(code); }
   const Dictionary &dictionary() const { return dictionary_; }
   std::size_t bytes() const;
 
 private:
   std::vector<bool> is_number_, is_list_;
+  std::vector<std::uint32_t> hashes_; // of the texts that are added
   Dictionary dictionary_;
   std::string ids_;
   std::vector<std::uint64_t> id_ends_{0};
@@ -77,29 +79,6 @@ private:
   std::vector<std::vector<Code>> codes_;
   std::vector<std::vector<double>> numbers_;
   std::unordered_map<Code, std::vector<Code>> elements_;
-};
-
-/// A number, from 1, for each two codes that come together; `turn` tells the second and third of several
-/// apart.
-class PairCodes {
-public:
-  PairCodes() : slots_(1024) {}
-  Code code(Code first, Code second, Code turn);
-
-private:
-  struct Slot {
-    Code first, second, turn, code;
-  };
-  static std::size_t hash(Code first, Code second, Code turn) {
-    const std::uint64_t mixed =
-        ((static_cast<std::uint64_t>(first) << 32 | second) + turn * 0xD1B54A32D192ED03u) *
-        0x9E3779B97F4A7C15u;
-    return static_cast<std::size_t>((mixed ^ mixed >> 32) * 0xFF51AFD7ED558CCDu >> 20);
-  }
-  void grow();
-
-  std::vector<Slot> slots_; // open addressing, a power of two; code 0: free
-  Code used_ = 0;
 };
 
 } // namespace cdp::core::match

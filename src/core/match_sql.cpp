@@ -134,6 +134,10 @@ std::string call_of(const Node &node) {
     return "cdp_internal.normalize(" + quoted_literal(kind) + ", " + text_of(node.parts[0]) +
            ", NULL, false)";
   }
+  if (node.name == "name_forms") {
+    need_parts(node, 1, 1);
+    return "cdp.name_forms(" + text_of(node.parts[0]) + ")";
+  }
   const auto *known = std::find_if(kFunctions.begin(), kFunctions.end(),
                                    [&](const Function &function) { return function.name == node.name; });
   if (known == kFunctions.end())

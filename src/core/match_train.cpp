@@ -163,14 +163,24 @@ Drawn draw(const Model &model, const Records &records, Comparer &comparer, Link 
   for (const auto &comparison : model.comparisons)
     drawn.shares.emplace_back(static_cast<std::size_t>(comparison.others()));
   drawn.counted.resize(model.comparisons.size());
+  constexpr std::size_t kTogether = 1024;
+  std::vector<Candidate> some;
+  std::vector<std::int8_t> gammas(kTogether * model.comparisons.size());
+  const auto count = [&] {
+    comparer.compare_all(some.data(), some.size(), gammas.data());
+    const std::int8_t *gamma = gammas.data();
+    for (std::size_t i = 0; i < some.size(); ++i)
+      for (std::size_t c = 0; c < model.comparisons.size(); ++c, ++gamma)
+        if (*gamma >= 0) {
+          ++drawn.shares[c][static_cast<std::size_t>(*gamma)];
+          ++drawn.counted[c];
+        }
+    some.clear();
+  };
   const auto take = [&](Place left, Place right) {
-    for (std::size_t c = 0; c < model.comparisons.size(); ++c) {
-      const int gamma = comparer.compare(c, left, right);
-      if (gamma >= 0) {
-        ++drawn.shares[c][static_cast<std::size_t>(gamma)];
-        ++drawn.counted[c];
-      }
-    }
+    some.push_back({left, right, 0});
+    if (some.size() == kTogether)
+      count();
   };
   const std::uint64_t size = records.size(), all = size * (size - (size > 0)) / 2;
   std::uint64_t looked_at = 0;
@@ -192,6 +202,7 @@ Drawn draw(const Model &model, const Records &records, Comparer &comparer, Link 
         take(std::min(a, b), std::max(a, b));
     }
   }
+  count();
   for (std::size_t c = 0; c < drawn.shares.size(); ++c)
     for (double &share : drawn.shares[c])
       share = drawn.counted[c] > 0 ? share / drawn.counted[c] : 0;

@@ -56,28 +56,9 @@ private:
 template <class Text>
 using Places = std::conditional_t<std::is_same_v<Text, std::string_view>, PlainPlaces, WidePlaces>;
 
-/// `a` has 1 to 64 characters. With transpositions: those of Hyyrö 2003.
+/// `a` has 1 to 64 characters.
 template <bool transpositions, class Text> std::size_t in_a_word(Text a, Text b, std::size_t limit) {
-  const Places<Text> places(a);
-  const Word last = Word{1} << (a.size() - 1);
-  Word up = ~Word{0}, down = 0, diagonal = 0, before = 0;
-  std::size_t distance = a.size();
-  for (std::size_t j = 0; j < b.size(); ++j) {
-    const Word equal = places.of(b[j]);
-    const Word swapped = transpositions ? ((~diagonal & equal) << 1) & before : 0;
-    diagonal = (((equal & up) + up) ^ up) | equal | down | swapped;
-    Word right = down | ~(diagonal | up);
-    const Word left = diagonal & up;
-    distance += (right & last) != 0;
-    distance -= (left & last) != 0;
-    if (distance > limit && distance - limit > b.size() - j - 1) // each character left takes at most one off
-      return limit + 1;
-    right = right << 1 | 1;
-    up = left << 1 | ~(diagonal | right);
-    down = right & diagonal;
-    before = equal;
-  }
-  return std::min(distance, limit + 1);
+  return edits_in_a_word<transpositions>(Places<Text>(a), a.size(), b, limit);
 }
 
 /// Myers' blocks: of a column, 64 rows a word; what goes over the edge of a word is carried to the next.
@@ -171,12 +152,12 @@ template <class Text> std::size_t damerau_by_table(Text a, Text b, std::size_t l
   return std::min(at(a.size() + 1, b.size() + 1), limit + 1);
 }
 
-/// The same for short texts of ASCII and a small limit: only cells as far from the diagonal as the limit can
+/// The same for short texts of bytes and a small limit: only cells as far from the diagonal as the limit can
 /// lead to less.
 std::size_t damerau_in_a_band(std::string_view a, std::string_view b, std::size_t limit) {
   constexpr std::size_t kWidth = kBits;
   constexpr std::uint8_t kFar = 200;
-  std::uint8_t table[kWidth * kWidth], last_row[128] = {};
+  std::uint8_t table[kWidth * kWidth], last_row[256] = {};
   std::memset(table, kFar, (a.size() + 2) * kWidth);
   const auto at = [&](std::size_t i, std::size_t j) -> std::uint8_t & { return table[i * kWidth + j]; };
   for (std::size_t i = 0; i <= a.size(); ++i)
@@ -201,6 +182,14 @@ std::size_t damerau_in_a_band(std::string_view a, std::string_view b, std::size_
   return std::min<std::size_t>(at(a.size() + 1, b.size() + 1), limit + 1);
 }
 
+} // namespace
+
+std::size_t damerau_of_bytes(std::string_view a, std::string_view b, std::size_t limit) {
+  return limit < 20 ? damerau_in_a_band(a, b, limit) : damerau_by_table(a, b, limit);
+}
+
+namespace {
+
 enum class Kind { plain, alignment, damerau };
 
 template <Kind kind, class Text> std::size_t distance_of(Text a, Text b, std::size_t limit) {
@@ -214,13 +203,14 @@ template <Kind kind, class Text> std::size_t distance_of(Text a, Text b, std::si
     return std::min(b.size(), limit + 1);
   if constexpr (kind == Kind::plain)
     return a.size() <= kBits ? in_a_word<false>(a, b, limit) : in_many_words(a, b, limit);
-  const auto aligned = a.size() <= kBits ? in_a_word<true>(a, b, limit) : alignment_by_rows(a, b, limit);
+  const auto most = kind == Kind::damerau ? most_aligned(limit) : limit;
+  const auto aligned = a.size() <= kBits ? in_a_word<true>(a, b, most) : alignment_by_rows(a, b, most);
   if constexpr (kind == Kind::damerau) {
-    if (aligned <= std::min<std::size_t>(limit, 2) || limit < 2)
-      return aligned; // one edit is one edit either way, and so two are two
+    if (is_settled(aligned, limit, a.size(), b.size()))
+      return std::min(aligned, limit + 1);
     if constexpr (std::is_same_v<Text, std::string_view>)
-      if (limit < 20 && b.size() < kBits - 2)
-        return damerau_in_a_band(a, b, limit);
+      if (b.size() < kBits - 2)
+        return damerau_of_bytes(a, b, limit);
     return damerau_by_table(a, b, limit);
   }
   return aligned;

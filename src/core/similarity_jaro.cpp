@@ -23,32 +23,6 @@ std::u32string code_points(std::string_view text) {
 
 namespace {
 
-constexpr double kBoostedAbove = 0.7, kBoost = 0.1;
-constexpr std::size_t kBoostedPrefix = 4;
-
-std::size_t window_of(std::size_t a, std::size_t b) {
-  const auto half = std::max(a, b) / 2;
-  return half > 0 ? half - 1 : 0;
-}
-
-double jaro_of(std::size_t common, std::size_t out_of_place, std::size_t a, std::size_t b) {
-  if (common == 0)
-    return 0;
-  const auto m = static_cast<double>(common);
-  const auto transposed = static_cast<double>(out_of_place / 2);
-  return (m / static_cast<double>(a) + m / static_cast<double>(b) + (m - transposed) / m) / 3;
-}
-
-template <class Text> double raised(double similarity, const Text &a, const Text &b) {
-  if (similarity <= kBoostedAbove)
-    return similarity;
-  std::size_t prefix = 0;
-  const auto most = std::min({kBoostedPrefix, a.size(), b.size()});
-  while (prefix < most && a[prefix] == b[prefix])
-    ++prefix;
-  return similarity + static_cast<double>(prefix) * kBoost * (1 - similarity);
-}
-
 /// Of texts of any length.
 template <class Text> double plain_jaro(const Text &a, const Text &b) {
   if (a.empty() || b.empty())

@@ -28,7 +28,7 @@ DECLARE
     'GRANT EXECUTE ON FUNCTION cdp.check_profile_view, cdp_internal.find_profile_view, cdp_internal.view_value_can_miss, cdp_internal.view_cast, cdp_internal.view_source, cdp_internal.view_values, '
     'cdp_internal.view_type, cdp_internal.refuse_view_column, cdp_internal.as_type, cdp_internal.nearest_names TO %1$I',
     'GRANT SELECT ON cdp.matchers, cdp.matcher_comparisons, cdp.matcher_levels, cdp.matcher_rules, cdp.matcher_sessions, cdp.matcher_session_values, cdp.matcher_parameters TO %1$I',
-    'GRANT EXECUTE ON FUNCTION cdp.export_matcher, cdp.blocking_analysis, cdp.score_pairs, cdp.cluster_pairs, cdp.why_match, cdp_internal.why_match, cdp_internal.match_record, cdp_internal.match_values, cdp.match_accuracy, cdp.match_errors, cdp.unlinkable_records, cdp.name_forms, cdp_internal.normalize, cdp_internal.needs_full_run TO %1$I', 'GRANT SELECT ON cdp.nicknames TO %1$I',
+    'GRANT EXECUTE ON FUNCTION cdp.export_matcher, cdp.blocking_analysis, cdp.score_pairs, cdp.cluster_pairs, cdp.why_match, cdp_internal.why_match, cdp_internal.match_record, cdp_internal.match_values, cdp.match_accuracy, cdp.match_errors, cdp.unlinkable_records, cdp.name_forms, cdp_internal.listed_name_forms, cdp_internal.normalize, cdp_internal.needs_full_run TO %1$I', 'GRANT SELECT ON cdp.nicknames TO %1$I',
     'GRANT SELECT ON cdp.matches, cdp.match_decisions, cdp.match_labels, cdp.match_review, cdp.followed_matchers, cdp.match_clusters TO %1$I',
     'GRANT USAGE ON SCHEMA cdp_segments, cdp_views TO %1$I', 'GRANT SELECT ON ALL TABLES IN SCHEMA cdp_segments TO %1$I'];
   segmenting constant text[] := ARRAY[

@@ -35,8 +35,13 @@ Whole::Whole(const Matcher &matcher, engine::Records read, const Thresholds &thr
                   edges.push_back({pair.left, pair.right, weight});
               });
   pg::ShownProgress progress(pg::Task::cluster_records, records.size());
-  clusters = engine::cohesive(records.size(), edges, engine::log_odds(thresholds.cluster), 1, 10,
-                              [] { pg::check_for_interrupts(); });
+  engine::Uniques uniques{matcher.model.uniques.size(), {}};
+  for (engine::Place record = 0; record < records.size() && uniques.width > 0; ++record)
+    for (const int feature : matcher.model.uniques)
+      uniques.values.push_back(records.code(feature, record));
+  clusters = engine::cohesive(
+      records.size(), edges, engine::log_odds(thresholds.cluster), 1, 10, [] { pg::check_for_interrupts(); },
+      std::move(uniques));
 }
 
 void Whole::judge(JudgedRows &rows) const {

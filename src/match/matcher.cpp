@@ -95,6 +95,8 @@ Matcher load_matcher(const std::string &name, const std::vector<std::string> &pu
   static pg::Statement find("SELECT id_column, source_column, link_type, prior::text, recall::text, "
                             "em_convergence::text, max_iterations, pairs_per_record::text, "
                             "total_pairs_per_record::text FROM cdp.matchers WHERE name = $1");
+  static pg::Statement find_uniques("SELECT pg_catalog.jsonb_array_elements_text(settings -> "
+                                    "'unique_columns') FROM cdp.matchers WHERE name = $1");
   static pg::Statement find_rules(
       "SELECT purpose, rule FROM cdp.matcher_rules WHERE matcher = $1 AND purpose = "
       "ANY ($2) ORDER BY purpose, number");
@@ -119,6 +121,9 @@ Matcher load_matcher(const std::string &name, const std::vector<std::string> &pu
   if (!found.is_null(0, 9))
     matcher.total_pairs_per_record = std::strtod(found.text(0, 9).c_str(), nullptr);
   load_comparisons(matcher);
+  const auto uniques = find_uniques.run(pg::Params().text(name));
+  for (std::size_t row = 0; row < uniques.size(); ++row)
+    matcher.model.add_unique(uniques.text(row, 1));
   const auto rows = find_rules.run(pg::Params().text(name).texts(purposes));
   for (std::size_t row = 0; row < rows.size(); ++row) {
     const auto text = rows.text(row, 2);
@@ -196,43 +201,34 @@ std::string those_with(const Matcher &matcher, const Relation &from, const std::
   return sql;
 }
 
-void need_id(const Matcher &matcher, const engine::Records &records, const pg::Rows &rows, std::size_t row) {
-  if (rows.is_null(row, 1) || rows.is_null(row, 2))
+void need_id(const Matcher &matcher, const engine::Records &records,
+             const std::vector<std::string_view> &row) {
+  if (!row[0].data() || !row[1].data())
     throw Error(ERRCODE_NOT_NULL_VIOLATION,
-                "a record has no \"" + (rows.is_null(row, 1) ? matcher.id_column : matcher.source_column) +
-                    "\"",
-                {}, "Every record needs an id, and a source where the matcher has a source column.");
+                "a record has no \"" + (row[0].data() ? matcher.source_column : matcher.id_column) + "\"", {},
+                "Every record needs an id, and a source where the matcher has a source column.");
   const auto last = records.size();
-  if (last > 0 && records.id(last - 1) == rows.text(row, 1) &&
-      records.text(records.source(last - 1)) == rows.text(row, 2))
-    throw Error(ERRCODE_UNIQUE_VIOLATION, "two records have the id \"" + rows.text(row, 1) + "\"", {},
+  if (last > 0 && records.id(last - 1) == row[0] && records.text(records.source(last - 1)) == row[1])
+    throw Error(ERRCODE_UNIQUE_VIOLATION, "two records have the id \"" + std::string(row[0]) + "\"", {},
                 "Ids must be unique within a source.");
 }
 
 engine::Records read_all(const Matcher &matcher, const std::string &sql, std::uint64_t expected,
                          const std::function<bool(const std::string &, const std::string &)> &wanted = {}) {
   engine::Records records(matcher.model);
-  const auto features = matcher.model.features.size();
-  std::vector<std::string> texts(features);
-  std::vector<std::string_view> views(features);
-  std::vector<const std::string_view *> values(features);
+  std::vector<std::string_view> texts; // id, source, features
+  std::vector<const std::string_view *> values(matcher.model.features.size());
   pg::ShownProgress progress(pg::Task::read_records, expected);
   each_batch(sql, [&](const pg::Rows &rows) {
     progress.step(rows.size());
     for (std::size_t row = 0; row < rows.size(); ++row) {
-      if (wanted && !wanted(rows.text(row, 1), rows.text(row, 2)))
+      rows.views(row, texts);
+      if (wanted && !wanted(std::string(texts[0]), std::string(texts[1])))
         continue;
-      need_id(matcher, records, rows, row);
-      for (std::size_t f = 0; f < features; ++f) {
-        const int column = static_cast<int>(f) + 3;
-        values[f] = nullptr;
-        if (rows.is_null(row, column))
-          continue;
-        texts[f] = rows.text(row, column);
-        views[f] = texts[f];
-        values[f] = &views[f];
-      }
-      records.add(rows.text(row, 1), rows.text(row, 2), values);
+      need_id(matcher, records, texts);
+      for (std::size_t f = 0; f < values.size(); ++f)
+        values[f] = texts[f + 2].data() ? &texts[f + 2] : nullptr;
+      records.add(texts[0], texts[1], values);
     }
   });
   return records;

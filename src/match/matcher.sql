@@ -165,6 +165,9 @@ BEGIN
              WHERE jsonb_typeof(r.o) = 'object' AND jsonb_array_length(coalesce(nullif(r.o -> 'arrays_to_explode', 'null'), '[]')) > 0) THEN
     RAISE EXCEPTION USING ERRCODE = 'feature_not_supported', MESSAGE = 'blocking rules with arrays_to_explode are not supported';
   END IF;
+  IF settings ? 'unique_columns' AND (jsonb_typeof(settings -> 'unique_columns') <> 'array' OR jsonb_path_exists(settings, '$.unique_columns[*] ? (@.type() != "string")')) THEN
+    RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'unique_columns is an array of names of columns', DETAIL = format('It is %s.', settings -> 'unique_columns');
+  END IF;
   INSERT INTO cdp.matchers (name, link_type, id_column, source_column, prior, recall, em_convergence, max_iterations, pairs_per_record, total_pairs_per_record, settings)
   VALUES (name, coalesce(settings ->> 'link_type', 'dedupe_only'), coalesce(settings ->> 'unique_id_column_name', 'unique_id'),
           CASE WHEN coalesce(settings ->> 'link_type', 'dedupe_only') <> 'dedupe_only' THEN coalesce(settings ->> 'source_dataset_column_name', 'source_dataset') END,
@@ -191,7 +194,7 @@ BEGIN
   PERFORM cdp_internal.check_matcher(name);
 END $$;
 COMMENT ON FUNCTION cdp.create_matcher(text, jsonb) IS
-  'Makes a matcher from settings as Splink saves them (levels and rules in DuckDB''s SQL), with training_rules, deterministic_rules, recall and pairs_per_record if you like; see cdp.people_matcher. Errors: 22023 for a condition that is not understood, with its place, 42710 for a name that is taken';
+  'Makes a matcher from settings as Splink saves them (levels and rules in DuckDB''s SQL), with training_rules, deterministic_rules, recall, pairs_per_record and unique_columns (of which nobody has two values) if you like; see cdp.people_matcher. Errors: 22023 for a condition that is not understood, with its place, 42710 for a name that is taken';
 
 CREATE FUNCTION cdp.drop_matcher(name text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$

@@ -28,12 +28,12 @@ SELECT f[1], n, true FROM (SELECT string_to_array(line, ' ') AS f FROM unnest(AR
   'theresa terry tess', 'thomas tom tommy', 'timothy tim', 'valerie val', 'victoria vicky', 'vincent vince', 'virginia ginny', 'walter walt', 'wilhelmina mien mina willemien', 'willem pim wim', 'william bill billy liam will', 'zachary zach'
   ]) AS line) AS s, unnest(f[2:]) AS n;
 
+CREATE FUNCTION cdp_internal.listed_name_forms(given_name text) RETURNS text
+  LANGUAGE c STABLE STRICT SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'cdp_listed_name_forms';
+COMMENT ON FUNCTION cdp_internal.listed_name_forms(text) IS 'What cdp.name_forms gives, each with U+001F behind it';
+
 CREATE FUNCTION cdp.name_forms(given_name text) RETURNS text[]
-LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp AS $$
-  SELECT array_agg(DISTINCT v.form ORDER BY v.form)
-  FROM (SELECT cdp_internal.normalize('name', name_forms.given_name, NULL, false) AS name) AS o
-  CROSS JOIN LATERAL (SELECT o.name AS form UNION ALL SELECT n.name FROM cdp.nicknames AS n WHERE n.nickname IN (o.name, split_part(o.name, ' ', 1))
-                      UNION ALL SELECT nullif(split_part(o.name, ' ', 1), '')) AS v WHERE v.form IS NOT NULL
-$$;
+LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp
+RETURN string_to_array(rtrim(cdp_internal.listed_name_forms(given_name), chr(31)), chr(31));
 COMMENT ON FUNCTION cdp.name_forms(text) IS
   'A given name in its normal form, its first word, and the names that cdp.nicknames says it stands for: two people''s forms have one in common (list_has_any) when one may be called what the other is. NULL for what is no name';

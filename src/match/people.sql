@@ -14,8 +14,9 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
     ('name', 2, 'Jaro-Winkler at least 0.92', 'jaro_winkler_similarity($L, $R) >= 0.92'),
     ('name', 3, 'Jaro-Winkler at least 0.88', 'jaro_winkler_similarity($L, $R) >= 0.88'),
     ('name', 4, 'names changed places', '$L = $P OR $O = $R'),
-    ('name', 5, 'the beginning of the other', 'left($L, 3) = left($R, 3)'),
-    ('name', 6, 'Jaro-Winkler at least 0.7', 'jaro_winkler_similarity($L, $R) >= 0.7'),
+    ('given', 5, 'one may be called what the other is', 'list_has_any(name_forms($L), name_forms($R))'),
+    ('name', 6, 'the beginning of the other', 'left($L, 3) = left($R, 3)'),
+    ('name', 7, 'Jaro-Winkler at least 0.7', 'jaro_winkler_similarity($L, $R) >= 0.7'),
     ('date', 1, 'the same', '$L = $R'),
     ('date', 2, 'one edit apart', 'damerau_levenshtein($L, $R) <= 1'),
     ('date', 3, 'two edits apart', 'damerau_levenshtein($L, $R) <= 2'),
@@ -26,9 +27,10 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
     ('code', 3, 'two edits apart', 'damerau_levenshtein($L, $R) <= 2'),
     ('code', 4, 'the same beginning', 'left($L, 2) = left($R, 2)'),
     ('text', 1, 'the same', '$L = $R'),
-    ('text', 2, 'Jaro-Winkler at least 0.95', 'jaro_winkler_similarity($L, $R) >= 0.95'),
-    ('text', 3, 'Jaro-Winkler at least 0.88', 'jaro_winkler_similarity($L, $R) >= 0.88'),
-    ('text', 4, 'Jaro-Winkler at least 0.7', 'jaro_winkler_similarity($L, $R) >= 0.7'),
+    ('address', 2, 'the same in normal form', 'normal_address($L) = normal_address($R)'),
+    ('text', 3, 'Jaro-Winkler at least 0.95', 'jaro_winkler_similarity($L, $R) >= 0.95'),
+    ('text', 4, 'Jaro-Winkler at least 0.88', 'jaro_winkler_similarity($L, $R) >= 0.88'),
+    ('text', 5, 'Jaro-Winkler at least 0.7', 'jaro_winkler_similarity($L, $R) >= 0.7'),
     ('email', 1, 'the same', '$L = $R'),
     ('email', 2, 'the same before the @', 'NULLIF(regexp_extract($L, ''^[^@]+'', 0), '''') = NULLIF(regexp_extract($R, ''^[^@]+'', 0), '''')'),
     ('email', 3, 'Jaro-Winkler at least 0.92', 'jaro_winkler_similarity($L, $R) >= 0.92'),
@@ -42,16 +44,16 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
          CASE l.place WHEN 1 THEN col END) ORDER BY l.place)
     || cdp_internal.level('anything else', 'ELSE'))
   FROM levels AS l
-  WHERE l.role = people_comparison.role AND (other IS NOT NULL OR l.condition NOT LIKE '%$P%')
+  WHERE l.role IN (people_comparison.role, CASE people_comparison.role WHEN 'given' THEN 'name' WHEN 'address' THEN 'text' END) AND (other IS NOT NULL OR l.condition NOT LIKE '%$P%')
 $$;
 COMMENT ON FUNCTION cdp_internal.people_comparison(text, text, text) IS 'Part of cdp.people_matcher';
 
 -- What each role is compared as, and whether it alone is worth a look at all who have it in common.
 CREATE FUNCTION cdp_internal.people_roles() RETURNS TABLE (role text, kind text, place integer, alone boolean, paired boolean)
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
-  VALUES ('given_name', 'name', 1, true, true), ('family_name', 'name', 2, true, true), ('full_name', 'text', 3, true, true),
+  VALUES ('given_name', 'given', 1, true, true), ('family_name', 'name', 2, true, true), ('full_name', 'text', 3, true, true),
          ('date_of_birth', 'date', 4, true, true), ('email', 'email', 5, true, true), ('phone', 'code', 6, true, true), ('person_number', 'code', 7, true, true),
-         ('postal_code', 'code', 8, true, true), ('street', 'text', 9, true, true), ('street_2', 'text', 10, true, true), ('house_number', 'code', 11, false, false),
+         ('postal_code', 'code', 8, true, true), ('street', 'address', 9, true, true), ('street_2', 'text', 10, true, true), ('house_number', 'code', 11, false, false),
          ('city', 'text', 12, true, true), ('region', 'category', 13, false, false), ('occupation', 'category', 14, false, true), ('gender', 'category', 15, false, false)
 $$;
 COMMENT ON FUNCTION cdp_internal.people_roles() IS 'Part of cdp.people_matcher';

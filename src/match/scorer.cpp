@@ -7,18 +7,6 @@ namespace cdp::match {
 using engine::Candidate;
 using engine::Comparer;
 
-namespace {
-
-// Begins to bring here what the pairs after this one need.
-void expect(const Comparer &comparer, const std::vector<Candidate> &pairs, std::size_t at, std::size_t end) {
-  constexpr std::size_t kNear = 4, kFar = 12;
-  comparer.expect(pairs[std::min(at + kFar, end - 1)].right);
-  const auto &near = pairs[std::min(at + kNear, end - 1)];
-  comparer.expect(near.left, near.right);
-}
-
-} // namespace
-
 Scorer::Scorer(const Matcher &matcher, const engine::Records &records)
     : comparer_(matcher.model, records), weigher_(matcher.model, records), width_(comparer_.comparisons()) {
   if (pg::Helper::is_worthwhile()) {
@@ -29,11 +17,12 @@ Scorer::Scorer(const Matcher &matcher, const engine::Records &records)
 
 void Scorer::score(Comparer &comparer, const std::vector<Candidate> &pairs, std::size_t first,
                    std::size_t end) {
-  for (std::size_t i = first; i < end; ++i) {
-    expect(comparer, pairs, i, end);
-    auto *gammas = gammas_.data() + i * width_;
-    comparer.compare(pairs[i].left, pairs[i].right, gammas);
-    weights_[i] = weigher_.weigh(gammas, pairs[i].left, pairs[i].right);
+  constexpr std::size_t kTogether = 512; // whose levels are still near when they are weighed
+  for (std::size_t next; first < end; first = next) {
+    next = std::min(first + kTogether, end);
+    comparer.compare_all(pairs.data() + first, next - first, gammas_.data() + first * width_);
+    for (std::size_t i = first; i < next; ++i)
+      weights_[i] = weigher_.weigh(gammas_.data() + i * width_, pairs[i].left, pairs[i].right);
   }
 }
 

@@ -106,16 +106,16 @@ engine::Patterns Training::patterns_of(const std::vector<std::size_t> &rules) {
   const engine::Blocking::Part part{static_cast<std::uint64_t>(kept * 4294967296.0), seed_};
   engine::PatternCounter counter(model_);
   pg::ShownProgress progress(pg::Task::weigh_rules, all > most_ ? most_ : all);
-  std::vector<std::int8_t> gammas(comparer_.comparisons() + 1);
+  std::vector<std::int8_t> gammas;
   blocking_.each(
       rules,
       [&](const std::vector<engine::Candidate> &batch) {
         pg::check_for_interrupts();
         progress.step(batch.size());
-        for (const auto &pair : batch) {
-          comparer_.compare(pair.left, pair.right, gammas.data());
-          counter.add(gammas.data());
-        }
+        gammas.resize(batch.size() * comparer_.comparisons());
+        comparer_.compare_all(batch.data(), batch.size(), gammas.data());
+        for (std::size_t i = 0; i < batch.size(); ++i)
+          counter.add(gammas.data() + i * comparer_.comparisons());
       },
       part);
   auto patterns = counter.patterns();

@@ -49,6 +49,8 @@ private:
   void part();
   void match();
   void cluster();
+  void unpack(const Kept &kept, std::vector<std::string_view> &texts) const;
+  engine::Uniques uniques_of(const std::vector<Number> &order) const;
   void ask_for_keys(Wishes &wishes);
   void read_index(const Wishes &wishes,
                   const std::function<void(int part, std::uint64_t hash, Number asks, Number found)> &take);
@@ -313,6 +315,12 @@ engine::Weigher Update::make_weigher(const engine::Records &records) {
   });
 }
 
+void Update::unpack(const Kept &kept, std::vector<std::string_view> &texts) const {
+  if (!engine::unpack_features(kept.features, matcher_.model.features.size(), texts))
+    throw Error(ERRCODE_DATA_CORRUPTED, "record \"" + kept.id + "\" is not kept as it should be", {},
+                "SELECT * FROM cdp.update_matches(…, rebuild => true) makes all anew.");
+}
+
 void Update::score(const std::set<std::pair<Number, Number>> &pairs) {
   std::vector<Number> numbers;
   for (const auto &[one, other] : pairs)
@@ -328,9 +336,7 @@ void Update::score(const std::set<std::pair<Number, Number>> &pairs) {
   std::vector<const std::string_view *> features(matcher_.model.features.size());
   for (const auto number : numbers) {
     const Kept &kept = kept_.at(number);
-    if (!engine::unpack_features(kept.features, features.size(), texts))
-      throw Error(ERRCODE_DATA_CORRUPTED, "record \"" + kept.id + "\" is not kept as it should be", {},
-                  "SELECT * FROM cdp.update_matches(…, rebuild => true) makes all anew.");
+    unpack(kept, texts);
     for (std::size_t f = 0; f < features.size(); ++f)
       features[f] = texts[f].data() ? &texts[f] : nullptr;
     places[number] = static_cast<engine::Place>(records.size());
@@ -385,14 +391,29 @@ void Update::cluster() {
     for (const auto &neighbour : kept_.at(order[place]).neighbours)
       if (const auto other = places.find(neighbour.record); other != places.end() && place < other->second)
         edges.push_back({place, other->second, neighbour.weight});
-  const auto clusters =
-      engine::cohesive(order.size(), edges, least, 1, 10, [] { pg::check_for_interrupts(); });
+  const auto clusters = engine::cohesive(
+      order.size(), edges, least, 1, 10, [] { pg::check_for_interrupts(); }, uniques_of(order));
   for (std::uint32_t place = 0; place < order.size(); ++place) {
     Kept &kept = kept_.at(order[place]);
     const auto named = static_cast<std::int32_t>(order[clusters[place]]);
     kept.is_dirty = kept.is_dirty || kept.cluster != named;
     kept.cluster = named;
   }
+}
+
+engine::Uniques Update::uniques_of(const std::vector<Number> &order) const {
+  const auto &features = matcher_.model.uniques;
+  engine::Uniques uniques{features.size(), {}};
+  engine::Dictionary values;
+  std::vector<std::string_view> texts;
+  for (std::size_t i = 0; i < order.size() && uniques.width > 0; ++i) {
+    unpack(kept_.at(order[i]), texts);
+    for (const int feature : features) {
+      const auto text = texts[static_cast<std::size_t>(feature)];
+      uniques.values.push_back(text.data() ? values.code(text) : 0);
+    }
+  }
+  return uniques;
 }
 
 void Update::judge(JudgedRows &rows) const {

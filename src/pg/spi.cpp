@@ -190,13 +190,30 @@ Oid Rows::type(int column) const {
   return SPI_gettypeid(table_->tupdesc, column);
 }
 
-std::string_view Rows::view(std::size_t row, int column) const {
-  auto *plain = reinterpret_cast<struct varlena *>(DatumGetPointer(datum(row, column)));
-  if (!plain)
-    return {}; // NULL, as text() has it
-  if (VARATT_IS_EXTENDED(plain))
+namespace {
+
+std::string_view view_of(Datum value) {
+  auto *plain = reinterpret_cast<struct varlena *>(DatumGetPointer(value));
+  if (VARATT_IS_EXTENDED(plain) && !VARATT_IS_SHORT(plain))
     plain = call([&] { return pg_detoast_datum_packed(plain); });
   return {VARDATA_ANY(plain), static_cast<std::size_t>(VARSIZE_ANY_EXHDR(plain))};
+}
+
+} // namespace
+
+std::string_view Rows::view(std::size_t row, int column) const {
+  const Datum value = datum(row, column);
+  return DatumGetPointer(value) ? view_of(value) : std::string_view(); // NULL, as text() has it
+}
+
+// A row is taken apart once: to find a column by itself, all texts before it are gone over.
+void Rows::views(std::size_t row, std::vector<std::string_view> &texts) const {
+  Datum values[MaxTupleAttributeNumber];
+  bool nulls[MaxTupleAttributeNumber];
+  heap_deform_tuple(table_->vals[row], table_->tupdesc, values, nulls);
+  texts.resize(static_cast<std::size_t>(table_->tupdesc->natts));
+  for (std::size_t i = 0; i < texts.size(); ++i)
+    texts[i] = nulls[i] ? std::string_view() : view_of(values[i]);
 }
 
 std::string Rows::bytes(std::size_t row, int column) const {

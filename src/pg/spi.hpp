@@ -94,6 +94,8 @@ public:
   std::string bytes(std::size_t row, int column) const; // of a bytea
   // Of a bytea or text that is not null; may live no longer than these rows.
   std::string_view view(std::size_t row, int column) const;
+  // All columns of a row, which must be texts: as view(), and without data where NULL.
+  void views(std::size_t row, std::vector<std::string_view> &texts) const;
   pg_uuid_t uuid(std::size_t row, int column) const;
   std::vector<std::int64_t> bigints(std::size_t row, int column) const; // a bigint[] without nulls
   Datum datum(std::size_t row, int column) const;                       // lives as long as these rows

@@ -82,6 +82,24 @@ TEST(Clusters, OfAChainOfStrangersFallApart) {
   EXPECT_LT(static_cast<std::size_t>(std::count(sizes.begin(), sizes.end(), 0u)), 19u);
 }
 
+TEST(Clusters, HoldNoTwoValuesOfWhatIsUnique) {
+  // Two people of one name and house, each twice, and a record that says too little: all are alike.
+  std::vector<Edge> all;
+  for (std::uint32_t a = 0; a < 5; ++a)
+    for (std::uint32_t b = a + 1; b < 5; ++b)
+      all.push_back({a, b, a / 2 == b / 2 ? 9.0 : 8.0});
+  EXPECT_EQ(cohesive(5, all, 1, 1, 10, [] {}), Clusters(5, 0));
+  // Of the unknown value is either's, and after that nobody else's.
+  const Uniques born{1, {7, 7, 8, 0, 0}};
+  const auto held = cohesive(
+      5, all, 1, 1, 10, [] {}, born);
+  EXPECT_EQ(held[0], held[1]);
+  EXPECT_EQ(held[2], held[3]);
+  EXPECT_NE(held[0], held[2]);
+  EXPECT_EQ(cohesive(5, all, 1, 1, 10, [] {}, {2, {7, 1, 7, 2, 7, 3, 7, 4, 7, 5}}),
+            (Clusters{0, 1, 2, 3, 4}));
+}
+
 TEST(Clusters, OfABridgeAreTwo) {
   std::vector<Edge> edges;
   for (std::uint32_t group : {0u, 4u})
@@ -199,22 +217,6 @@ TEST(Blocking, TakesTheNarrowestRulesWithinALimit) {
   // What a wider one gives, too, counts once.
   EXPECT_EQ(blocking.within({0, 1, 2}, 1e9, pairs(0)), (Rules{0, 1, 2}));
   EXPECT_EQ(blocking.within({0, 1, 2}, 1e9, pairs(0) - 1), (Rules{1, 2}));
-}
-
-TEST(PairCodes, NumberEveryTwoOnce) {
-  PairCodes codes;
-  std::map<std::tuple<Code, Code, Code>, Code> known;
-  std::mt19937 random(9);
-  for (int i = 0; i < 20000; ++i) {
-    const std::tuple<Code, Code, Code> key(random() % 100, random() % 100, random() % 2);
-    const Code code = codes.code(std::get<0>(key), std::get<1>(key), std::get<2>(key));
-    ASSERT_EQ(known.try_emplace(key, code).first->second, code);
-  }
-  std::set<Code> distinct;
-  for (const auto &[key, code] : known)
-    distinct.insert(code);
-  EXPECT_EQ(distinct.size(), known.size());
-  EXPECT_EQ(*distinct.rbegin(), known.size());
 }
 
 } // namespace
