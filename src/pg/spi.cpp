@@ -194,7 +194,7 @@ namespace {
 
 std::string_view view_of(Datum value) {
   auto *plain = reinterpret_cast<struct varlena *>(DatumGetPointer(value));
-  if (VARATT_IS_EXTENDED(plain) && !VARATT_IS_SHORT(plain))
+  if (VARATT_IS_EXTERNAL(plain) || VARATT_IS_COMPRESSED(plain)) // "short" is said of a pointer elsewhere, too
     plain = call([&] { return pg_detoast_datum_packed(plain); });
   return {VARDATA_ANY(plain), static_cast<std::size_t>(VARSIZE_ANY_EXHDR(plain))};
 }
