@@ -150,7 +150,7 @@ CREATE FUNCTION cdp_internal.own_messages(news cdp_internal.attached_news[]) RET
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
   SELECT s.source, f.source_id, f.message_id
   FROM cdp_internal.known_rows(news) AS k JOIN cdp_internal.attachments AS a USING (attachment_id) CROSS JOIN LATERAL unnest(k.decisions) AS d (decision)
-  CROSS JOIN LATERAL (SELECT e.source_id, e.message_id FROM cdp.event_records AS e WHERE e.event_id = d.decision
+  CROSS JOIN LATERAL (SELECT e.source_id, e.message_id FROM cdp_internal.event_traces AS e WHERE e.event_id = d.decision
                       UNION ALL SELECT e.source_id, e.message_id FROM cdp.assertions AS e WHERE e.decision_seq = d.decision) AS f
   JOIN cdp.sources AS s USING (source_id)
   WHERE a.is_message
@@ -164,7 +164,7 @@ LANGUAGE sql SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET 
   DELETE FROM cdp.message_keys AS k USING unnest(source_ids, message_ids) AS m (source_id, message_id)
   WHERE k.source_id = m.source_id AND k.message_key = substr(encode(sha256(convert_to(m.message_id, 'UTF8')), 'hex'), 1, 32)::uuid
     AND NOT EXISTS (SELECT FROM unnest(decisions) AS d (decision) CROSS JOIN LATERAL (
-      SELECT e.source_id, e.message_id FROM cdp.event_records AS e WHERE e.event_id = d.decision
+      SELECT e.source_id, e.message_id FROM cdp_internal.event_traces AS e WHERE e.event_id = d.decision
       UNION ALL SELECT e.source_id, e.message_id FROM cdp.assertions AS e WHERE e.decision_seq = d.decision) AS f
       WHERE f.source_id = m.source_id AND f.message_id = m.message_id)
 $$;

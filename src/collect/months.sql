@@ -78,6 +78,28 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION cdp_internal.make_month(timestamptz) IS 'Makes the table of a month and moves its events there. Before any other lock';
 
+-- Months that retention or detaching left empty, before this one: their tables can go.
+CREATE TABLE cdp_internal.empty_months (month timestamptz PRIMARY KEY);
+SELECT pg_catalog.pg_extension_config_dump('cdp_internal.empty_months', '');
+COMMENT ON TABLE cdp_internal.empty_months IS 'Months that may have no events any more: whoever makes months drops their tables, if so';
+
+CREATE FUNCTION cdp_internal.drop_month(month timestamptz) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  name     constant text := cdp_internal.name_of_month(month);
+  is_empty boolean;
+BEGIN
+  LOCK TABLE cdp.event_records IN ACCESS EXCLUSIVE MODE;
+  IF cdp_internal.has_month(month) THEN
+    EXECUTE format('SELECT NOT EXISTS (SELECT FROM cdp_months.%I)', name) INTO is_empty;
+    IF is_empty THEN
+      EXECUTE format('DROP TABLE cdp_months.%I', name);
+    END IF;
+  END IF;
+  DELETE FROM cdp_internal.empty_months AS e WHERE e.month = drop_month.month;
+END $$;
+COMMENT ON FUNCTION cdp_internal.drop_month(timestamptz) IS 'Drops the table of a month that has no events. Before any other lock';
+
 -- Waits no longer than so many milliseconds for those who read or write, who queue behind it for as long: how many months were
 -- made; -1: somebody would not let go.
 CREATE FUNCTION cdp_internal.make_missing_months(patience integer, most bigint) RETURNS bigint
@@ -86,10 +108,13 @@ DECLARE
   missing constant timestamptz[] := cdp_internal.missing_months(most);
   month   timestamptz;
 BEGIN
-  IF missing = '{}' THEN
+  IF missing = '{}' AND NOT EXISTS (SELECT FROM cdp_internal.empty_months) THEN
     RETURN 0;
   END IF;
   PERFORM set_config('lock_timeout', patience::text, true);
+  FOR month IN SELECT e.month FROM cdp_internal.empty_months AS e WHERE e.month <> ALL (missing) LOOP
+    PERFORM cdp_internal.drop_month(month);
+  END LOOP;
   FOREACH month IN ARRAY missing LOOP
     PERFORM cdp_internal.make_month(month);
   END LOOP;
@@ -124,6 +149,32 @@ END $$;
 COMMENT ON FUNCTION cdp.make_months(interval) IS
   'Makes the tables of months whose events wait for one, however many they are, and of this month and the next, as the worker does with few; nobody reads or writes events meanwhile. Returns how many. Errors: 55P03 when the events are in use for longer than patience';
 
+-- Who is who, who was last seen and what came before is known of these as of any event.
+CREATE TABLE cdp.removed_events (
+  event_id      bigint NOT NULL PRIMARY KEY,
+  identifier_id bigint NOT NULL,
+  source_id     integer NOT NULL,
+  type          text NOT NULL,
+  occurred_at   timestamptz NOT NULL,
+  received_at   timestamptz NOT NULL,
+  message_id    text NOT NULL,
+  carried       bigint[],
+  archive       text,
+  removed_at    timestamptz NOT NULL DEFAULT pg_catalog.now()
+);
+CREATE INDEX removed_events_owner ON cdp.removed_events (identifier_id, occurred_at);
+CREATE INDEX removed_events_archived ON cdp.removed_events (archive, identifier_id, event_id) WHERE archive IS NOT NULL;
+COMMENT ON TABLE cdp.removed_events IS 'What stays of events that retention removed, or whose month is detached: that they were, not what they said';
+COMMENT ON COLUMN cdp.removed_events.archive IS 'The table in which the event is kept while its month is detached; null: it is gone';
+SELECT pg_catalog.pg_extension_config_dump('cdp.removed_events', '');
+
+CREATE VIEW cdp_internal.event_traces WITH (security_invoker) AS
+  SELECT r.event_id, r.identifier_id, r.source_id, r.type, r.occurred_at, r.received_at, r.message_id, r.carried FROM cdp.event_records AS r
+  UNION ALL
+  SELECT g.event_id, g.identifier_id, g.source_id, g.type, g.occurred_at, g.received_at, g.message_id, g.carried FROM cdp.removed_events AS g;
+COMMENT ON VIEW cdp_internal.event_traces IS 'What is known of every event that was accepted and not withdrawn, whether or not it is still there';
+REVOKE ALL ON TABLE cdp.removed_events, cdp_internal.event_traces FROM PUBLIC;
+
 CREATE VIEW cdp.event_months WITH (security_invoker) AS
   SELECT CASE WHEN c.relname ~ '^events_\d{4,}_\d\d$' THEN pg_catalog.to_timestamp(pg_catalog.substr(c.relname, 8) || ' +00', 'YYYY_MM TZH') END AS month,
          c.oid::regclass AS "table", greatest(c.reltuples, 0)::bigint AS events, pg_catalog.pg_total_relation_size(c.oid) AS bytes
@@ -133,4 +184,4 @@ COMMENT ON VIEW cdp.event_months IS 'The months, in UTC, of which events are kep
 COMMENT ON COLUMN cdp.event_months.events IS 'About how many, as of the last VACUUM or ANALYZE';
 REVOKE ALL ON TABLE cdp.event_months, cdp_months.events_other FROM PUBLIC;
 REVOKE ALL ON FUNCTION cdp.make_months(interval), cdp_internal.make_months(), cdp_internal.make_missing_months(integer, bigint), cdp_internal.make_month(timestamptz),
-  cdp_internal.missing_months(bigint), cdp_internal.has_month(timestamptz), cdp_internal.name_of_month(timestamptz), cdp_internal.next_month(timestamptz) FROM PUBLIC;
+  cdp_internal.drop_month(timestamptz), cdp_internal.missing_months(bigint), cdp_internal.has_month(timestamptz), cdp_internal.name_of_month(timestamptz), cdp_internal.next_month(timestamptz) FROM PUBLIC;

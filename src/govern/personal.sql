@@ -9,6 +9,7 @@ CREATE VIEW cdp.personal_columns WITH (security_invoker) AS
     ('cdp.quarantine', 'detail', 'delete', false), ('cdp.quarantine', 'source', 'delete', true), ('cdp.quarantine', 'import', 'delete', false),
     ('cdp.event_records', 'properties', 'delete', true), ('cdp.event_records', 'context', 'delete', true), ('cdp.event_records', 'extra', 'delete', true),
     ('cdp.event_records', 'event', 'delete', true), ('cdp.event_records', 'type', 'delete', true), ('cdp.event_records', 'message_id', 'delete', true),
+    ('cdp.removed_events', 'type', 'delete', true), ('cdp.removed_events', 'message_id', 'delete', true), ('cdp.removed_events', 'archive', 'keep', false),
     ('cdp.assertions', 'traits', 'delete', true), ('cdp.assertions', 'context', 'delete', true), ('cdp.assertions', 'extra', 'delete', true),
     ('cdp.assertions', 'group_id', 'delete', true), ('cdp.assertions', 'type', 'delete', true), ('cdp.assertions', 'message_id', 'delete', true),
     ('cdp.withdrawn_events', 'properties', 'delete', true), ('cdp.withdrawn_events', 'context', 'delete', true), ('cdp.withdrawn_events', 'extra', 'delete', true), ('cdp.withdrawn_events', 'event', 'delete', true), ('cdp.withdrawn_events', 'type', 'delete', true), ('cdp.withdrawn_events', 'message_id', 'delete', true),
@@ -75,7 +76,7 @@ CREATE VIEW cdp.personal_columns WITH (security_invoker) AS
     ('cdp.matcher_levels', '{matcher,label,condition,tf_column}'), ('cdp.matcher_rules', '{matcher,purpose,rule}'),
     ('cdp.matcher_sessions', '{matcher,rule}'), ('cdp.matcher_session_values', '{matcher}'), ('cdp.matches', '{matcher,found,state}'), ('cdp.match_decisions', '{matcher}'),
     ('cdp_internal.profile_views', '{name,description}'), ('cdp_internal.profile_view_columns', '{view,name,kind,path,part,type,description}'),
-    ('cdp_internal.profile_view_refreshes', '{view,sqlstate}'), ('cdp.segment_days', '{segment}'), ('cdp.worker_status', '{last_error}'), ('cdp_internal.progress', '{task}')
+    ('cdp_internal.profile_view_refreshes', '{view,sqlstate}'), ('cdp.segment_days', '{segment}'), ('cdp.retention_rules', '{source,event,type,set_by}'), ('cdp.detached_months', '{state,archive,kept_in,done_by}'), ('cdp.worker_status', '{last_error}'), ('cdp_internal.progress', '{task}')
   ) AS o ("table", columns) CROSS JOIN LATERAL pg_catalog.unnest(o.columns::text[]) AS c ("column");
 COMMENT ON VIEW cdp.personal_columns IS
   'Every column of cdp that can hold text, JSON or bytes. erase: what forgetting a person does with it (delete the row, clear the value, derived: it goes with what it was made from, keep: nothing personal); is_exported: whether a person who asks for their data gets it';

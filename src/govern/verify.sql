@@ -29,7 +29,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     GROUP BY p.profile_id
   ), fact AS (
     SELECT i.profile_id, max(f.received_at) AS last_seen_at
-    FROM (SELECT e.identifier_id, e.received_at FROM cdp.event_records AS e
+    FROM (SELECT e.identifier_id, e.received_at FROM cdp_internal.event_traces AS e
           UNION ALL SELECT a.identifier_id, a.received_at FROM cdp.assertions AS a) AS f
     JOIN cdp.identifiers AS i USING (identifier_id) GROUP BY i.profile_id
   )
@@ -61,7 +61,7 @@ CREATE FUNCTION cdp_internal.verify_messages()
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
   WITH fact AS (
     SELECT f.*, encode(substring(sha256(convert_to(f.message_id, 'UTF8')) FOR 16), 'hex')::uuid AS message_key
-    FROM (SELECT e.event_id AS decision_seq, e.identifier_id, e.source_id, e.message_id FROM cdp.event_records AS e
+    FROM (SELECT e.event_id AS decision_seq, e.identifier_id, e.source_id, e.message_id FROM cdp_internal.event_traces AS e
           UNION ALL SELECT a.decision_seq, a.identifier_id, a.source_id, a.message_id FROM cdp.assertions AS a) AS f
   )
   SELECT 'collect', 'a message was applied more than once', format('source %s, message %s', f.source_id, f.message_id),

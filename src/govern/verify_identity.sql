@@ -93,7 +93,7 @@ BEGIN
       JOIN known AS k USING (id) GROUP BY m.decision_seq
     ), fact AS (
       SELECT f.* FROM (
-        SELECT e.event_id AS decision_seq, e.identifier_id, coalesce(e.carried, ARRAY[e.identifier_id]) AS carried FROM cdp.event_records AS e
+        SELECT e.event_id AS decision_seq, e.identifier_id, coalesce(e.carried, ARRAY[e.identifier_id]) AS carried FROM cdp_internal.event_traces AS e
         UNION ALL
         SELECT r.decision_seq, r.identifier_id, coalesce(r.carried, ARRAY[r.identifier_id]) FROM cdp.assertions AS r) AS f
       WHERE any_latest
@@ -290,7 +290,7 @@ CREATE FUNCTION cdp_internal.verify_kept()
   RETURNS TABLE (room text, problem text, subject text, stored text, expected text)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off SET work_mem = '64MB' AS $$
   WITH fact AS NOT MATERIALIZED (
-    SELECT e.event_id AS decision_seq, e.identifier_id, e.carried, e.received_at, false AS is_explicit FROM cdp.event_records AS e
+    SELECT e.event_id AS decision_seq, e.identifier_id, e.carried, e.received_at, false AS is_explicit FROM cdp_internal.event_traces AS e
     UNION ALL SELECT a.decision_seq, a.identifier_id, a.carried, a.received_at, a.type = 'alias' FROM cdp.assertions AS a
   )
   -- Evidence is what messages carried: the first with these identifiers, and every alias.

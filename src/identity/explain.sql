@@ -106,7 +106,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
   FROM cdp.identifiers AS i
   JOIN cdp.refusals AS r ON r.rule = 'source' AND r.type = i.type AND r.value = i.value
   JOIN cdp.sources AS o ON o.source_id = r.source_id
-  CROSS JOIN LATERAL (SELECT e.identifier_id FROM cdp.event_records AS e WHERE e.event_id = r.decision_seq
+  CROSS JOIN LATERAL (SELECT e.identifier_id FROM cdp_internal.event_traces AS e WHERE e.event_id = r.decision_seq
                       UNION ALL SELECT a.identifier_id FROM cdp.assertions AS a WHERE a.decision_seq = r.decision_seq) AS said
   JOIN cdp.identifiers AS own ON own.identifier_id = said.identifier_id
   WHERE i.profile_id IN (one_person, other_person) AND own.profile_id IN (one_person, other_person) AND own.profile_id <> i.profile_id

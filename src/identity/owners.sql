@@ -53,14 +53,17 @@ BEGIN
   RETURN QUERY
     WITH fact AS MATERIALIZED (
       SELECT r.event_id AS seq, r.identifier_id AS was, coalesce(r.carried, ARRAY[r.identifier_id]) AS carried
-      FROM unnest(asked) AS a (id) JOIN cdp.event_records AS r ON r.identifier_id = a.id
+      FROM unnest(asked) AS a (id) JOIN cdp_internal.event_traces AS r ON r.identifier_id = a.id
       WHERE coalesce(r.carried, ARRAY[r.identifier_id]) && (changed || devices)
     ), owned AS MATERIALIZED (
       SELECT f.*, cdp_internal.owner_of(f.carried, f.seq) AS owner FROM fact AS f
     ), moved AS (
       UPDATE cdp.event_records AS r SET identifier_id = o.owner, carried = nullif(o.carried, ARRAY[o.owner])
       FROM owned AS o WHERE r.event_id = o.seq AND o.owner <> o.was RETURNING o.was, o.owner
-    ) SELECT DISTINCT m.was, m.owner FROM moved AS m;
+    ), trace_moved AS (
+      UPDATE cdp.removed_events AS r SET identifier_id = o.owner, carried = nullif(o.carried, ARRAY[o.owner])
+      FROM owned AS o WHERE r.event_id = o.seq AND o.owner <> o.was RETURNING o.was, o.owner
+    ) SELECT m.was, m.owner FROM moved AS m UNION SELECT t.was, t.owner FROM trace_moved AS t;
   RETURN QUERY
     WITH fact AS MATERIALIZED (
       SELECT r.decision_seq AS seq, r.identifier_id AS was, coalesce(r.carried, ARRAY[r.identifier_id]) AS carried

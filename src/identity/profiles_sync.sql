@@ -40,7 +40,7 @@ CREATE VIEW cdp.id_graph_updates WITH (security_invoker) AS
          coalesce(r.occurred_at, a.asserted_at, c.effective_at) AS "timestamp"
   FROM updates AS u
   JOIN cdp.identity_changes AS c ON c.change_id = u.seq
-  LEFT JOIN cdp.event_records AS r ON r.event_id = c.decision_seq
+  LEFT JOIN cdp_internal.event_traces AS r ON r.event_id = c.decision_seq
   LEFT JOIN cdp.assertions AS a ON a.decision_seq = c.decision_seq;
 COMMENT ON VIEW cdp.id_graph_updates IS
   'Every profile_id there ever was (segment_id) and whose it became (canonical_segment_id), in the order seq, shaped as Segment''s Profiles Sync, splits included. Triggering event: null for a decision of a person';

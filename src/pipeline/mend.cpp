@@ -44,21 +44,18 @@ void number_decisions(const std::string &made, std::int64_t decision) {
 } // namespace
 
 std::int64_t mend(const std::set<std::int64_t> &identifiers, const std::string &reason, bool all,
-                  const std::string &decisions) {
+                  const std::function<void()> &prepare, const std::function<void(std::int64_t)> &numbered) {
   pg::need_read_committed();
   const pg_uuid_t secret = make_ready();
   segment::Evaluation evaluation;
   profile::People people;
   identity::Refold refold(identity::find_types({}));
   core::Timestamp at = GetCurrentTransactionStartTimestamp();
-  // Decisions are written when their people are locked: messages that move people write to the same rows.
-  std::string made;
   refold.run(
-      identifiers, [&](const std::vector<std::int64_t> &ids) { return people.lock(ids); },
-      [&] { made = write_decisions(decisions); });
+      identifiers, [&](const std::vector<std::int64_t> &ids) { return people.lock(ids); }, prepare);
 
   const auto decision = draw_decision();
-  number_decisions(made, decision);
+  numbered(decision);
   if (!all && !refold.changes())
     return decision;
   if (all)
@@ -204,8 +201,13 @@ CDP_FUNCTION(cdp_plan_mending) {
 CDP_FUNCTION(cdp_decide_anew) {
   using namespace cdp;
   pg::Session session;
-  PG_RETURN_INT64(pipeline::mend(ids_argument(fcinfo, 0), PG_ARGISNULL(1) ? "" : pg::text_argument(fcinfo, 1),
-                                 PG_GETARG_BOOL(2), PG_ARGISNULL(3) ? "" : pg::text_argument(fcinfo, 3)));
+  // Decisions are written when their people are locked: messages that move people write to the same rows.
+  const auto decisions = PG_ARGISNULL(3) ? "" : pg::text_argument(fcinfo, 3);
+  std::string made;
+  PG_RETURN_INT64(pipeline::mend(
+      ids_argument(fcinfo, 0), PG_ARGISNULL(1) ? "" : pg::text_argument(fcinfo, 1), PG_GETARG_BOOL(2),
+      [&] { made = pipeline::write_decisions(decisions); },
+      [&](std::int64_t decision) { pipeline::number_decisions(made, decision); }));
 }
 
 // cdp_internal.fold_anew(profile_ids bigint[]): those whose golden traits are not what they should be; how

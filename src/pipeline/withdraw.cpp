@@ -27,7 +27,8 @@ using Ids = std::vector<std::int64_t>;
 std::set<std::int64_t> identifiers_of(const Ids &decisions) {
   static pg::Statement select(
       "SELECT DISTINCT unnest(f.identifier_id || f.carried) FROM ("
-      "  SELECT r.identifier_id, r.carried FROM cdp.event_records AS r WHERE r.event_id = ANY ($1) UNION ALL "
+      "  SELECT r.identifier_id, r.carried FROM cdp_internal.event_traces AS r WHERE r.event_id = ANY ($1) "
+      "UNION ALL "
       "  SELECT a.identifier_id, a.carried FROM cdp.assertions AS a WHERE a.decision_seq = ANY ($1)) AS f",
       pg::few_keys);
   std::set<std::int64_t> ids;

@@ -55,7 +55,7 @@ LANGUAGE sql SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $
         JOIN cdp.evidence_members AS m ON m.identifier_id = d.id JOIN cdp.evidence AS e USING (decision_seq)
         WHERE t.sharing = 'latest') AS o
     CROSS JOIN LATERAL (
-      SELECT r.event_id AS seq, r.source_id, r.received_at, r.message_id FROM cdp.event_records AS r
+      SELECT r.event_id AS seq, r.source_id, r.received_at, r.message_id FROM cdp_internal.event_traces AS r
         WHERE r.identifier_id = o.id AND r.carried = a.carried
       UNION ALL
       SELECT r.decision_seq, r.source_id, r.received_at, r.message_id FROM cdp.assertions AS r
@@ -82,7 +82,7 @@ LANGUAGE sql SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $
   ), fact AS (
     SELECT f.* FROM unnest(owners) AS o (id) CROSS JOIN LATERAL (
       SELECT r.event_id AS seq, r.received_at AS at, coalesce(r.carried, ARRAY[r.identifier_id]) AS carried
-        FROM cdp.event_records AS r WHERE r.identifier_id = o.id
+        FROM cdp_internal.event_traces AS r WHERE r.identifier_id = o.id
       UNION ALL SELECT r.decision_seq, r.received_at, coalesce(r.carried, ARRAY[r.identifier_id])
         FROM cdp.assertions AS r WHERE r.identifier_id = o.id) AS f
   ), first AS (
@@ -107,6 +107,8 @@ DECLARE
 BEGIN
   WITH event AS (
     DELETE FROM cdp.event_records AS r WHERE r.event_id = ANY (decision_seqs) RETURNING r.*
+  ), trace AS (
+    DELETE FROM cdp.removed_events AS g WHERE g.event_id = ANY (decision_seqs) RETURNING g.*
   ), said AS (
     DELETE FROM cdp.assertions AS a WHERE a.decision_seq = ANY (decision_seqs) RETURNING a.*
   ), misfit AS (
@@ -117,6 +119,7 @@ BEGIN
     INSERT INTO cdp.withdrawn_assertions SELECT s.* FROM said AS s
   ), fact AS (
     SELECT e.event_id AS seq, 'event' AS kind, e.source_id, e.message_id, e.identifier_id, e.received_at, e.carried FROM event AS e
+    UNION ALL SELECT t.event_id, 'event', t.source_id, t.message_id, t.identifier_id, t.received_at, t.carried FROM trace AS t
     UNION ALL SELECT s.decision_seq, 'assertion', s.source_id, s.message_id, s.identifier_id, s.received_at, s.carried FROM said AS s
   ), logged AS (
     INSERT INTO cdp.withdrawn_messages (decision_seq, kind, source_id, message_id, identifier_id, received_at, reason)

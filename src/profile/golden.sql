@@ -75,7 +75,7 @@ BEGIN
     SELECT min(i.profile_id), array_agg(i.identifier_id ORDER BY i.identifier_id) INTO person, identifiers
       FROM cdp.identifiers AS i WHERE i.profile_id = cdp.current_profile($1);
     IF NOT EXISTS (SELECT FROM cdp.assertions AS a WHERE a.identifier_id = ANY (identifiers) AND a.asserted_at <= identifiers_at.at)
-       AND NOT EXISTS (SELECT FROM cdp.event_records AS r WHERE r.identifier_id = ANY (identifiers) AND r.occurred_at <= identifiers_at.at) THEN
+       AND NOT EXISTS (SELECT FROM cdp_internal.event_traces AS r WHERE r.identifier_id = ANY (identifiers) AND r.occurred_at <= identifiers_at.at) THEN
       person := NULL;
     END IF;
   END IF;

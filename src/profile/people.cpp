@@ -201,7 +201,8 @@ void People::merge(std::int64_t loser, std::int64_t winner) {
 void People::read_last_seen(const std::vector<std::int64_t> &ids) {
   static pg::Statement select(
       "SELECT i.profile_id, max(f.received_at) FROM cdp.identifiers AS i CROSS JOIN LATERAL ("
-      "  SELECT e.received_at FROM cdp.event_records AS e WHERE e.identifier_id = i.identifier_id UNION ALL "
+      "  SELECT e.received_at FROM cdp_internal.event_traces AS e WHERE e.identifier_id = i.identifier_id "
+      "UNION ALL "
       "  SELECT a.received_at FROM cdp.assertions AS a WHERE a.identifier_id = i.identifier_id) AS f "
       "WHERE i.profile_id = ANY ($1) GROUP BY i.profile_id",
       pg::few_keys);

@@ -23,7 +23,8 @@ const char kPeopleAt[] =
     "ORDER BY i.profile_id, v.key, a.asserted_at DESC, a.decision_seq DESC) AS n GROUP BY n.profile_id) AS t "
     "USING (profile_id) WHERE EXISTS (SELECT FROM cdp.identifiers AS i WHERE i.profile_id = p.profile_id AND "
     "("
-    "EXISTS (SELECT FROM cdp.event_records AS r WHERE r.identifier_id = i.identifier_id AND r.occurred_at <= "
+    "EXISTS (SELECT FROM cdp_internal.event_traces AS r WHERE r.identifier_id = i.identifier_id AND "
+    "r.occurred_at <= "
     "$1) "
     "OR EXISTS (SELECT FROM cdp.assertions AS a WHERE a.identifier_id = i.identifier_id AND a.asserted_at <= "
     "$1)))";

@@ -47,6 +47,8 @@ Duty duties[] = {
     {"making months of events", pg::Statement("SELECT cdp_internal.make_months()")},
     {"undoing imports", pg::Statement("SELECT cdp_internal.undo_imports()")},
     {"matching records that changed", pg::Statement("SELECT cdp_internal.follow_batch()")},
+    {"removing old events", pg::Statement("SELECT cdp_internal.keep_events()")},
+    {"detaching or attaching events", pg::Statement("SELECT cdp_internal.move_months()")},
     {"folding golden traits anew", pg::Statement("SELECT cdp_internal.fold_profiles(200)")},
     {"maintaining segments",
      pg::Statement("SELECT cdp_internal.maintain_segments(pg_catalog.clock_timestamp())")},

@@ -46,6 +46,12 @@ CREATE VIEW cdp.progress AS
            WHERE m.import_id = i.import_id AND NOT m.is_undone), i.undo_total
   FROM cdp_internal.imports AS i WHERE i.state = 'undoing'
   UNION ALL
+  SELECT 'retention', NULL, p.began_at, p.updated_at, p.removed, p.removed + (SELECT pg_catalog.count(*) FROM cdp_internal.retention_queue)
+  FROM cdp_internal.retention_passes AS p WHERE p.as_of IS NOT NULL
+  UNION ALL
+  SELECT CASE d.state WHEN 'detaching' THEN 'detach ' ELSE 'attach ' END || d.archive, NULL, d.began_at, d.updated_at, d.done, d.total
+  FROM cdp.detached_months AS d WHERE d.state <> 'detached'
+  UNION ALL
   SELECT 'compare ' || a.name, NULL, a.compare_began, a.updated_at, a.compare_done, a.compare_total
   FROM cdp_internal.attachments AS a WHERE a.state = 'current' AND a.comparing IS NOT NULL
   UNION ALL
@@ -220,6 +226,8 @@ DECLARE
   closed pg_catalog.int8;
   counted pg_catalog.int8;
   undone pg_catalog.int8;
+  kept   pg_catalog.int8;
+  moved  pg_catalog.int8;
   matched pg_catalog.int8;
   made pg_catalog.int8 := 0;
   maintained pg_catalog.int8;
@@ -239,6 +247,10 @@ BEGIN
     COMMIT;
     matched := cdp_internal.follow_batch(start);
     COMMIT;
+    kept := cdp_internal.keep_events();
+    COMMIT;
+    moved := cdp_internal.move_months();
+    COMMIT;
     made := CASE WHEN made OPERATOR(pg_catalog.<) 0 THEN made ELSE cdp_internal.make_months() END; -- once refused is enough
     COMMIT;
     refolded := cdp_internal.fold_batch();
@@ -257,7 +269,7 @@ BEGIN
     COMMIT;
     counted := cdp_internal.fold_source_counts();
     COMMIT;
-    EXIT WHEN state.finished AND GREATEST(mended, followed, undone, matched, refolded, maintained, judged, told, folded, closed, viewed, counted) OPERATOR(pg_catalog.=) 0;
+    EXIT WHEN state.finished AND GREATEST(mended, followed, undone, matched, kept, moved, refolded, maintained, judged, told, folded, closed, viewed, counted) OPERATOR(pg_catalog.=) 0;
     size := state.size;
     good := state.in_a_row;
     done := state.done;
@@ -266,7 +278,7 @@ BEGIN
 END
 $$;
 COMMENT ON PROCEDURE cdp.run(integer) IS
-  'Does what waits now - lines of the inbox, rows of attached tables, imports that are being undone, records that matchers follow, people whom a change of rules touches, values that are too old, segments that are being built or due, account traits and segments that are due, the change feed, profile views that are due - a transaction a batch; with or without a worker. max_batches: stop after so many';
+  'Does what waits now - lines of the inbox, rows of attached tables, imports that are being undone, records that matchers follow, events that are too old or whose month is detached or attached, people whom a change of rules touches, values that are too old, segments that are being built or due, account traits and segments that are due, the change feed, profile views that are due - a transaction a batch; with or without a worker. max_batches: stop after so many';
 
 CREATE FUNCTION cdp_internal.wake_launcher() RETURNS void
 LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'cdp_wake_launcher';
