@@ -133,9 +133,14 @@ void History::merge(const StepsAsked &asked, Timestamp from, Steps &steps) const
   steps.clear();
   rest.clear();
   bool odd = false;
+  std::size_t count = 0;
   for (const auto &one : asked.inputs)
-    if (const auto entries = of(one.input, from, odd); !entries.empty())
+    if (const auto entries = of(one.input, from, odd); !entries.empty()) {
       rest.emplace_back(entries, one.steps);
+      count += entries.size();
+    }
+  steps.entries.reserve(count);
+  steps.events.reserve(count);
   const auto order = [](const Entry &entry) { return std::pair(entry.at, entry.event_id); };
   while (!rest.empty()) {
     auto next = rest.begin();
