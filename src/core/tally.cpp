@@ -25,6 +25,7 @@ void Tally::begin(std::span<const Entry> entries, std::span<const std::int32_t> 
   entries_ = entries;
   ranks_ = ranks;
   known_ = known;
+  ++changes_;
   low_ = begin_ = end_ = 0;
   high_ = now_ = entries.size(); // where they mostly are
   count_ = distinct_ = trues_ = 0;
@@ -54,6 +55,22 @@ Timestamp Tally::least_from(Timestamp at) {
 }
 
 void Tally::number_values() {
+  constexpr std::size_t kFew = 16; // mostly: then looking is faster than sorting
+  std::array<std::string_view, kFew> seen;
+  std::size_t count = 0, done = 0;
+  value_numbers_.resize(entries_.size());
+  for (; done < entries_.size(); ++done) {
+    const auto bytes = entries_[done].value.bytes();
+    const auto place =
+        static_cast<std::size_t>(std::find(seen.begin(), seen.begin() + count, bytes) - seen.begin());
+    if (place == kFew)
+      break;
+    if (place == count)
+      seen[count++] = bytes;
+    value_numbers_[done] = static_cast<std::int32_t>(place);
+  }
+  if (done == entries_.size())
+    return value_counts_.assign(count, 0);
   std::vector<std::size_t> order(entries_.size());
   std::iota(order.begin(), order.end(), 0);
   std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
@@ -107,6 +124,7 @@ bool Tally::move(Timestamp at) {
   each(std::max(begin, end_), end, 1);
   begin_ = begin;
   end_ = end;
+  ++changes_;
   return true;
 }
 
@@ -121,6 +139,7 @@ bool Tally::know(std::int64_t event_id) {
       changed = true;
     }
   }
+  changes_ += changed;
   return changed;
 }
 

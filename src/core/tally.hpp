@@ -82,6 +82,8 @@ public:
   const Entry *smallest();
   const Entry *largest();
 
+  // Another number whenever other events count than before.
+  std::uint64_t changes() const { return changes_; }
   bool includes(std::size_t i) const { return i >= begin_ && i < end_ && counts(i); }
 
 private:
@@ -101,6 +103,7 @@ private:
               now_ = 0;             // entries [low_, high_) are between the bounds; now_ is the first to come
   std::size_t begin_ = 0, end_ = 0; // those that are taken in
   std::vector<std::size_t> unknown_; // by event id, the next to be known last
+  std::uint64_t changes_ = 0;
   std::int64_t count_ = 0, distinct_ = 0, trues_ = 0;
   __int128 sum_ = 0;
   bool overflows_ = false;

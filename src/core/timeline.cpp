@@ -23,6 +23,11 @@ void put(std::string_view bytes, std::string &into) {
 
 bool take(std::string_view &rest, std::uint64_t &number) {
   number = 0;
+  if (!rest.empty() && static_cast<unsigned char>(rest.front()) < 0x80) { // mostly
+    number = static_cast<unsigned char>(rest.front());
+    rest.remove_prefix(1);
+    return true;
+  }
   for (unsigned shift = 0; shift < 64 && !rest.empty(); shift += 7) {
     const auto byte = static_cast<unsigned char>(rest.front());
     rest.remove_prefix(1);
@@ -129,7 +134,7 @@ std::string pack(const std::vector<TimelineEvent> &events) {
   return packed;
 }
 
-bool unpack_timeline(std::string_view packed, std::vector<TimelineEvent> &into) {
+bool unpack_timeline(std::string_view packed, std::vector<TimelineEvent> &into, Timestamp from) {
   Timestamp at = 0;
   std::int64_t id = 0;
   while (!packed.empty()) {
@@ -139,7 +144,8 @@ bool unpack_timeline(std::string_view packed, std::vector<TimelineEvent> &into) 
       return false;
     at = plus(at, later);
     id = plus(id, further);
-    into.push_back({at, id, values});
+    if (at >= from)
+      into.push_back({at, id, values});
   }
   return true;
 }

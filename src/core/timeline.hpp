@@ -73,7 +73,9 @@ struct TimelineEvent {
 
 // Events of one identifier, or a stretch of them, sorted by time and id.
 std::string pack(const std::vector<TimelineEvent> &events);
-bool unpack_timeline(std::string_view packed, std::vector<TimelineEvent> &into); // false: broken bytes
+// Those from an instant on. False: broken bytes.
+bool unpack_timeline(std::string_view packed, std::vector<TimelineEvent> &into,
+                     Timestamp from = kMinusInfinity);
 
 // 15 digits behind the point at most, no more than fits: nothing otherwise.
 struct Decimal {

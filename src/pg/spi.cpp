@@ -120,6 +120,13 @@ Params &Params::optional_texts(std::span<const std::optional<std::string>> value
   return add_array(TEXTOID, datums, nulls.get(), -1, false, TYPALIGN_INT);
 }
 
+Params &Params::places(std::span<const ItemPointerData> values) {
+  std::vector<Datum> datums(values.size());
+  for (std::size_t i = 0; i < values.size(); ++i)
+    datums[i] = PointerGetDatum(&values[i]);
+  return add_array(TIDOID, datums, nullptr, sizeof(ItemPointerData), false, TYPALIGN_SHORT);
+}
+
 Params &Params::uuids(std::span<const pg_uuid_t> values) {
   std::vector<Datum> datums(values.size());
   for (std::size_t i = 0; i < values.size(); ++i)
@@ -165,6 +172,10 @@ bool Rows::boolean(std::size_t row, int column) const {
 }
 Timestamp Rows::timestamp(std::size_t row, int column) const {
   return DatumGetTimestampTz(datum(row, column));
+}
+
+ItemPointerData Rows::place(std::size_t row, int column) const {
+  return *reinterpret_cast<ItemPointer>(DatumGetPointer(datum(row, column)));
 }
 
 pg_uuid_t Rows::uuid(std::size_t row, int column) const {

@@ -55,6 +55,7 @@ public:
   Params &texts(std::span<const std::string> values);
   Params &byteas(std::span<const std::string> values);
   Params &optional_texts(std::span<const std::optional<std::string>> values);
+  Params &places(std::span<const ItemPointerData> values); // tid[]
   Params &uuids(std::span<const pg_uuid_t> values);
   Params &datum(Oid type, Datum value) { return add(type, value); }
   // jsonb values that were made by Jsonb::parse; nullptr is SQL NULL.
@@ -96,6 +97,7 @@ public:
   std::string_view view(std::size_t row, int column) const;
   // All columns of a row, which must be texts: as view(), and without data where NULL.
   void views(std::size_t row, std::vector<std::string_view> &texts) const;
+  ItemPointerData place(std::size_t row, int column) const; // a ctid
   pg_uuid_t uuid(std::size_t row, int column) const;
   std::vector<std::int64_t> bigints(std::size_t row, int column) const; // a bigint[] without nulls
   Datum datum(std::size_t row, int column) const;                       // lives as long as these rows

@@ -26,6 +26,7 @@ struct Evaluation::State {
   };
   std::vector<Progress> segments; // those that others ask about come before these
   std::unordered_map<std::int64_t, Event> events;
+  Timelines timelines; // that these events were added to, as they are since
   ListMembers lists;
   KeptRuns runs;
   std::map<std::int32_t, std::size_t> places;    // of segments
@@ -37,6 +38,8 @@ struct Evaluation::State {
   bool concerns(std::size_t segment, const Step &step,
                 const std::vector<std::vector<const Step *>> &chosen) const;
   const Found *found(std::int32_t segment_id) const;
+  // Of those whom rules look at, what these rules look at.
+  Histories read_histories(const std::vector<std::vector<const Step *>> &chosen) const;
   void follow_traits(const std::vector<std::vector<const Step *>> &chosen);
   void evaluate(const std::vector<std::vector<const Step *>> &chosen, const Histories &histories);
 };
@@ -72,7 +75,7 @@ void Evaluation::add_events(std::vector<NewEvent> events, std::int64_t first) {
   for (auto &one : events)
     facts.push_back({one.event_id, one.identifier_id, one.occurred_at, one.received_at, one.type,
                      sources[one.source_id], one.event, one.properties, one.context});
-  auto observed = segment::add_events(facts, first);
+  auto observed = segment::add_events(facts, first, state_->timelines);
   for (std::size_t i = 0; i < facts.size(); ++i)
     state_->events[facts[i].event_id] = {std::move(observed[i]), std::move(facts[i].event)};
 }
@@ -108,6 +111,34 @@ bool Evaluation::State::concerns(std::size_t segment, const Step &step,
 const Found *Evaluation::State::found(std::int32_t segment_id) const {
   const auto place = places.find(segment_id);
   return place == places.end() ? lists.found(segment_id) : &segments[place->second].found();
+}
+
+Histories Evaluation::State::read_histories(const std::vector<std::vector<const Step *>> &chosen) const {
+  struct Look {
+    std::int64_t profile_id;
+    const Judge *judge;
+    Timestamp from;
+  };
+  std::vector<Look> looks;
+  for (std::size_t i = 0; i < chosen.size(); ++i)
+    if (segments[i].judge().uses_timelines())
+      for (const auto *step : chosen[i])
+        looks.push_back({step->profile_id, &segments[i].judge(), step->from});
+  const auto smaller = [](const Look &a, const Look &b) { return a.profile_id < b.profile_id; };
+  std::sort(looks.begin(), looks.end(), smaller);
+  std::vector<std::int64_t> ids;
+  for (const auto &look : looks)
+    if (ids.empty() || ids.back() != look.profile_id)
+      ids.push_back(look.profile_id);
+  return segment::read_histories(
+      ids,
+      [&](std::int64_t profile_id, Wanted &wanted) {
+        const auto [first, last] =
+            std::equal_range(looks.begin(), looks.end(), Look{profile_id, {}, {}}, smaller);
+        for (auto look = first; look != last; ++look)
+          look->judge->add_wanted(look->from, wanted);
+      },
+      timelines);
 }
 
 void Evaluation::State::follow_traits(const std::vector<std::vector<const Step *>> &chosen) {
@@ -165,14 +196,7 @@ void Evaluation::evaluate(std::vector<Step> steps) {
   }
   pg::Session session;
   const auto chosen = state_->choose(steps);
-  std::vector<std::int64_t> people;
-  for (std::size_t i = 0; i < chosen.size(); ++i)
-    if (state_->segments[i].judge().uses_timelines())
-      for (const auto *step : chosen[i])
-        people.push_back(step->profile_id);
-  std::sort(people.begin(), people.end());
-  people.erase(std::unique(people.begin(), people.end()), people.end());
-  const auto histories = read_histories(people);
+  const auto histories = state_->read_histories(chosen);
   for (std::size_t i = 0; i < chosen.size(); ++i)
     if (state_->segments[i].judge().looks_at_traits())
       for (const auto *step : chosen[i])

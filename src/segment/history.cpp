@@ -1,6 +1,8 @@
 #include "segment/history.hpp"
 
 #include <algorithm>
+#include <bit>
+#include <functional>
 #include <map>
 #include <numeric>
 
@@ -26,21 +28,44 @@ void History::clear() {
     made.count = 0;
 }
 
-void History::finish() {
+namespace {
+
+// Events whose runs, each in order, end at these places: pairs of runs become one until one is left.
+void merge_runs(std::vector<core::TimelineEvent> &events, std::vector<std::size_t> &ends) {
+  const auto earlier = [](const auto &a, const auto &b) { return a.order() < b.order(); };
+  const auto at = [&](std::size_t place) { return events.begin() + static_cast<std::ptrdiff_t>(place); };
+  while (ends.size() > 1) {
+    std::size_t kept = 0, start = 0;
+    for (std::size_t i = 0; i < ends.size(); i += 2) {
+      const auto middle = ends[i], end = ends[std::min(i + 1, ends.size() - 1)];
+      if (start < middle && middle < end && earlier(events[middle], events[middle - 1]))
+        std::inplace_merge(at(start), at(middle), at(end), earlier);
+      ends[kept++] = start = end;
+    }
+    ends.resize(kept);
+  }
+}
+
+} // namespace
+
+void History::finish(const Wanted *wanted) {
   thread_local std::vector<core::TimelineEvent> events; // kept for their room
+  thread_local std::vector<std::size_t> ends;
   thread_local std::vector<Entry> entries;
   events.clear();
+  ends.clear();
   entries.clear();
-  for (const auto packed : packed_)
-    if (!core::unpack_timeline(packed, events))
+  for (const auto packed : packed_) {
+    if (!core::unpack_timeline(packed, events, wanted ? wanted->least() : core::kMinusInfinity))
       throw broken_timeline();
-  const auto earlier = [](const auto &a, const auto &b) { return a.order() < b.order(); };
-  if (packed_.size() > 1 && !std::is_sorted(events.begin(), events.end(), earlier))
-    std::sort(events.begin(), events.end(), earlier);
+    ends.push_back(events.size());
+  }
+  merge_runs(events, ends);
   for (const auto &event : events) {
     core::InputValues values(event.values);
     while (values.next())
-      entries.push_back({event.at, event.event_id, values.value()});
+      if (!wanted || wanted->has(event, values.value().input))
+        entries.push_back({event.at, event.event_id, values.value()});
     if (values.broken())
       throw broken_timeline();
   }
@@ -108,9 +133,14 @@ void History::merge(const StepsAsked &asked, Timestamp from, Steps &steps) const
   steps.clear();
   rest.clear();
   bool odd = false;
+  std::size_t count = 0;
   for (const auto &one : asked.inputs)
-    if (const auto entries = of(one.input, from, odd); !entries.empty())
+    if (const auto entries = of(one.input, from, odd); !entries.empty()) {
       rest.emplace_back(entries, one.steps);
+      count += entries.size();
+    }
+  steps.entries.reserve(count);
+  steps.events.reserve(count);
   const auto order = [](const Entry &entry) { return std::pair(entry.at, entry.event_id); };
   while (!rest.empty()) {
     auto next = rest.begin();
@@ -138,14 +168,30 @@ void Steps::clear() {
   order.clear();
 }
 
+// Numbers what they have in common as it appears; then all of one number lie together, in order of time.
 void Steps::sort() {
+  thread_local std::vector<std::uint32_t> slots, starts; // kept for their room
   const auto name = [&](std::uint32_t i) { return entries[i].value.bytes(); };
-  order.resize(events.size());
-  std::iota(order.begin(), order.end(), 0);
-  std::sort(order.begin(), order.end(),
-            [&](std::uint32_t a, std::uint32_t b) { return std::pair(name(a), a) < std::pair(name(b), b); });
-  for (std::size_t i = 1; i < order.size(); ++i)
-    events[order[i]].binding = events[order[i - 1]].binding + (name(order[i]) != name(order[i - 1]));
+  const auto count = static_cast<std::uint32_t>(events.size());
+  slots.assign(std::bit_ceil(std::size_t{count} * 2 + 1), 0); // the first event of a name, from 1
+  starts.assign(1, 0);
+  for (std::uint32_t i = 0; i < count; ++i) {
+    auto place = std::hash<std::string_view>()(name(i)) & (slots.size() - 1);
+    while (slots[place] && name(slots[place] - 1) != name(i))
+      place = (place + 1) & (slots.size() - 1);
+    if (!slots[place]) {
+      slots[place] = i + 1;
+      events[i].binding = starts.size() - 1;
+      starts.push_back(0);
+    } else {
+      events[i].binding = events[slots[place] - 1].binding;
+    }
+    ++starts[events[i].binding + 1];
+  }
+  std::partial_sum(starts.begin(), starts.end(), starts.begin());
+  order.resize(count);
+  for (std::uint32_t i = 0; i < count; ++i)
+    order[starts[events[i].binding]++] = i;
 }
 
 StepsAsked StepsAsked::of(std::vector<StepInput> inputs, bool bound) {

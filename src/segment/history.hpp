@@ -3,6 +3,7 @@
 #include "core/sequence.hpp"
 #include "core/tally.hpp"
 
+#include <algorithm>
 #include <array>
 #include <memory>
 #include <span>
@@ -43,6 +44,31 @@ struct StepsAsked {
   static StepsAsked of(std::vector<StepInput> inputs, bool bound);
 };
 
+// What is asked of one person's history: from when on an input's events may count.
+class Wanted {
+public:
+  void add(std::int32_t input, Timestamp from) {
+    const auto number = static_cast<std::size_t>(input);
+    if (from_.size() <= number)
+      from_.resize(number + 1, core::kInfinity);
+    from_[number] = std::min(from_[number], from);
+    least_ = std::min(least_, from);
+  }
+  void clear() {
+    std::fill(from_.begin(), from_.end(), core::kInfinity);
+    least_ = core::kInfinity;
+  }
+  bool has(const core::TimelineEvent &event, std::int32_t input) const {
+    const auto number = static_cast<std::size_t>(input);
+    return number < from_.size() && event.at >= from_[number];
+  }
+  Timestamp least() const { return least_; } // of all inputs
+
+private:
+  std::vector<Timestamp> from_; // by input; kInfinity: nobody asks
+  Timestamp least_ = core::kInfinity;
+};
+
 class History {
 public:
   // An identifier's timeline, or a stretch of it; the bytes must outlive this, unless they are given away.
@@ -50,8 +76,10 @@ public:
   void keep(std::string packed) {
     add(*kept_.emplace_back(std::make_unique<std::string>(std::move(packed))));
   }
-  void finish(); // once, when all is added; an error when the bytes are broken
-  void clear();  // for the next person, with the room there is
+  // Once, when all is added; an error when the bytes are broken. What is not wanted is left out, if that is
+  // said.
+  void finish(const Wanted *wanted = nullptr);
+  void clear(); // for the next person, with the room there is
 
   struct Said { // what an input has been told, and whether something odd is among it
     std::int32_t input;

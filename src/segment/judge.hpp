@@ -40,6 +40,8 @@ public:
                                             : std::span<const std::int32_t>();
   }
 
+  void add_wanted(Timestamp at, Wanted &wanted) const { sweep_->add_wanted(at, wanted); }
+
   // What holds in each stint; those of a person in order. Runs as the owner; may throw what the rule throws.
   std::vector<std::vector<Range>> judge(const std::vector<Stint> &stints);
 

@@ -16,8 +16,11 @@ struct Columns {
   std::vector<std::int64_t> profiles;
   std::vector<std::optional<std::string>> keys, decisions;
   std::vector<Timestamp> from, to;
+  std::vector<ItemPointerData> places; // of those that are there
 
-  void add(std::int32_t segment, std::int64_t profile, const Range &row) {
+  void add(std::int32_t segment, std::int64_t profile, const Range &row, const ItemPointerData *place) {
+    if (place)
+      places.push_back(*place);
     segments.push_back(segment);
     profiles.push_back(profile);
     keys.push_back(row.key);
@@ -46,9 +49,9 @@ struct Errors {
 // rows, so those of other segments are left out here.
 Stored read_stored(const std::vector<Found> &found, const std::map<std::int64_t, Timestamp> &starts) {
   static pg::Statement read(
-      "SELECT m.segment_id, m.profile_id, m.key, m.entered_at, m.left_at, m.decision_seq "
-      "FROM unnest($1::int8[], $2::timestamptz[]) AS p (profile_id, start) CROSS JOIN LATERAL (SELECT * FROM "
-      "cdp.memberships AS o WHERE o.profile_id = p.profile_id AND o.left_at >= p.start "
+      "SELECT m.segment_id, m.profile_id, m.key, m.entered_at, m.left_at, m.decision_seq, m.ctid FROM "
+      "unnest($1::int8[], $2::timestamptz[]) AS p (profile_id, start) CROSS JOIN LATERAL (SELECT o.ctid, o.* "
+      "FROM cdp.memberships AS o WHERE o.profile_id = p.profile_id AND o.left_at >= p.start "
       "OFFSET 0) AS m",
       pg::few_keys);
   std::vector<std::int64_t> profiles;
@@ -70,39 +73,48 @@ Stored read_stored(const std::vector<Found> &found, const std::map<std::int64_t,
     const bool has_key = !rows.is_null(i, 3), has_decision = !rows.is_null(i, 6);
     stored.add({rows.bigint(i, 2), rows.integer(i, 1), has_key, has_decision,
                 has_key ? rows.view(i, 3) : std::string_view(), rows.timestamp(i, 4), rows.timestamp(i, 5),
-                has_decision ? rows.bigint(i, 6) : 0});
+                has_decision ? rows.bigint(i, 6) : 0, rows.place(i, 7)});
   }
   stored.finish();
   return stored;
 }
 
+#define THE_ROWS                                                                                             \
+  "unnest($1::int4[], $2::int8[], $3::text[], $4::timestamptz[], $5::timestamptz[], $6::text[], $7::tid[]) " \
+  "AS u (segment_id, profile_id, key, entered_at, left_at, decision_seq, place) "                            \
+  "WHERE m.profile_id = u.profile_id AND m.key IS NOT DISTINCT FROM u.key "
+// Where it was read: it is still there, since whoever writes holds the person's lock, unless it was updated
+// by hand meanwhile.
+#define AT_ITS_PLACE "AND m.ctid = u.place AND m.segment_id = u.segment_id AND m.entered_at = u.entered_at"
 // By the person: thousands may have entered a segment at one instant. Said by rows, so that no index that
 // begins with the segment can be taken, whatever the statistics say.
-#define THE_ROW                                                                                              \
-  "WHERE m.profile_id = u.profile_id AND m.key IS NOT DISTINCT FROM u.key "                                  \
+#define BY_ITS_KEY                                                                                           \
   "AND (m.profile_id, m.segment_id, m.entered_at) >= (u.profile_id, u.segment_id, u.entered_at) "            \
   "AND (m.profile_id, m.segment_id, m.entered_at) <= (u.profile_id, u.segment_id, u.entered_at)"
+#define REMOVE "DELETE FROM cdp.memberships AS m USING " THE_ROWS
+#define UPDATE                                                                                               \
+  "UPDATE cdp.memberships AS m SET left_at = u.left_at, decision_seq = u.decision_seq::int8 FROM " THE_ROWS
 
 void write(const Columns &removed, const Columns &updated, const Columns &inserted) {
-  static pg::Statement remove(
-      "DELETE FROM cdp.memberships AS m USING unnest($1::int4[], $2::int8[], $3::text[], $4::timestamptz[], "
-      "$5::timestamptz[], $6::text[]) AS u (segment_id, profile_id, key, entered_at, left_at, "
-      "decision_seq) " THE_ROW,
-      pg::few_keys);
-  static pg::Statement update(
-      "UPDATE cdp.memberships AS m SET left_at = u.left_at, decision_seq = u.decision_seq::int8 FROM "
-      "unnest($1::int4[], $2::int8[], $3::text[], $4::timestamptz[], $5::timestamptz[], $6::text[]) "
-      "AS u (segment_id, profile_id, key, entered_at, left_at, decision_seq) " THE_ROW,
-      pg::few_keys);
+  static pg::Statement remove(REMOVE BY_ITS_KEY, pg::few_keys), update(UPDATE BY_ITS_KEY, pg::few_keys);
+  static pg::Statement remove_there(REMOVE AT_ITS_PLACE, pg::few_keys),
+      update_there(UPDATE AT_ITS_PLACE, pg::few_keys);
   static pg::Statement insert(
       "INSERT INTO cdp.memberships (segment_id, profile_id, key, entered_at, left_at, decision_seq) "
       "SELECT segment_id, profile_id, key, entered_at, left_at, decision_seq::int8 FROM "
       "unnest($1::int4[], $2::int8[], $3::text[], $4::timestamptz[], $5::timestamptz[], $6::text[]) "
       "AS u (segment_id, profile_id, key, entered_at, left_at, decision_seq)");
-  if (!removed.empty())
-    remove.run(removed.params());
-  if (!updated.empty())
-    update.run(updated.params());
+  const auto change = [](pg::Statement &there, pg::Statement &by_key, const Columns &rows) {
+    if (rows.empty())
+      return;
+    const bool has_places = rows.places.size() == rows.size();
+    auto params = rows.params();
+    params.places(rows.places);
+    if (!has_places || there.run(params).size() < rows.size())
+      by_key.run(params);
+  };
+  change(remove_there, remove, removed);
+  change(update_there, update, updated);
   if (!inserted.empty())
     insert.run(inserted.params());
 }
@@ -259,6 +271,7 @@ std::int64_t store_found(const std::vector<Found> &found, const Stored *given) {
     std::int32_t segment_id;
     std::int64_t profile_id;
     Change change;
+    const Stored::Row *row; // nullptr: there is none, or it is not known where
   };
   std::vector<Written> changes;
   for (const auto &segment : found) {
@@ -267,11 +280,17 @@ std::int64_t store_found(const std::vector<Found> &found, const Stored *given) {
       if (course.empty())
         continue;
       std::vector<Range> rows;
-      for (const auto &row : stored.of(profile, segment.segment_id))
+      const auto all = stored.of(profile, segment.segment_id);
+      for (const auto &row : all)
         if (row.to >= course.start())
           rows.push_back(row.range());
-      for (auto &change : course.compare(rows))
-        changes.push_back({segment.segment_id, profile, std::move(change)});
+      for (auto &change : course.compare(rows)) {
+        const auto row = std::find_if(all.begin(), all.end(), [&](const Stored::Row &one) {
+          return one.from == change.row.from && one.key() == change.row.key;
+        });
+        const bool known = !given && change.kind != Change::insert && row != all.end();
+        changes.push_back({segment.segment_id, profile, std::move(change), known ? &*row : nullptr});
+      }
     }
   }
   // A person's rows lie together: whoever reads what the person is in visits few pages.
@@ -280,11 +299,11 @@ std::int64_t store_found(const std::vector<Found> &found, const Stored *given) {
            std::tie(b.profile_id, b.segment_id, b.change.row.from);
   });
   Columns removed, updated, inserted;
-  for (const auto &[segment_id, profile_id, change] : changes) {
+  for (const auto &[segment_id, profile_id, change, row] : changes) {
     auto &columns = change.kind == Change::insert   ? inserted
                     : change.kind == Change::update ? updated
                                                     : removed;
-    columns.add(segment_id, profile_id, change.row);
+    columns.add(segment_id, profile_id, change.row, row ? &row->place : nullptr);
   }
   write(removed, updated, inserted);
   write(errors);

@@ -50,6 +50,7 @@ public:
     std::string_view key_text;
     Timestamp from, to;
     std::int64_t decision;
+    ItemPointerData place = {}; // of what was read to be changed
 
     std::optional<std::string_view> key() const { return has_key ? std::optional(key_text) : std::nullopt; }
     Range range() const;

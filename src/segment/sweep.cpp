@@ -161,6 +161,7 @@ Sweep::Sweep(const pg::Decomposition &made, std::span<const std::int32_t> inputs
   }
   values_ =
       pg::call([] { return AllocSetContextCreate(TopMemoryContext, "cdp values", ALLOCSET_SMALL_SIZES); });
+  find_wanted();
   if (usable_)
     judge_nobody(made);
   works_alone_ = answers_ && person_conditions_.empty() && made.segments + made.computed + made.since == 0 &&
@@ -543,7 +544,16 @@ void Sweep::set_sequence(const pg::Aggregate &one, Aggregate &aggregate) {
     aggregate.wanted |= step.step;
 }
 
+// Matched once while the same events count; `start` stays with it.
 std::optional<Datum> Sweep::sequence_of(Aggregate &aggregate) {
+  if (const auto now = aggregate.tally->changes(); aggregate.said_of != now) {
+    aggregate.said = match(aggregate);
+    aggregate.said_of = now;
+  }
+  return aggregate.said;
+}
+
+std::optional<Datum> Sweep::match(Aggregate &aggregate) {
   thread_local std::vector<core::SequenceEvent> events; // kept for its room
   events.clear();
   const auto &met = has_key_ || !aggregate.met ? aggregate.own_steps : *aggregate.met;

@@ -48,6 +48,8 @@ public:
   ~Sweep();
 
   const std::vector<std::int32_t> &inputs() const { return inputs_; }
+  // Of a person who is judged from an instant on.
+  void add_wanted(Timestamp at, Wanted &wanted) const;
   // Whether it can judge at all: with a key, only a rule that nobody without an event fulfils.
   bool usable() const { return usable_; }
 
@@ -96,9 +98,11 @@ private:
   };
   bool meets_person_conditions(const Step &step);
   void judge_nobody(const pg::Decomposition &made);
+  void find_wanted();
   bool collect(const History &history, Timestamp at);
   void split_by_key();
   void choose_keys();
+  void drop_rare_keys(std::size_t least);
   std::int32_t telling_input(const AggregateNeed &need) const;
   void add_need(const pg::Decomposition::Need &need);
   Timestamp since(const AggregateNeed &need, Timestamp at);
@@ -123,6 +127,7 @@ private:
   void collect_sequences(const History &history, Timestamp at);
   static void take_steps(std::span<const std::uint32_t> places, Aggregate &aggregate);
   std::optional<Datum> sequence_of(Aggregate &aggregate);
+  std::optional<Datum> match(Aggregate &aggregate);
   std::optional<Datum> value_of(Aggregate &aggregate);
   // In the expressions' memory, which goes with the next truth.
   template <class F> Datum in_memory(F &&make) {
@@ -146,6 +151,11 @@ private:
   std::vector<std::unique_ptr<Aggregate>> aggregates_;
   std::vector<std::unique_ptr<Turning>> turns_;
   std::vector<std::int32_t> inputs_;
+  struct WantedInput {
+    std::int32_t input;
+    std::optional<Timestamp> shift; // of its first event that may count, from the instant; none: all may
+  };
+  std::vector<WantedInput> wanted_;
   std::vector<AggregateNeed> needs_;
   std::vector<std::int64_t> needed_segments_;
   const Inside *inside_ = nullptr; // of the stint at hand

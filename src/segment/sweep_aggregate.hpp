@@ -31,6 +31,8 @@ struct Sweep::Aggregate {
   Steps own_steps;                // of one key
   std::optional<Timestamp> start; // of what the value stands on: it changes only when this no longer counts
   bool stands_on_start = false;
+  std::optional<Datum> said; // of the events that counted
+  std::uint64_t said_of = 0; // when the tally had made so many changes
 
   Timestamp next(Timestamp until) {
     if (!stands_on_start || !tally->only_sheds())

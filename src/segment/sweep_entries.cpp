@@ -2,6 +2,8 @@
 #include "segment/sweep_aggregate.hpp"
 
 #include <algorithm>
+#include <bit>
+#include <functional>
 
 namespace cdp::segment {
 
@@ -56,6 +58,30 @@ Timestamp Sweep::since(const AggregateNeed &need, Timestamp at) {
   return std::max(least, earliest);
 }
 
+// Bounds that only PostgreSQL can say are not asked for here.
+void Sweep::find_wanted() {
+  for (const auto &one : aggregates_) {
+    std::optional<Timestamp> shift;
+    const auto is_fixed = [](const auto &cutoff) { return cutoff->is_fixed(); };
+    if (std::all_of(one->cutoffs.begin(), one->cutoffs.end(), is_fixed))
+      if (const auto least = one->tally->least_from(0); least != core::kMinusInfinity)
+        shift = least;
+    if (one->steps == 0)
+      wanted_.push_back({one->input, shift});
+    for (const auto &step : one->asked.inputs)
+      wanted_.push_back({step.input, shift});
+  }
+}
+
+void Sweep::add_wanted(Timestamp at, Wanted &wanted) const {
+  for (const auto &[input, shift] : wanted_) {
+    Timestamp from = core::kMinusInfinity;
+    if (shift && __builtin_add_overflow(at, *shift, &from))
+      from = core::kMinusInfinity;
+    wanted.add(input, from);
+  }
+}
+
 // False: an input could not say what an event means.
 bool Sweep::collect(const History &history, Timestamp at) {
   bool odd = false;
@@ -108,6 +134,25 @@ bool Sweep::is_met(const AggregateNeed &need, const History &history, Timestamp 
   });
 }
 
+// Most keys come less often, and need not be sorted: less often than so many of the same hash.
+void Sweep::drop_rare_keys(std::size_t least) {
+  static thread_local std::vector<std::uint32_t> hashes, counts; // kept for their room
+  if (least < 2)
+    return;
+  hashes.clear();
+  counts.assign(std::bit_ceil(keys_.size() * 4 + 1), 0);
+  for (const auto &key : keys_) {
+    const auto hash = key ? std::hash<std::string_view>()(*key) : 0;
+    hashes.push_back(static_cast<std::uint32_t>(hash & (counts.size() - 1)));
+    ++counts[hashes.back()];
+  }
+  std::size_t kept = 0;
+  for (std::size_t i = 0; i < keys_.size(); ++i)
+    if (counts[hashes[i]] >= least)
+      keys_[kept++] = keys_[i];
+  keys_.resize(kept);
+}
+
 // The keys that have as many events as one aggregate needs, or all.
 void Sweep::choose_keys() {
   keys_.clear();
@@ -125,6 +170,7 @@ void Sweep::choose_keys() {
     for (std::size_t i = 0; i < aggregates_.size(); ++i)
       add(i);
   }
+  drop_rare_keys(least);
   std::sort(keys_.begin(), keys_.end());
   std::size_t kept = 0;
   for (std::size_t first = 0, next; first < keys_.size(); first = next) {

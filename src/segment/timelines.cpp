@@ -27,8 +27,9 @@ struct Stretch {
   std::int64_t identifier_id;
   Timestamp from;
   std::int32_t inputs;
-  bool stored;
+  std::optional<ItemPointerData> place; // where it is stored; none: not yet
   std::vector<TimelineEvent> events;
+  std::string_view packed = {}; // as it was read
 };
 
 // Whose bytes the events of stretches point into.
@@ -38,34 +39,48 @@ std::string_view keep(Keeper &keeper, std::string bytes) {
   return *keeper.emplace_back(std::make_unique<std::string>(std::move(bytes)));
 }
 
-void write(const std::vector<Stretch> &stretches) {
-  static pg::Statement update(
-      "UPDATE cdp_internal.timelines AS t SET until_at = u.until_at, events = u.events FROM "
-      "unnest($1::int8[], $2::timestamptz[], $3::timestamptz[], $4::int4[], $5::bytea[]) "
-      "AS u (identifier_id, from_at, until_at, inputs, events) "
-      "WHERE t.identifier_id = u.identifier_id AND t.from_at = u.from_at",
-      pg::few_keys);
+#define UPDATE                                                                                               \
+  "UPDATE cdp_internal.timelines AS t SET until_at = u.until_at, events = u.events FROM "                    \
+  "unnest($1::int8[], $2::timestamptz[], $3::timestamptz[], $4::int4[], $5::bytea[], $6::tid[]) "            \
+  "AS u (identifier_id, from_at, until_at, inputs, events, place) "                                          \
+  "WHERE t.identifier_id = u.identifier_id AND t.from_at = u.from_at"
+
+// Gives back how they are packed, by place.
+std::vector<std::string> write(const std::vector<Stretch> &stretches) {
+  static pg::Statement update(UPDATE, pg::few_keys);
+  static pg::Statement update_there(UPDATE " AND t.ctid = u.place", pg::few_keys); // if nobody moved them
   static pg::Statement insert(
       "INSERT INTO cdp_internal.timelines (identifier_id, from_at, until_at, inputs, events) "
       "SELECT * FROM unnest($1::int8[], $2::timestamptz[], $3::timestamptz[], $4::int4[], $5::bytea[])");
+  std::vector<std::string> written(stretches.size());
   for (const bool stored : {true, false}) {
     std::vector<std::int64_t> ids;
     std::vector<Timestamp> from, until;
     std::vector<std::int32_t> inputs;
     std::vector<std::string> packed;
-    for (const auto &one : stretches) {
-      if (one.stored != stored)
+    std::vector<ItemPointerData> places;
+    for (std::size_t i = 0; i < stretches.size(); ++i) {
+      const auto &one = stretches[i];
+      if (one.place.has_value() != stored)
         continue;
       ids.push_back(one.identifier_id);
       from.push_back(one.from);
       until.push_back(one.events.empty() ? kStart : one.events.back().at);
       inputs.push_back(one.inputs);
-      packed.push_back(core::pack(one.events));
+      packed.push_back(written[i] = core::pack(one.events));
+      if (stored)
+        places.push_back(*one.place);
     }
-    if (!ids.empty())
-      (stored ? update : insert)
-          .run(pg::Params().bigints(ids).timestamps(from).timestamps(until).integers(inputs).byteas(packed));
+    if (ids.empty())
+      continue;
+    auto params =
+        pg::Params().bigints(ids).timestamps(from).timestamps(until).integers(inputs).byteas(packed);
+    if (!stored)
+      insert.run(params);
+    else if (params.places(places); update_there.run(params).size() < ids.size())
+      update.run(params);
   }
+  return written;
 }
 
 std::size_t bytes_of(const std::vector<TimelineEvent> &events) {
@@ -89,7 +104,7 @@ void add_cut(Stretch whole, std::vector<Stretch> &into) {
     Stretch rest{whole.identifier_id,
                  events[count].at,
                  whole.inputs,
-                 false,
+                 std::nullopt,
                  {events.begin() + static_cast<std::ptrdiff_t>(count), events.end()}};
     events.resize(count);
     into.push_back(std::move(whole));
@@ -145,7 +160,7 @@ std::vector<Stretch> make_anew(const std::vector<std::int64_t> &ids, Keeper &kee
   auto &inputs = Inputs::current();
   std::map<std::int64_t, Stretch> whole;
   for (auto id : ids)
-    whole.emplace(id, Stretch{id, kStart, inputs.newest(), false, {}});
+    whole.emplace(id, Stretch{id, kStart, inputs.newest(), std::nullopt, {}});
   forget.run(pg::Params().bigints(ids));
   read.each(pg::Params().bigints(ids), [&](const pg::Rows &rows) {
     pg::check_for_interrupts();
@@ -180,37 +195,54 @@ make_timelines(const std::vector<std::int64_t> &identifiers) {
   return made;
 }
 
-Histories read_histories(const std::vector<std::int64_t> &profile_ids) {
+Histories read_histories(const std::vector<std::int64_t> &profile_ids, const Wants &wants,
+                         const Timelines &known) {
+  static pg::Statement own("SELECT i.profile_id, i.identifier_id FROM unnest($1) AS p (id) "
+                           "JOIN cdp.identifiers AS i ON i.profile_id = p.id",
+                           pg::few_keys);
   static pg::Statement read(
-      "SELECT i.profile_id, i.identifier_id, t.inputs, t.events, t.identifier_id IS NULL "
+      "SELECT i.id, t.inputs, t.events, t.identifier_id IS NULL "
       "AND NOT EXISTS (SELECT FROM cdp_internal.timelines_complete) "
-      "FROM unnest($1) AS p (id) JOIN cdp.identifiers AS i ON i.profile_id = p.id "
-      "LEFT JOIN cdp_internal.timelines AS t USING (identifier_id)",
+      "FROM unnest($1) AS i (id) LEFT JOIN cdp_internal.timelines AS t ON t.identifier_id = i.id",
       pg::few_keys);
   const auto newest = Inputs::current().newest();
   Histories histories;
   for (auto id : profile_ids)
     histories.emplace(id, History());
-  std::map<std::int64_t, std::int64_t> old; // identifiers, whose they are
-  std::vector<std::int64_t> doubtful;
-  auto rows = read.run(pg::Params().bigints(profile_ids));
-  for (std::size_t i = 0; i < rows.size(); ++i)
-    if (rows.boolean(i, 5))
-      doubtful.push_back(rows.bigint(i, 2));
-  const auto never_made = with_events(doubtful, INT64_MAX);
-  for (std::size_t i = 0; i < rows.size(); ++i)
-    if (rows.is_null(i, 3) ? never_made.contains(rows.bigint(i, 2)) : rows.integer(i, 3) < newest)
-      old.emplace(rows.bigint(i, 2), rows.bigint(i, 1));
-  for (std::size_t i = 0; i < rows.size(); ++i)
-    if (!rows.is_null(i, 3) && !old.contains(rows.bigint(i, 2)))
-      histories.at(rows.bigint(i, 1)).keep(rows.bytes(i, 4));
+  std::unordered_map<std::int64_t, History *> whose; // of identifiers
   std::vector<std::int64_t> ids;
-  for (auto [id, profile_id] : old)
-    ids.push_back(id);
-  for (auto &[id, packed] : make_timelines(ids))
-    histories.at(old.at(id)).keep(std::move(packed));
-  for (auto &[id, history] : histories)
-    history.finish();
+  auto identifiers = own.run(pg::Params().bigints(profile_ids));
+  for (std::size_t i = 0; i < identifiers.size(); ++i) {
+    const auto id = identifiers.bigint(i, 2);
+    auto &history = histories.at(identifiers.bigint(i, 1));
+    whose[id] = &history;
+    if (const auto found = known.find(id); found == known.end())
+      ids.push_back(id);
+    else
+      for (const auto &packed : found->second)
+        history.add(packed);
+  }
+  std::vector<std::int64_t> doubtful;
+  auto rows = read.run(pg::Params().bigints(ids));
+  for (std::size_t i = 0; i < rows.size(); ++i)
+    if (rows.boolean(i, 4))
+      doubtful.push_back(rows.bigint(i, 1));
+  auto old = with_events(doubtful, INT64_MAX);
+  for (std::size_t i = 0; i < rows.size(); ++i)
+    if (!rows.is_null(i, 3) && rows.integer(i, 2) < newest)
+      old.insert(rows.bigint(i, 1));
+  for (std::size_t i = 0; i < rows.size(); ++i)
+    if (const auto id = rows.bigint(i, 1); !rows.is_null(i, 3) && !old.contains(id))
+      whose.at(id)->keep(rows.bytes(i, 3));
+  for (auto &[id, packed] : make_timelines({old.begin(), old.end()}))
+    whose.at(id)->keep(std::move(packed));
+  Wanted wanted;
+  for (auto &[id, history] : histories) {
+    wanted.clear();
+    if (wants)
+      wants(id, wanted);
+    history.finish(wants ? &wanted : nullptr);
+  }
   return histories;
 }
 
@@ -238,14 +270,59 @@ void timelines_are_complete() {
   note.run();
 }
 
-std::vector<Observed> add_events(const std::vector<EventFacts> &events, std::int64_t first) {
-  // The rows that an identifier's events fall into, and those after; none and older events: never made.
+namespace {
+
+// What is stored of an identifier that events were added to.
+struct Touched {
+  std::vector<Stretch> stretches;
+  bool is_whole = false; // all its rows, none too old
+};
+
+// Into the rows that they fall into; gives those that changed, cut.
+void add_into(Touched &one, const std::vector<TimelineEvent> &added, std::vector<Stretch> &changed,
+              Timelines &known) {
+  auto &stretches = one.stretches;
+  std::sort(stretches.begin(), stretches.end(),
+            [](const Stretch &a, const Stretch &b) { return a.from < b.from; });
+  std::vector<bool> touched(stretches.size());
+  for (const auto &event : added) {
+    if (event.values.empty())
+      continue;
+    auto place = stretches.size() - 1;
+    while (place > 0 && stretches[place].from > event.at)
+      --place;
+    auto &into = stretches[place].events;
+    if (!touched[place])
+      into = unpack(stretches[place].packed);
+    into.insert(std::upper_bound(into.begin(), into.end(), event,
+                                 [](const auto &a, const auto &b) { return a.order() < b.order(); }),
+                event);
+    touched[place] = true;
+  }
+  const auto id = stretches.front().identifier_id;
+  known.erase(id);
+  if (one.is_whole)
+    known[id];
+  for (std::size_t i = 0; i < stretches.size(); ++i)
+    if (touched[i] || !stretches[i].place)
+      add_cut(std::move(stretches[i]), changed);
+    else if (one.is_whole)
+      known[id].emplace_back(stretches[i].packed);
+}
+
+} // namespace
+
+std::vector<Observed> add_events(const std::vector<EventFacts> &events, std::int64_t first,
+                                 Timelines &known) {
+  // All rows of an identifier that something is added to: whoever is judged for it needs them too. Else those
+  // from where its events fall. None and older events: never made.
   static pg::Statement read(
       "SELECT p.id, t.from_at, t.inputs, t.events, t.from_at IS NULL "
-      "AND NOT EXISTS (SELECT FROM cdp_internal.timelines_complete) "
-      "FROM unnest($1, $2) AS p (id, at) LEFT JOIN LATERAL (SELECT o.* FROM cdp_internal.timelines AS o "
-      "WHERE o.identifier_id = p.id AND o.from_at >= (SELECT max(x.from_at) FROM cdp_internal.timelines AS x "
-      "WHERE x.identifier_id = p.id AND x.from_at <= p.at)) AS t ON true",
+      "AND NOT EXISTS (SELECT FROM cdp_internal.timelines_complete), t.ctid FROM unnest($1, $2) AS p (id, "
+      "at) LEFT JOIN LATERAL (SELECT o.ctid, o.* "
+      "FROM cdp_internal.timelines AS o WHERE o.identifier_id = p.id AND o.from_at >= "
+      "CASE WHEN p.at = '-infinity' THEN p.at ELSE (SELECT max(x.from_at) FROM cdp_internal.timelines AS x "
+      "WHERE x.identifier_id = p.id AND x.from_at <= p.at) END) AS t ON true",
       pg::few_keys);
   auto &inputs = Inputs::current();
   if (events.empty() || !inputs.any())
@@ -256,13 +333,18 @@ std::vector<Observed> add_events(const std::vector<EventFacts> &events, std::int
     added[events[i].identifier_id].push_back({events[i].occurred_at, events[i].event_id, observed[i].values});
   std::vector<std::int64_t> ids;
   std::vector<Timestamp> starts;
+  std::set<std::int64_t> says_something;
   for (auto &[id, some] : added) {
     std::sort(some.begin(), some.end(), [](const auto &a, const auto &b) { return a.order() < b.order(); });
     ids.push_back(id);
     starts.push_back(some.front().at);
+    if (std::all_of(some.begin(), some.end(), [](const auto &one) { return one.values.empty(); }))
+      continue;
+    starts.back() = kStart;
+    says_something.insert(id);
   }
   Keeper keeper;
-  std::map<std::int64_t, std::vector<Stretch>> rows_of;
+  std::map<std::int64_t, Touched> touched;
   std::vector<std::int64_t> doubtful;
   auto rows = read.run(pg::Params().bigints(ids).timestamps(starts));
   for (std::size_t i = 0; i < rows.size(); ++i)
@@ -271,36 +353,28 @@ std::vector<Observed> add_events(const std::vector<EventFacts> &events, std::int
   const auto never_made = with_events(doubtful, first);
   for (std::size_t i = 0; i < rows.size(); ++i) {
     const auto id = rows.bigint(i, 1);
-    if (never_made.contains(id))
+    if (never_made.contains(id)) {
+      known.erase(id);
       continue;
-    if (rows.is_null(i, 2))
-      rows_of[id].push_back({id, kStart, inputs.newest(), false, {}});
-    else
-      rows_of[id].push_back({id, rows.timestamp(i, 2), rows.integer(i, 3), true,
-                             unpack(*keeper.emplace_back(std::make_unique<std::string>(rows.bytes(i, 4))))});
+    }
+    auto &[stretches, is_whole] = touched[id];
+    if (stretches.empty())
+      is_whole = says_something.contains(id);
+    if (rows.is_null(i, 2)) {
+      stretches.push_back({id, kStart, inputs.newest(), std::nullopt, {}});
+      continue;
+    }
+    is_whole = is_whole && rows.integer(i, 3) >= inputs.newest();
+    stretches.push_back(
+        {id, rows.timestamp(i, 2), rows.integer(i, 3), rows.place(i, 6), {}, keep(keeper, rows.bytes(i, 4))});
   }
   std::vector<Stretch> changed;
-  for (auto &[id, stretches] : rows_of) {
-    std::sort(stretches.begin(), stretches.end(),
-              [](const Stretch &a, const Stretch &b) { return a.from < b.from; });
-    std::vector<bool> touched(stretches.size());
-    for (const auto &event : added[id]) {
-      if (event.values.empty())
-        continue;
-      auto place = stretches.size() - 1;
-      while (place > 0 && stretches[place].from > event.at)
-        --place;
-      auto &into = stretches[place].events;
-      into.insert(std::upper_bound(into.begin(), into.end(), event,
-                                   [](const auto &a, const auto &b) { return a.order() < b.order(); }),
-                  event);
-      touched[place] = true;
-    }
-    for (std::size_t i = 0; i < stretches.size(); ++i)
-      if (touched[i] || !stretches[i].stored)
-        add_cut(std::move(stretches[i]), changed);
-  }
-  write(changed);
+  for (auto &[id, one] : touched)
+    add_into(one, added[id], changed, known);
+  auto packed = write(changed);
+  for (std::size_t i = 0; i < changed.size(); ++i)
+    if (const auto found = known.find(changed[i].identifier_id); found != known.end())
+      found->second.push_back(std::move(packed[i]));
   make_anew({never_made.begin(), never_made.end()}, keeper);
   return observed;
 }

@@ -9,8 +9,13 @@ namespace cdp::segment {
 
 using Histories = std::unordered_map<std::int64_t, History>;
 
-// The timelines of people, by who is who now (cdp.identifiers.profile_id).
-Histories read_histories(const std::vector<std::int64_t> &profile_ids);
+// The timelines of people, by who is who now (cdp.identifiers.profile_id); of each what `wanted` adds for
+// that person, or all.
+using Wants = std::function<void(std::int64_t profile_id, Wanted &wanted)>;
+// Identifiers whose packed timelines are known already need not be read; these must outlive the histories.
+using Timelines = std::unordered_map<std::int64_t, std::vector<std::string>>;
+Histories read_histories(const std::vector<std::int64_t> &profile_ids, const Wants &wants = {},
+                         const Timelines &known = {});
 
 // Makes timelines that are missing or too old anew from the events; gives each identifier's packed stretches.
 std::vector<std::pair<std::int64_t, std::string>>
@@ -22,7 +27,7 @@ void timelines_are_complete();
 
 // Adds events that were just stored to their identifiers' timelines. No message of this transaction has a
 // decision before `first`.
-// Returns what inputs had to say, an event each.
-std::vector<Observed> add_events(const std::vector<EventFacts> &events, std::int64_t first);
+// Returns what inputs had to say, an event each; puts whole timelines that it wrote among the known ones.
+std::vector<Observed> add_events(const std::vector<EventFacts> &events, std::int64_t first, Timelines &known);
 
 } // namespace cdp::segment
