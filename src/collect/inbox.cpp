@@ -50,15 +50,7 @@ namespace {
 
 bool erase_by_sql(const std::vector<ItemPointerData> &places) {
   static pg::Statement statement("DELETE FROM cdp.inbox WHERE ctid = ANY ($1)");
-  pg::Params params;
-  params.datum(TIDARRAYOID, pg::call([&] {
-                 auto *values = static_cast<Datum *>(palloc(sizeof(Datum) * places.size()));
-                 for (std::size_t i = 0; i < places.size(); ++i)
-                   values[i] = PointerGetDatum(&places[i]);
-                 return PointerGetDatum(construct_array(values, static_cast<int>(places.size()), TIDOID,
-                                                        sizeof(ItemPointerData), false, TYPALIGN_SHORT));
-               }));
-  return statement.run(params).size() == places.size();
+  return statement.run(pg::Params().places(places)).size() == places.size();
 }
 
 } // namespace
