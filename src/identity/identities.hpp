@@ -144,7 +144,8 @@ private:
   void expect_people(const std::vector<Candidate> &candidates);
   std::int64_t expect_person(const Carried &carried, std::set<std::int64_t> &known) const;
   bool is_newcomer(std::int64_t id) const;
-  void lock_people(const LockProfiles &lock, const TryLockProfile &try_lock);
+  bool lock_at_once(const TryLockProfile &try_lock);
+  void lock_people(const LockProfiles &lock);
   void note_stored(const StoredIdentifier &stored);
   std::vector<std::int64_t> people_now() const;
   void read_people();

@@ -219,26 +219,30 @@ void Identities::settle(const std::vector<Candidate> &candidates, const LockProf
   if (needed.empty())
     return;
   find_existing(needed); // leaves those that nobody has yet
-  if (!needed.empty()) {
+  const bool all_known = needed.empty();
+  if (!all_known) {
     draw_ids(needed, identifiers_);
     expect_people(candidates);
-    insert_missing(needed);
+    insert_missing(needed); // may wait for others, who may change people
   }
-  lock_people(lock, try_lock);
+  if (!all_known || !lock_at_once(try_lock))
+    lock_people(lock);
   prepare(candidates);
 }
 
-void Identities::lock_people(const LockProfiles &lock, const TryLockProfile &try_lock) {
+// One person whom nobody else holds is, read a moment ago, almost always still who they were: nothing has to
+// be let go, and a subtransaction costs more than the rest. If not, all are locked as ever, this one first.
+bool Identities::lock_at_once(const TryLockProfile &try_lock) {
+  const auto people = people_now();
+  if (people.size() != 1 || !try_lock(people.front()))
+    return false;
+  stored_people_ = {people.front()};
+  read_people();
+  return people_now() == people;
+}
+
+void Identities::lock_people(const LockProfiles &lock) {
   auto people = people_now();
-  // One person whom nobody else holds is most often still who they were: nothing has to be let go.
-  if (people.size() == 1 && try_lock(people.front())) {
-    stored_people_ = {people.front()};
-    read_people();
-    if (auto now = people_now(); now == people)
-      return;
-    else
-      people = std::move(now);
-  }
   // A merge that commits while we wait may give an id out of order: let all locks go and take the whole set
   // anew.
   while (!people.empty() && !pg::try_in_subtransaction([&] {
