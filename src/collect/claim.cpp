@@ -121,6 +121,16 @@ void Claims::insert() {
     keys.push_back(claim.key.second);
     hashes.push_back(claim.content_hash);
   }
+  if (keys.size() == 1) {
+    static pg::Statement one("INSERT INTO cdp.message_keys (source_id, message_key, content_hash) "
+                             "VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+                             pg::few_keys);
+    pg::Params row;
+    row.integer(sources[0]).datum(UUIDOID, UUIDPGetDatum(keys.data()));
+    row.datum(UUIDOID, UUIDPGetDatum(hashes.data()));
+    claims_[0].is_ours = one.run(row).size() == 1;
+    return;
+  }
   static pg::Statement statement("INSERT INTO cdp.message_keys (source_id, message_key, content_hash) "
                                  "SELECT * FROM unnest($1, $2, $3) ON CONFLICT DO NOTHING "
                                  "RETURNING source_id, message_key");

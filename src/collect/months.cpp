@@ -9,14 +9,14 @@ void check_times(std::vector<Candidate> &candidates) {
   for (auto &one : candidates) {
     if (one.fate != Fate::open)
       continue;
-    const auto own_id = one.has_own_id ? one.message.message_id : "";
-    const auto when = core::format_iso8601(one.occurred_at);
+    const auto refuse = [&](const char *reason) {
+      one.quarantine({"absurd_time", reason, core::format_iso8601(one.occurred_at),
+                      one.has_own_id ? one.message.message_id : ""});
+    };
     if (one.occurred_at < one.received_at - max_event_age * core::kMicrosPerDay)
-      one.quarantine({"absurd_time", "it happened too long before it was received, see cdp.max_event_age",
-                      when, own_id});
+      refuse("it happened too long before it was received, see cdp.max_event_age");
     else if (one.occurred_at > one.received_at + max_event_lead * core::kMicrosPerDay)
-      one.quarantine({"absurd_time", "it happened too long after it was received, see cdp.max_event_lead",
-                      when, own_id});
+      refuse("it happened too long after it was received, see cdp.max_event_lead");
   }
 }
 

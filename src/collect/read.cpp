@@ -68,34 +68,52 @@ void settle_times(Candidate &candidate) {
 // Of traits, properties, context and extra, as jsonb spells them; empty: jsonb_text knows.
 using Spellings = std::array<std::string, 4>;
 
-// The JSON parts become jsonb; throws what PostgreSQL's own parser has to say.
-void make_jsonb(Candidate &candidate, Spellings &spellings) {
+// The JSON parts become jsonb. False: some are for PostgreSQL's own parser, which may refuse them.
+bool make_jsonb(Candidate &candidate, Spellings &spellings) {
   const auto &message = candidate.message;
+  bool all = true;
   const auto make = [&](const std::string &text, std::size_t place) {
     void *made = pg::make_jsonb(text, spellings[place]);
-    return made ? made : pg::parse_jsonb(text);
+    all = all && (made || text.empty());
+    return made;
   };
   candidate.traits = make(message.traits, 0);
   candidate.properties = make(message.properties, 1);
   candidate.context = make(message.context, 2);
   candidate.extra = make(message.extra, 3);
+  return all;
+}
+
+// Throws what PostgreSQL's own parser has to say.
+void parse_jsonb(Candidate &candidate) {
+  const auto &message = candidate.message;
+  const auto parse = [](void *&made, const std::string &text) {
+    if (!made)
+      made = pg::parse_jsonb(text);
+  };
+  parse(candidate.traits, message.traits);
+  parse(candidate.properties, message.properties);
+  parse(candidate.context, message.context);
+  parse(candidate.extra, message.extra);
 }
 
 std::vector<Spellings> make_jsonb_of_all(std::vector<Candidate> &candidates) {
   std::vector<Spellings> spellings(candidates.size());
+  std::vector<std::size_t> rare;
+  for (std::size_t i = 0; i < candidates.size(); ++i)
+    if (candidates[i].fate == Fate::open && !make_jsonb(candidates[i], spellings[i]))
+      rare.push_back(i);
+  if (rare.empty())
+    return spellings;
   pg::Failure failure;
-  const auto make = [&](std::size_t i) {
-    if (candidates[i].fate == Fate::open)
-      make_jsonb(candidates[i], spellings[i]);
-  };
   const bool fine = pg::subtransaction(
       [&] {
-        for (std::size_t i = 0; i < candidates.size(); ++i)
-          make(i);
+        for (auto i : rare)
+          parse_jsonb(candidates[i]);
       },
       failure);
-  for (std::size_t i = 0; !fine && i < candidates.size(); ++i) // rare: which ones does jsonb refuse?
-    if (candidates[i].fate == Fate::open && !pg::subtransaction([&] { make(i); }, failure))
+  for (auto i : rare) // which ones does jsonb refuse?
+    if (!fine && !pg::subtransaction([&] { parse_jsonb(candidates[i]); }, failure))
       candidates[i].quarantine(
           {"invalid_json", failure.message, failure.detail, candidates[i].message.message_id});
   return spellings;

@@ -7,6 +7,7 @@
 
 #include "collect/candidate.hpp"
 #include "pg/keyed_hash.hpp"
+#include "pg/scan.hpp"
 
 namespace cdp::collect {
 
@@ -97,12 +98,37 @@ Sources::Sources(const std::vector<Incoming> &lines) {
     look_up(names);
 }
 
+// A call is most often of one source. False: SQL has to look.
+bool Sources::look_up_one(const std::string &name) {
+  pg::show_own_writes();
+  const pg::Moment moment;
+  std::int32_t id = 0;
+  std::optional<std::string> version;
+  {
+    pg::KeyScan suppressions(moment, "cdp_internal", "suppressions", "suppressions_hash", {});
+    pg::KeyScan sources(moment, "cdp", "sources", "sources_source_key",
+                        {{"source_id", INT4OID}, {"settings", UUIDOID}});
+    if (!suppressions.usable() || !sources.usable())
+      return false;
+    any_suppressed_ = false;
+    suppressions.each({}, [&](const pg::Cells &) {
+      any_suppressed_ = true;
+      return false;
+    });
+    sources.each({pg::text_part(name)}, [&](const pg::Cells &row) {
+      id = row.integer(0);
+      if (!row.is_null(1))
+        version = pg::uuid_text(row.uuid(1));
+      return false;
+    });
+  }
+  by_name_[name] = {id, rules_of(id, version)};
+  return true;
+}
+
 void Sources::look_up(const std::vector<std::string> &names) {
-  // A call is most often of one source: its plan is made once, those of arrays are made anew each time.
-  static pg::Statement one("SELECT $1, coalesce(s.source_id, 0), s.settings, "
-                           "EXISTS (SELECT FROM cdp_internal.suppressions WHERE lifted_at IS NULL) "
-                           "FROM (VALUES (1)) AS it (place) LEFT JOIN cdp.sources AS s ON s.source = $1",
-                           pg::few_keys);
+  if (names.size() == 1 && look_up_one(names.front()))
+    return;
   static pg::Statement many(
       "SELECT w.source, coalesce(s.source_id, 0), s.settings, "
       "EXISTS (SELECT FROM cdp_internal.suppressions WHERE lifted_at IS NULL) "
@@ -110,8 +136,7 @@ void Sources::look_up(const std::vector<std::string> &names) {
       pg::few_keys);
   std::vector<std::pair<std::string, std::pair<std::int32_t, std::optional<std::string>>>> found;
   {
-    auto rows =
-        names.size() == 1 ? one.run(pg::Params().text(names[0])) : many.run(pg::Params().texts(names));
+    auto rows = many.run(pg::Params().texts(names));
     for (std::size_t i = 0; i < rows.size(); ++i)
       found.push_back({rows.text(i, 1), {rows.integer(i, 2), rows.optional_text(i, 3)}});
     any_suppressed_ = rows.size() > 0 && rows.boolean(0, 4);

@@ -39,6 +39,7 @@ public:
 
 private:
   void look_up(const std::vector<std::string> &names);
+  bool look_up_one(const std::string &name);
 
   std::map<std::string, Source> by_name_;
   bool any_suppressed_ = false;

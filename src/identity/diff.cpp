@@ -81,7 +81,7 @@ CDP_FUNCTION(cdp_fold_people) {
   pg::TableAppend answer(PG_GETARG_OID(0), 2);
   const pg::OwnNames names;
   pg::Session session;
-  const auto types = identity::find_types({});
+  const auto types = *identity::find_types({});
   identity::History history(types);
   history.read_everything({});
   const auto people = history.fold().people;

@@ -42,7 +42,7 @@ CDP_FUNCTION(cdp_chain) {
   auto *result = reinterpret_cast<ReturnSetInfo *>(fcinfo->resultinfo);
   pg::Session session;
   const auto from = PG_GETARG_INT64(0), to = PG_GETARG_INT64(1);
-  const auto types = identity::find_types({});
+  const auto types = *identity::find_types({});
   const auto person = read_person(from, types);
   if (!person || !person->knows(from) || !person->knows(to))
     PG_RETURN_NULL();
@@ -72,7 +72,7 @@ CDP_FUNCTION(cdp_person_at) {
   pg::Session session;
   const auto id = PG_GETARG_INT64(0);
   const core::Timestamp at = PG_GETARG_TIMESTAMPTZ(1);
-  const auto types = identity::find_types({});
+  const auto types = *identity::find_types({});
   const auto person = read_person(id, types);
   if (!person || !person->knows(id) || person->at(id).first_seen_at > at)
     PG_RETURN_NULL();

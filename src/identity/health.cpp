@@ -121,7 +121,7 @@ CDP_FUNCTION(cdp_find_bridges) {
     for (std::size_t i = 0; i < rows.size(); ++i)
       people.push_back(rows.bigint(i, 1));
   }
-  const auto types = identity::find_types({});
+  const auto types = *identity::find_types({});
   const Kinds kinds(types);
   identity::History history(types);
   history.read_people(people);

@@ -87,7 +87,7 @@ void Identities::keep_strongest(const std::vector<Candidate> &candidates) {
 
 const core::NormalizeResult &Identities::normalize(const core::RawIdentifier &raw,
                                                    const Candidate &candidate) {
-  const auto &type = types_.at(raw.type);
+  const auto &type = types_->at(raw.type);
   const auto &region = candidate.message.region.empty() ? type.default_region : candidate.message.region;
   auto [entry, is_new] = normalized_.try_emplace(key_of(raw.type, raw.value, region));
   if (is_new)
@@ -101,7 +101,7 @@ void Identities::find_pattern_blocked(const std::vector<Candidate> &candidates) 
   for (const auto &candidate : candidates)
     if (candidate.fate == collect::Fate::open)
       for (const auto &raw : candidate.message.identifiers)
-        if (!types_.at(raw.type).blocked_patterns.empty())
+        if (!types_->at(raw.type).blocked_patterns.empty())
           if (const auto *normal = std::get_if<core::Normalized>(&normalize(raw, candidate)))
             asked.emplace(raw.type, normal->value);
   if (asked.empty())
@@ -122,7 +122,7 @@ void Identities::find_pattern_blocked(const std::vector<Candidate> &candidates) 
 std::optional<std::size_t> Identities::intern(const core::RawIdentifier &raw, const Candidate &candidate,
                                               Carried &carried) {
   const auto &result = normalize(raw, candidate);
-  const auto &type = types_.at(raw.type);
+  const auto &type = types_->at(raw.type);
   if (auto *refused = std::get_if<core::Refused>(&result)) {
     // Junk is often not even well formed: say so, which is more useful than what is wrong with its form.
     const auto junk = blocked_reason(raw.type, type, raw.value);
@@ -156,7 +156,7 @@ void Identities::note_first_sight(const Candidate &candidate, const Carried &car
     if (!identifier.raw.empty())
       continue;
     identifier.raw = candidate.message.identifiers[own].value;
-    if (const auto &type = types_.at(identifier.type); type.normalizer == core::Normalizer::phone)
+    if (const auto &type = types_->at(identifier.type); type.normalizer == core::Normalizer::phone)
       identifier.raw_region =
           candidate.message.region.empty() ? type.default_region : candidate.message.region;
     identifier.first_seen_at = candidate.received_at;

@@ -52,11 +52,22 @@ struct Joined {
 
 // Locks the profile rows of these people, in order of id; returns those that have one.
 using LockProfiles = std::function<std::vector<std::int64_t>(const std::vector<std::int64_t> &)>;
+// Locks one person's profile row without waiting; false, and nothing is locked, where that cannot be.
+using TryLockProfile = std::function<bool(std::int64_t)>;
 
 // Locks people, with a profile row or without. False when somebody changed between the two: let the locks go
 // and begin anew. `stored` becomes those that have a row.
 bool lock_whole(const std::vector<std::int64_t> &people, const LockProfiles &lock,
                 std::set<std::int64_t> &stored);
+
+// An identifier of the batch as it is stored.
+struct StoredIdentifier {
+  std::size_t index; // of the batch
+  std::int64_t id, profile_id;
+  std::string left_out;
+  std::int64_t user_on_device, user_profile_id; // 0: nobody is on it
+  Timestamp first_seen_at;
+};
 
 class Identities {
 public:
@@ -67,7 +78,8 @@ public:
   // order, all or none, until nothing moved meanwhile), so that nobody else changes them until commit. `lock`
   // locks the profile rows given, says which there are, and is called again with more when a merge came in
   // between. Then reads what the rules need to know about the people.
-  void settle(const std::vector<Candidate> &candidates, const LockProfiles &lock);
+  void settle(const std::vector<Candidate> &candidates, const LockProfiles &lock,
+              const TryLockProfile &try_lock);
 
   // Finds or inserts the identifiers of accepted messages (in key order), new ones as nobody's, for a fold to
   // decide: it locks nobody.
@@ -132,8 +144,9 @@ private:
   void expect_people(const std::vector<Candidate> &candidates);
   std::int64_t expect_person(const Carried &carried, std::set<std::int64_t> &known) const;
   bool is_newcomer(std::int64_t id) const;
+  bool lock_at_once(const TryLockProfile &try_lock);
   void lock_people(const LockProfiles &lock);
-  void note_stored(std::size_t index, const pg::Rows &rows, std::size_t row, int column);
+  void note_stored(const StoredIdentifier &stored);
   std::vector<std::int64_t> people_now() const;
   void read_people();
   std::size_t node_of(std::int64_t profile_id);
@@ -160,7 +173,7 @@ private:
               std::int64_t decision);
   void store_users();
 
-  Types types_;
+  std::shared_ptr<const Types> types_;
   std::vector<Identifier> identifiers_;
   std::unordered_map<std::string, std::size_t> by_value_;             // by type and value, see key_of
   std::unordered_map<std::string, core::NormalizeResult> normalized_; // by type, region and value as it came

@@ -49,7 +49,7 @@ std::vector<FoldCarried> Identities::eligible(const Carried &carried) const {
 }
 
 void Identities::prepare(const std::vector<Candidate> &candidates) {
-  fold_ = std::make_unique<core::IdentityFold>(rules_of(types_));
+  fold_ = std::make_unique<core::IdentityFold>(rules_of(*types_));
   for (std::size_t i = 0; i < identifiers_.size(); ++i) {
     auto &identifier = identifiers_[i];
     if (identifier.id == 0)
@@ -73,7 +73,7 @@ bool Identities::must_decide(const Candidate &candidate, std::size_t index) cons
   if (candidate.message.type == core::MessageType::alias)
     return true;
   for (auto one : carried_[index].identifiers) {
-    const auto &rule = types_.at(identifiers_[one].type).rule;
+    const auto &rule = types_->at(identifiers_[one].type).rule;
     if (rule.within > 0 || rule.sharing == core::Sharing::latest)
       return true;
   }
@@ -220,8 +220,8 @@ void Identities::read_values(const std::vector<std::int64_t> &people) {
     return found;
   };
   const auto hold = [&](const pg::Rows &rows, std::size_t i) {
-    const auto type = types_.find(rows.text(i, 3));
-    if (type != types_.end())
+    const auto type = types_->find(rows.text(i, 3));
+    if (type != types_->end())
       fold_->hold(node_of(rows.bigint(i, 1)), rows.bigint(i, 2), type->second.index, rows.timestamp(i, 4));
   };
   auto rows = few.run(pg::Params().bigints(people).integers(numbers(people)).integer(kFew + 1));
@@ -241,7 +241,7 @@ void Identities::read_values(const std::vector<std::int64_t> &people) {
     return;
   std::vector<std::string> names;
   std::vector<std::int32_t> most;
-  for (const auto &[name, type] : types_)
+  for (const auto &[name, type] : *types_)
     if (type.rule.limited() || type.rule.sharing == core::Sharing::personal) {
       names.push_back(name);
       most.push_back(std::max(type.rule.most(), 1));
@@ -252,7 +252,7 @@ void Identities::read_values(const std::vector<std::int64_t> &people) {
     if (is_newcomer(more.bigint(i, 2)))
       continue;
     const auto type = more.text(i, 3);
-    const auto limit = std::max(types_.at(type).rule.most(), 1);
+    const auto limit = std::max(types_->at(type).rule.most(), 1);
     if (++taken[{more.bigint(i, 1), type}] <= limit)
       hold(more, i);
   }
@@ -279,7 +279,7 @@ std::vector<LeftOut> Identities::decide_anew(const Carried &carried, const Candi
       left_out.push_back({one.id, one.left_out, one.type, {}});
   const bool is_explicit = candidate.message.type == core::MessageType::alias;
   for (auto &one : fold_->decide(eligible, candidate.received_at, is_explicit)) {
-    const auto type = std::find_if(types_.begin(), types_.end(),
+    const auto type = std::find_if(types_->begin(), types_->end(),
                                    [&](const auto &named) { return named.second.index == one.type; });
     left_out.push_back({eligible[one.index].id, to_string(one.rule), type->first, std::move(one.conflicts)});
   }

@@ -3,6 +3,8 @@
 
 #include "identity/identities.hpp"
 #include "pg/append_rows.hpp"
+#include "pg/scan.hpp"
+#include "pg/sequence.hpp"
 
 namespace cdp::identity {
 
@@ -14,15 +16,15 @@ using Order = std::vector<std::size_t>;
 constexpr char kStored[] =
     "i.identifier_id, i.profile_id, i.left_out, i.user_on_device_id, "
     "CASE WHEN i.user_on_device_id IS NOT NULL THEN (SELECT u.profile_id FROM "
-    "cdp.identifiers AS u WHERE u.identifier_id = i.user_on_device_id) END, i.first_seen_at = 'infinity' ";
+    "cdp.identifiers AS u WHERE u.identifier_id = i.user_on_device_id) END, i.first_seen_at ";
+
+constexpr std::size_t kFew = 8; // are found by their keys one by one, without a statement
 
 // Permanent ids for newcomers, in the order in which the messages named them.
 void draw_ids(const Order &missing, std::vector<Identifier> &identifiers) {
-  static pg::Statement draw("SELECT pg_catalog.nextval('cdp.identifiers_identifier_id_seq') "
-                            "FROM pg_catalog.generate_series(1, $1)");
-  auto rows = draw.run(pg::Params().integer(static_cast<std::int32_t>(missing.size())));
+  const auto drawn = pg::next_values("cdp", "identifiers_identifier_id_seq", missing.size());
   for (std::size_t i = 0; i < missing.size(); ++i)
-    identifiers[missing[i]].id = rows.bigint(i, 1);
+    identifiers[missing[i]].id = drawn[i];
 }
 
 pg::Rows select_identifiers(const Order &which, const std::vector<Identifier> &identifiers) {
@@ -41,6 +43,61 @@ pg::Rows select_identifiers(const Order &which, const std::vector<Identifier> &i
   params.texts(types).texts(values).integers(places);
   return select.run(params);
 }
+
+StoredIdentifier stored_in(const pg::Rows &rows, std::size_t row, std::size_t index, int column) {
+  const auto number = [&](int at) { return rows.is_null(row, at) ? 0 : rows.bigint(row, at); };
+  return {index,
+          rows.bigint(row, column),
+          rows.bigint(row, column + 1),
+          rows.optional_text(row, column + 2).value_or(""),
+          number(column + 3),
+          number(column + 4),
+          rows.timestamp(row, column + 5)};
+}
+
+// Finds identifiers by their indexes, as the statements below do.
+class Finder {
+public:
+  Finder()
+      : by_value_(moment_, "cdp", "identifiers", "identifiers_type_value_key", kColumns),
+        by_id_(moment_, "cdp", "identifiers", "identifiers_pkey", kColumns) {}
+  bool usable() const { return by_value_.usable() && by_id_.usable(); }
+
+  void find(std::size_t index, const std::string &type, const std::string &value) {
+    by_value_.each({pg::text_part(type), pg::text_part(value)},
+                   [&](const pg::Cells &row) { return note(index, row); });
+  }
+  void find(std::size_t index, std::int64_t id) {
+    by_id_.each({pg::bigint_part(id)}, [&](const pg::Cells &row) { return note(index, row); });
+  }
+  const std::vector<StoredIdentifier> &finish() {
+    for (auto &one : found_)
+      if (one.user_on_device != 0)
+        by_id_.each({pg::bigint_part(one.user_on_device)}, [&](const pg::Cells &row) {
+          one.user_profile_id = row.bigint(1);
+          return false;
+        });
+    return found_;
+  }
+
+private:
+  static constexpr std::initializer_list<pg::ScannedTable::Column> kColumns = {
+      {"identifier_id", INT8OID},
+      {"profile_id", INT8OID},
+      {"left_out", TEXTOID},
+      {"user_on_device_id", INT8OID},
+      {"first_seen_at", TIMESTAMPTZOID}};
+
+  bool note(std::size_t index, const pg::Cells &row) {
+    found_.push_back({index, row.bigint(0), row.bigint(1), std::string(row.is_null(2) ? "" : row.text(2)),
+                      row.is_null(3) ? 0 : row.bigint(3), 0, row.timestamp(4)});
+    return false;
+  }
+
+  const pg::Moment moment_;
+  pg::KeyScan by_value_, by_id_;
+  std::vector<StoredIdentifier> found_;
+};
 
 bool append_identifiers(const Order &sorted, const std::vector<Identifier> &identifiers) {
   pg::RowAppend rows(9);
@@ -63,6 +120,21 @@ bool append_identifiers(const Order &sorted, const std::vector<Identifier> &iden
              },
              failure) &&
          written;
+}
+
+// False: they are too many, or SQL has to look.
+bool find_few(const std::function<void(const StoredIdentifier &)> &take,
+              const std::function<void(Finder &)> &ask, std::size_t count) {
+  if (count > kFew)
+    return false;
+  pg::show_own_writes();
+  Finder finder;
+  if (!finder.usable())
+    return false;
+  ask(finder);
+  for (const auto &stored : finder.finish())
+    take(stored);
+  return true;
 }
 
 } // namespace
@@ -138,21 +210,35 @@ void Identities::add_first_sights(pg::Params &params) const {
 
 bool Identities::is_personal(std::size_t candidate) const {
   const auto &first = identifiers_[carried_[candidate].identifiers.front()];
-  return types_.at(first.type).rule.sharing == core::Sharing::personal;
+  return types_->at(first.type).rule.sharing == core::Sharing::personal;
 }
 
-void Identities::settle(const std::vector<Candidate> &candidates, const LockProfiles &lock) {
+void Identities::settle(const std::vector<Candidate> &candidates, const LockProfiles &lock,
+                        const TryLockProfile &try_lock) {
   auto needed = this->needed(candidates);
   if (needed.empty())
     return;
   find_existing(needed); // leaves those that nobody has yet
-  if (!needed.empty()) {
+  const bool all_known = needed.empty();
+  if (!all_known) {
     draw_ids(needed, identifiers_);
     expect_people(candidates);
-    insert_missing(needed);
+    insert_missing(needed); // may wait for others, who may change people
   }
-  lock_people(lock);
+  if (!all_known || !lock_at_once(try_lock))
+    lock_people(lock);
   prepare(candidates);
+}
+
+// One person whom nobody else holds is, read a moment ago, almost always still who they were: nothing has to
+// be let go, and a subtransaction costs more than the rest. If not, all are locked as ever, this one first.
+bool Identities::lock_at_once(const TryLockProfile &try_lock) {
+  const auto people = people_now();
+  if (people.size() != 1 || !try_lock(people.front()))
+    return false;
+  stored_people_ = {people.front()};
+  read_people();
+  return people_now() == people;
 }
 
 void Identities::lock_people(const LockProfiles &lock) {
@@ -171,11 +257,20 @@ void Identities::lock_people(const LockProfiles &lock) {
 }
 
 void Identities::find_existing(Order &missing) {
-  auto rows = select_identifiers(missing, identifiers_);
-  for (std::size_t i = 0; i < rows.size(); ++i) {
-    const auto index = static_cast<std::size_t>(rows.integer(i, 1));
-    by_id_[rows.bigint(i, 2)] = index;
-    note_stored(index, rows, i, 2);
+  const auto found = [&](const StoredIdentifier &stored) {
+    by_id_[stored.id] = stored.index;
+    note_stored(stored);
+  };
+  if (!find_few(
+          found,
+          [&](Finder &finder) {
+            for (auto index : missing)
+              finder.find(index, identifiers_[index].type, identifiers_[index].value);
+          },
+          missing.size())) {
+    auto rows = select_identifiers(missing, identifiers_);
+    for (std::size_t i = 0; i < rows.size(); ++i)
+      found(stored_in(rows, i, static_cast<std::size_t>(rows.integer(i, 1)), 2));
   }
   std::erase_if(missing, [&](std::size_t index) { return identifiers_[index].id != 0; });
 }
@@ -197,7 +292,7 @@ void Identities::expect_people(const std::vector<Candidate> &candidates) {
 // That of the first identifier that has one, but for devices of somebody else who is known.
 std::int64_t Identities::expect_person(const Carried &carried, std::set<std::int64_t> &known) const {
   const auto is_personal = [&](std::size_t index) {
-    return types_.at(identifiers_[index].type).rule.sharing == core::Sharing::personal;
+    return types_->at(identifiers_[index].type).rule.sharing == core::Sharing::personal;
   };
   const auto &all = carried.identifiers;
   const bool personal = std::any_of(all.begin(), all.end(), is_personal);
@@ -302,17 +397,17 @@ std::int64_t find_person(const Candidate &candidate) {
   return one.front().fate == collect::Fate::open ? identities.look_up(0) : 0;
 }
 
-void Identities::note_stored(std::size_t index, const pg::Rows &rows, std::size_t row, int column) {
-  auto &identifier = identifiers_[index];
-  identifier.id = rows.bigint(row, column);
-  profile_[identifier.id] = rows.bigint(row, column + 1);
-  identifier.left_out = rows.is_null(row, column + 2)             ? ""
-                        : rows.text(row, column + 2) == "removed" ? "removed_identifier"
-                                                                  : "blocked";
-  identifier.user_on_device = rows.is_null(row, column + 3) ? 0 : rows.bigint(row, column + 3);
-  identifier.unseen = rows.boolean(row, column + 5);
+void Identities::note_stored(const StoredIdentifier &stored) {
+  auto &identifier = identifiers_[stored.index];
+  identifier.id = stored.id;
+  profile_[identifier.id] = stored.profile_id;
+  identifier.left_out = stored.left_out.empty()        ? ""
+                        : stored.left_out == "removed" ? "removed_identifier"
+                                                       : "blocked";
+  identifier.user_on_device = stored.user_on_device;
+  identifier.unseen = stored.first_seen_at == core::kInfinity;
   if (identifier.user_on_device != 0)
-    profile_[identifier.user_on_device] = rows.bigint(row, column + 4);
+    profile_[identifier.user_on_device] = stored.user_profile_id;
 }
 
 // Whose the batch's identifiers are, and whoever is on their devices, as read last.
@@ -337,6 +432,13 @@ std::vector<std::int64_t> Identities::people_of(std::size_t candidate) const {
 }
 
 void Identities::read_people() {
+  if (find_few([&](const StoredIdentifier &stored) { note_stored(stored); },
+               [&](Finder &finder) {
+                 for (const auto &[id, index] : by_id_)
+                   finder.find(index, id);
+               },
+               by_id_.size()))
+    return;
   static const std::string sql =
       std::string("SELECT ") + kStored + "FROM cdp.identifiers AS i WHERE i.identifier_id = ANY ($1)";
   static pg::Statement select(sql.c_str(), pg::few_keys);
@@ -345,7 +447,7 @@ void Identities::read_people() {
     ids.push_back(id);
   auto rows = select.run(pg::Params().bigints(ids));
   for (std::size_t i = 0; i < rows.size(); ++i)
-    note_stored(by_id_.at(rows.bigint(i, 1)), rows, i, 1);
+    note_stored(stored_in(rows, i, by_id_.at(rows.bigint(i, 1)), 1));
 }
 
 } // namespace cdp::identity

@@ -108,7 +108,7 @@ CDP_FUNCTION(cdp_plan_split) {
     });
   };
   pg::Session session;
-  const auto types = identity::find_types({});
+  const auto types = *identity::find_types({});
   identity::History person(types);
   person.read_people({PG_GETARG_INT64(0)});
   static pg::Statement list("SELECT unnest($1)");

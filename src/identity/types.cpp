@@ -1,7 +1,11 @@
 #include "identity/types.hpp"
 
+#include <algorithm>
+#include <cstring>
+
 #include "core/junk.hpp"
 
+#include "pg/scan.hpp"
 #include "pg/spi.hpp"
 
 namespace cdp::identity {
@@ -60,18 +64,55 @@ Types read(pg::Statement &select) {
   "pg_catalog.array_to_string(nullif(blocked_patterns, '{}'), pg_catalog.chr(1)), blocked FROM "
 #define CDP_TYPE_VALUES " AS t LEFT JOIN pg_catalog.unnest(t.blocked_values) AS blocked ON true"
 
-Types applied_types() {
+// The rows as they are, without what they hold.
+struct Version {
+  Oid table = InvalidOid;
+  std::vector<std::pair<TransactionId, ItemPointerData>> rows;
+  bool is_own = false; // this transaction wrote some, and places may be used again before it ends
+
+  bool operator==(const Version &other) const {
+    return table == other.table &&
+           std::equal(rows.begin(), rows.end(), other.rows.begin(), other.rows.end(),
+                      [](const auto &a, const auto &b) {
+                        return a.first == b.first && std::memcmp(&a.second, &b.second, sizeof a.second) == 0;
+                      });
+  }
+};
+
+Version version_now() {
+  Version version{pg::table_named("cdp", "identifier_types"), {}, false};
+  pg::show_own_writes();
+  const pg::Moment moment;
+  pg::TableScan(moment, "cdp", "identifier_types", {}).each([&](const pg::Cells &row) {
+    version.rows.emplace_back(row.written_by(), row.place());
+    version.is_own = version.is_own || TransactionIdIsCurrentTransactionId(row.written_by());
+  });
+  return version;
+}
+
+// Read anew when somebody changed them.
+std::shared_ptr<const Types> applied_types() {
   static pg::Statement select(CDP_TYPE_COLUMNS "cdp.identifier_types" CDP_TYPE_VALUES);
-  return read(select);
+  static auto &of = *new Version;
+  static auto &kept = *new std::shared_ptr<const Types>;
+  auto now = version_now();
+  if (kept && !now.is_own && now == of)
+    return kept;
+  auto types = std::make_shared<const Types>(read(select));
+  if (!now.is_own) {
+    of = std::move(now);
+    kept = types;
+  }
+  return types;
 }
 
 } // namespace
 
-Types find_types(const std::set<std::string> &names) {
+std::shared_ptr<const Types> find_types(const std::set<std::string> &names) {
   auto types = applied_types();
   std::vector<std::string> missing; // sorted, so that two callers cannot wait for each other
   for (const auto &name : names)
-    if (!types.contains(name))
+    if (!types->contains(name))
       missing.push_back(name);
   if (missing.empty())
     return types;

@@ -4,6 +4,7 @@
 #include "core/normalize.hpp"
 
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
 #include <string>
@@ -25,8 +26,9 @@ struct Type {
 
 using Types = std::map<std::string, Type>;
 
-// All types as applied; of these names, one that is new is registered with the defaults.
-Types find_types(const std::set<std::string> &names);
+// All types as applied; of these names, one that is new is registered with the defaults. The same object for
+// as long as nobody changes them.
+std::shared_ptr<const Types> find_types(const std::set<std::string> &names);
 
 // All types as they will be when the pending changes are applied.
 Types pending_types();

@@ -6,17 +6,34 @@ extern "C" {
 #include "access/genam.h"
 #include "access/table.h"
 #include "access/tableam.h"
+#include "access/xact.h"
 #include "catalog/namespace.h"
+#include "storage/bufmgr.h"
+#include "utils/fmgroids.h"
 #include "utils/rel.h"
 #include "utils/rls.h"
 }
 
 namespace cdp::pg {
 
+void show_own_writes() {
+  call([] { CommandCounterIncrement(); });
+}
+
 Oid table_named(const char *schema, const char *table) {
   return call([&] {
     const Oid space = get_namespace_oid(schema, true);
     return OidIsValid(space) ? get_relname_relid(table, space) : InvalidOid;
+  });
+}
+
+void lock_row_share(const char *schema, const char *table) {
+  call([&] {
+    const Oid id = get_relname_relid(table, get_namespace_oid(schema, false));
+    const auto allowed = pg_class_aclcheck(id, GetUserId(), ACL_UPDATE | ACL_DELETE | ACL_TRUNCATE);
+    if (allowed != ACLCHECK_OK)
+      aclcheck_error(allowed, OBJECT_TABLE, table);
+    table_close(table_open(id, RowShareLock), NoLock);
   });
 }
 
@@ -57,6 +74,11 @@ private:
 
 } // namespace
 
+TransactionId Cells::written_by() const {
+  bool is_null;
+  return DatumGetTransactionId(slot_getsysattr(slot_, MinTransactionIdAttributeNumber, &is_null));
+}
+
 std::size_t Cells::count_bigints(int column) const {
   return StoredArray(datum(column)).size();
 }
@@ -77,18 +99,19 @@ ScannedTable::ScannedTable(const char *schema, const char *table, std::initializ
   });
 }
 
+static Relation open_to_read(const char *schema, const char *table) {
+  Relation relation = table_open(get_relname_relid(table, get_namespace_oid(schema, false)), AccessShareLock);
+  const auto allowed = pg_class_aclcheck(RelationGetRelid(relation), GetUserId(), ACL_SELECT);
+  if (allowed != ACLCHECK_OK)
+    aclcheck_error(allowed, OBJECT_TABLE, table);
+  if (check_enable_rls(RelationGetRelid(relation), InvalidOid, false) == RLS_ENABLED)
+    ereport(ERROR, errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+            errmsg("row-level security hides rows of table \"%s\" that are needed", table));
+  return relation;
+}
+
 void ScannedTable::open(const char *schema, const char *table) {
-  table_ = call([&] {
-    Relation relation =
-        table_open(get_relname_relid(table, get_namespace_oid(schema, false)), AccessShareLock);
-    const auto allowed = pg_class_aclcheck(RelationGetRelid(relation), GetUserId(), ACL_SELECT);
-    if (allowed != ACLCHECK_OK)
-      aclcheck_error(allowed, OBJECT_TABLE, table);
-    if (check_enable_rls(RelationGetRelid(relation), InvalidOid, false) == RLS_ENABLED)
-      ereport(ERROR, errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-              errmsg("row-level security hides rows of table \"%s\" that are needed", table));
-    return relation;
-  });
+  table_ = call([&] { return open_to_read(schema, table); });
 }
 
 void ScannedTable::find(const char *table, Column column) {
@@ -172,6 +195,77 @@ IndexScan::~IndexScan() {
 }
 
 bool IndexScan::next() {
+  if (!index_getnext_slot(scan_, ForwardScanDirection, slot()))
+    return false;
+  take_apart();
+  return true;
+}
+
+bool any_row(const Moment &moment, const char *schema, const char *table) {
+  return call([&] {
+    Relation opened = open_to_read(schema, table);
+    bool found = RelationGetNumberOfBlocks(opened) > 0;
+    if (found) {
+      TupleTableSlot *slot = table_slot_create(opened, nullptr);
+      TableScanDesc scan = table_beginscan_strat(opened, moment.snapshot(), 0, nullptr, true, false);
+      found = table_scan_getnextslot(scan, ForwardScanDirection, slot);
+      table_endscan(scan);
+      ExecDropSingleTupleTableSlot(slot);
+    }
+    table_close(opened, NoLock);
+    return found;
+  });
+}
+
+KeyPart bigint_part(std::int64_t value) {
+  return {F_INT8EQ, Int64GetDatum(value)};
+}
+
+KeyPart text_part(std::string_view value) {
+  return {F_TEXTEQ, call([&] {
+            return PointerGetDatum(cstring_to_text_with_len(value.data(), static_cast<int>(value.size())));
+          })};
+}
+
+KeyScan::KeyScan(const Moment &moment, const char *schema, const char *table, const char *index,
+                 std::initializer_list<Column> columns)
+    : ScannedTable(schema, table, columns), moment_(moment) {
+  call([&] {
+    const Oid id = get_relname_relid(index, get_namespace_oid(schema, false));
+    if (!OidIsValid(id))
+      return;
+    index_ = index_open(id, AccessShareLock);
+    if (index_->rd_index->indrelid != RelationGetRelid(table_) || !index_->rd_index->indisvalid ||
+        (index_->rd_index->indcheckxmin &&
+         !TransactionIdPrecedes(HeapTupleHeaderGetXmin(index_->rd_indextuple->t_data), TransactionXmin))) {
+      index_close(index_, NoLock);
+      index_ = nullptr;
+    }
+  });
+}
+
+KeyScan::~KeyScan() {
+  if (unwinds() || !index_)
+    return;
+  if (scan_)
+    index_endscan(scan_);
+  index_close(index_, NoLock);
+}
+
+void KeyScan::begin(std::initializer_list<KeyPart> key) {
+  ScanKeyData keys[INDEX_MAX_KEYS];
+  int number = 0;
+  for (const auto &part : key) {
+    ScanKeyEntryInitialize(&keys[number], 0, static_cast<AttrNumber>(number + 1), BTEqualStrategyNumber,
+                           InvalidOid, index_->rd_indcollation[number], part.equal, part.value);
+    ++number;
+  }
+  if (!scan_)
+    scan_ = index_beginscan(table_, index_, moment_.snapshot(), number, 0);
+  index_rescan(scan_, keys, number, nullptr, 0);
+}
+
+bool KeyScan::next() {
   if (!index_getnext_slot(scan_, ForwardScanDirection, slot()))
     return false;
   take_apart();

@@ -28,8 +28,14 @@ private:
   int exceptions_;
 };
 
+// Lets a moment that begins now see what this transaction has written, as every statement does.
+void show_own_writes();
+
 // A table's identity: another one after DROP and CREATE; none: InvalidOid.
 Oid table_named(const char *schema, const char *table);
+
+// As LOCK TABLE … IN ROW SHARE MODE: until the transaction ends.
+void lock_row_share(const char *schema, const char *table);
 
 // The row that is being visited; its columns count from 0, as they were asked for. Reads no further than its
 // own memory, so it can be used where the backend cannot be called. Texts live until the visit ends.
@@ -40,6 +46,7 @@ public:
   std::int32_t integer(int column) const { return DatumGetInt32(datum(column)); }
   bool boolean(int column) const { return DatumGetBool(datum(column)); }
   Timestamp timestamp(int column) const { return DatumGetTimestampTz(datum(column)); }
+  pg_uuid_t uuid(int column) const { return *DatumGetUUIDP(datum(column)); }
   // Of a text, bytea or jsonb, without its length.
   std::string_view text(int column) const {
     const auto *value = reinterpret_cast<const char *>(DatumGetPointer(datum(column)));
@@ -49,6 +56,7 @@ public:
   std::size_t count_bigints(int column) const;
   void copy_bigints(int column, std::int64_t *to) const;
   ItemPointerData place() const { return slot_->tts_tid; }
+  TransactionId written_by() const; // of a row as stored
 
 private:
   friend class ScannedTable;
@@ -156,6 +164,48 @@ private:
 
   struct RelationData *index_ = nullptr;
   struct IndexScanDescData *scan_ = nullptr;
+};
+
+// Whether a table has a row at all.
+bool any_row(const Moment &moment, const char *schema, const char *table);
+
+// A part of a key, and the function that compares it.
+struct KeyPart {
+  Oid equal;
+  Datum value;
+};
+KeyPart bigint_part(std::int64_t value);
+KeyPart text_part(std::string_view value); // made in the current memory context
+
+// The rows under some keys, for a few of them: a statement would take several times as long to start.
+class KeyScan : public ScannedTable {
+public:
+  KeyScan(const Moment &moment, const char *schema, const char *table, const char *index,
+          std::initializer_list<Column> columns);
+  ~KeyScan();
+
+  // False: somebody took the index away, and SQL has to find them.
+  bool usable() const { return index_ != nullptr; }
+
+  // Calls visit(const Cells &), as above, for every row whose first index columns are these (as many each
+  // time); with no key, for all that are in the index. Until it returns false.
+  template <class Visit> void each(std::initializer_list<KeyPart> key, Visit &&visit) {
+    call([&] {
+      start_batch();
+      begin(key);
+      while (next())
+        if (!visit(cells()))
+          break;
+    });
+  }
+
+private:
+  void begin(std::initializer_list<KeyPart> key);
+  bool next();
+
+  struct RelationData *index_ = nullptr;
+  struct IndexScanDescData *scan_ = nullptr;
+  const Moment &moment_;
 };
 
 } // namespace cdp::pg

@@ -4,6 +4,7 @@
 
 #include "identity/evidence.hpp"
 #include "pg/append_rows.hpp"
+#include "pg/sequence.hpp"
 #include "pg/spi.hpp"
 
 namespace cdp::pipeline {
@@ -16,13 +17,11 @@ std::vector<std::int64_t> draw_decisions(const std::vector<Candidate> &candidate
   std::vector<std::int64_t> decisions(candidates.size());
   const auto accepted = std::count_if(candidates.begin(), candidates.end(),
                                       [](const Candidate &one) { return one.fate == Fate::accepted; });
-  static pg::Statement draw(
-      "SELECT pg_catalog.nextval('cdp.decision_seq') FROM pg_catalog.generate_series(1, $1)");
-  auto rows = draw.run(pg::Params().integer(static_cast<std::int32_t>(accepted)));
+  const auto drawn = pg::next_values("cdp", "decision_seq", static_cast<std::size_t>(accepted));
   std::size_t next = 0;
   for (std::size_t i = 0; i < candidates.size(); ++i)
     if (candidates[i].fate == Fate::accepted)
-      decisions[i] = rows.bigint(next++, 1);
+      decisions[i] = drawn[next++];
   return decisions;
 }
 

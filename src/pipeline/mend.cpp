@@ -49,7 +49,7 @@ std::int64_t mend(const std::set<std::int64_t> &identifiers, const std::string &
   const pg_uuid_t secret = make_ready();
   segment::Evaluation evaluation;
   profile::People people;
-  identity::Refold refold(identity::find_types({}));
+  identity::Refold refold(*identity::find_types({}));
   core::Timestamp at = GetCurrentTransactionStartTimestamp();
   refold.run(
       identifiers, [&](const std::vector<std::int64_t> &ids) { return people.lock(ids); }, prepare);
@@ -155,7 +155,7 @@ std::set<std::int64_t> ids_argument(FunctionCallInfo fcinfo, int number) {
 // Whom the rules, as they are applied now, would have otherwise than they are stored.
 std::set<std::int64_t> people_to_mend() {
   using namespace cdp;
-  const auto types = identity::find_types({});
+  const auto types = *identity::find_types({});
   std::vector<std::string> names;
   for (const auto &[name, type] : types)
     names.push_back(name);

@@ -1,10 +1,23 @@
 #include "pipeline/ready.hpp"
 
+#include "pg/scan.hpp"
+
 namespace cdp::pipeline {
 
 namespace {
 
 std::optional<pg_uuid_t> read_secret() {
+  std::optional<pg_uuid_t> found;
+  pg::show_own_writes();
+  const pg::Moment moment;
+  pg::KeyScan secrets(moment, "cdp", "secrets", "secrets_pkey", {{"value", UUIDOID}});
+  if (secrets.usable()) {
+    secrets.each({pg::text_part("public_id")}, [&](const pg::Cells &row) {
+      found = row.uuid(0);
+      return false;
+    });
+    return found;
+  }
   static pg::Statement select("SELECT value FROM cdp.secrets WHERE name = 'public_id'");
   auto rows = select.run();
   return rows.size() == 0 ? std::nullopt : std::optional(rows.uuid(0, 1));
@@ -13,8 +26,7 @@ std::optional<pg_uuid_t> read_secret() {
 } // namespace
 
 pg_uuid_t make_ready() {
-  static pg::Statement lock("LOCK TABLE cdp.segments IN ROW SHARE MODE");
-  lock.run();
+  pg::lock_row_share("cdp", "segments");
   auto secret = read_secret();
   if (!secret) {
     pg::run_once("SELECT cdp_internal.make_ready()");

@@ -103,7 +103,7 @@ void Exchanger::decide() {
         touched_.insert(id);
   if (touched_.empty())
     return;
-  const auto types = identity::find_types({});
+  const auto types = *identity::find_types({});
   while (!pg::try_in_subtransaction([&] {
     refold_.emplace(types);
     refold_->run(

@@ -105,7 +105,18 @@ std::vector<std::int64_t> People::lock(const std::vector<std::int64_t> &profile_
       "SELECT profile_id, traits::text, trait_origins::text, last_seen_at, rules_version FROM cdp.profiles "
       "WHERE profile_id = ANY ($1) ORDER BY profile_id FOR UPDATE",
       pg::few_keys);
-  auto rows = select.run(pg::Params().bigints(profile_ids));
+  return take(select.run(pg::Params().bigints(profile_ids)));
+}
+
+bool People::try_lock(std::int64_t profile_id) {
+  static pg::Statement select(
+      "SELECT profile_id, traits::text, trait_origins::text, last_seen_at, rules_version FROM cdp.profiles "
+      "WHERE profile_id = $1 FOR UPDATE SKIP LOCKED",
+      pg::few_keys);
+  return !take(select.run(pg::Params().bigint(profile_id))).empty();
+}
+
+std::vector<std::int64_t> People::take(const pg::Rows &rows) {
   people_.clear();
   any_stale_ = false;
   std::vector<std::int64_t> found;
@@ -304,6 +315,13 @@ void People::update_touched() {
   if (ids.empty())
     return;
   std::sort(ids.begin(), ids.end());
+  if (ids.size() == 1 && !at(ids[0]).changed()) {
+    static pg::Statement see(
+        "UPDATE cdp.profiles SET last_seen_at = $2, rules_version = $3 WHERE profile_id = $1", pg::few_keys);
+    const auto &one = at(ids[0]);
+    see.run(pg::Params().bigint(ids[0]).timestamp(one.last_seen_at).integer(one.version));
+    return;
+  }
   std::vector<std::optional<std::string>> traits, origins;
   std::vector<Timestamp> seen;
   std::vector<std::int32_t> versions;

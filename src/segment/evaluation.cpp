@@ -14,6 +14,7 @@
 #include "segment/since.hpp"
 
 #include "pg/jsonb.hpp"
+#include "pg/scan.hpp"
 #include "pg/spi.hpp"
 
 namespace cdp::segment {
@@ -44,7 +45,19 @@ struct Evaluation::State {
   void evaluate(const std::vector<std::vector<const Step *>> &chosen, const Histories &histories);
 };
 
+namespace {
+
+bool any_segments() {
+  pg::show_own_writes();
+  return pg::any_row(pg::Moment(), "cdp", "segments");
+}
+
+} // namespace
+
 Evaluation::Evaluation() : state_(std::make_unique<State>()) {
+  if (!any_segments())
+    return;
+  state_->lists.read();
   auto ordered = judges();
   std::stable_sort(ordered.begin(), ordered.end(),
                    [](const Judge *a, const Judge *b) { return a->level() < b->level(); });

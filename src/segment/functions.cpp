@@ -224,6 +224,7 @@ CDP_FUNCTION(cdp_judge_lists) {
   for (auto id : ids_argument(fcinfo, 0))
     steps.push_back({id, segment::kAllEvents, GetCurrentTransactionStartTimestamp(), {}});
   segment::ListMembers lists;
+  lists.read();
   lists.evaluate(steps);
   const auto found = lists.take();
   std::vector<std::int32_t> changed;

@@ -26,10 +26,11 @@ std::vector<Range> joined(std::vector<Range> entries, Timestamp from) {
 
 } // namespace
 
-ListMembers::ListMembers() {
-  static pg::Statement read("SELECT segment_id, kind = 'list' FROM cdp.segments "
-                            "WHERE (kind IN ('list', 'query') OR class <> 'exact') AND state <> 'disabled'");
-  auto rows = read.run();
+void ListMembers::read() {
+  static pg::Statement select(
+      "SELECT segment_id, kind = 'list' FROM cdp.segments "
+      "WHERE (kind IN ('list', 'query') OR class <> 'exact') AND state <> 'disabled'");
+  auto rows = select.run();
   for (std::size_t i = 0; i < rows.size(); ++i) {
     kept_.push_back(rows.integer(i, 1));
     if (rows.boolean(i, 2))

@@ -11,7 +11,7 @@ namespace cdp::segment {
 
 class ListMembers {
 public:
-  ListMembers(); // reads which there are
+  void read(); // which there are
   bool any() const { return !kept_.empty(); }
 
   // People whose identifiers are, as stored, those of these steps. Only what lists say of them is looked up.

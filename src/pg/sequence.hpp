@@ -1,0 +1,12 @@
+// The next numbers of a sequence, without a statement.
+#pragma once
+#include <vector>
+
+#include "pg/guard.hpp"
+
+namespace cdp::pg {
+
+// As so many calls of nextval(): it asks for the privilege.
+std::vector<std::int64_t> next_values(const char *schema, const char *sequence, std::size_t count);
+
+} // namespace cdp::pg
