@@ -52,8 +52,6 @@ struct Joined {
 
 // Locks the profile rows of these people, in order of id; returns those that have one.
 using LockProfiles = std::function<std::vector<std::int64_t>(const std::vector<std::int64_t> &)>;
-// Locks one person's profile row without waiting; false, and nothing is locked, where that cannot be.
-using TryLockProfile = std::function<bool(std::int64_t)>;
 
 // Locks people, with a profile row or without. False when somebody changed between the two: let the locks go
 // and begin anew. `stored` becomes those that have a row.
@@ -78,8 +76,7 @@ public:
   // order, all or none, until nothing moved meanwhile), so that nobody else changes them until commit. `lock`
   // locks the profile rows given, says which there are, and is called again with more when a merge came in
   // between. Then reads what the rules need to know about the people.
-  void settle(const std::vector<Candidate> &candidates, const LockProfiles &lock,
-              const TryLockProfile &try_lock);
+  void settle(const std::vector<Candidate> &candidates, const LockProfiles &lock);
 
   // Finds or inserts the identifiers of accepted messages (in key order), new ones as nobody's, for a fold to
   // decide: it locks nobody.
@@ -144,7 +141,6 @@ private:
   void expect_people(const std::vector<Candidate> &candidates);
   std::int64_t expect_person(const Carried &carried, std::set<std::int64_t> &known) const;
   bool is_newcomer(std::int64_t id) const;
-  bool lock_at_once(const TryLockProfile &try_lock);
   void lock_people(const LockProfiles &lock);
   void note_stored(const StoredIdentifier &stored);
   std::vector<std::int64_t> people_now() const;

@@ -213,32 +213,18 @@ bool Identities::is_personal(std::size_t candidate) const {
   return types_->at(first.type).rule.sharing == core::Sharing::personal;
 }
 
-void Identities::settle(const std::vector<Candidate> &candidates, const LockProfiles &lock,
-                        const TryLockProfile &try_lock) {
+void Identities::settle(const std::vector<Candidate> &candidates, const LockProfiles &lock) {
   auto needed = this->needed(candidates);
   if (needed.empty())
     return;
   find_existing(needed); // leaves those that nobody has yet
-  const bool all_known = needed.empty();
-  if (!all_known) {
+  if (!needed.empty()) {
     draw_ids(needed, identifiers_);
     expect_people(candidates);
-    insert_missing(needed); // may wait for others, who may change people
+    insert_missing(needed);
   }
-  if (!all_known || !lock_at_once(try_lock))
-    lock_people(lock);
+  lock_people(lock);
   prepare(candidates);
-}
-
-// One person whom nobody else holds is, read a moment ago, almost always still who they were: nothing has to
-// be let go, and a subtransaction costs more than the rest. If not, all are locked as ever, this one first.
-bool Identities::lock_at_once(const TryLockProfile &try_lock) {
-  const auto people = people_now();
-  if (people.size() != 1 || !try_lock(people.front()))
-    return false;
-  stored_people_ = {people.front()};
-  read_people();
-  return people_now() == people;
 }
 
 void Identities::lock_people(const LockProfiles &lock) {

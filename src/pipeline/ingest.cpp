@@ -212,9 +212,7 @@ Outcome ingest(const std::vector<collect::Incoming> &lines) {
     return outcome;
   }
   profile::People people;
-  identities.settle(
-      candidates, [&](const std::vector<std::int64_t> &ids) { return people.lock(ids); },
-      [&](std::int64_t id) { return people.try_lock(id); });
+  identities.settle(candidates, [&](const std::vector<std::int64_t> &ids) { return people.lock(ids); });
 
   const auto decisions = draw_decisions(candidates);
   std::vector<std::int64_t> owners(candidates.size());

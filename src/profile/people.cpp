@@ -105,18 +105,7 @@ std::vector<std::int64_t> People::lock(const std::vector<std::int64_t> &profile_
       "SELECT profile_id, traits::text, trait_origins::text, last_seen_at, rules_version FROM cdp.profiles "
       "WHERE profile_id = ANY ($1) ORDER BY profile_id FOR UPDATE",
       pg::few_keys);
-  return take(select.run(pg::Params().bigints(profile_ids)));
-}
-
-bool People::try_lock(std::int64_t profile_id) {
-  static pg::Statement select(
-      "SELECT profile_id, traits::text, trait_origins::text, last_seen_at, rules_version FROM cdp.profiles "
-      "WHERE profile_id = $1 FOR UPDATE SKIP LOCKED",
-      pg::few_keys);
-  return !take(select.run(pg::Params().bigint(profile_id))).empty();
-}
-
-std::vector<std::int64_t> People::take(const pg::Rows &rows) {
+  auto rows = select.run(pg::Params().bigints(profile_ids));
   people_.clear();
   any_stale_ = false;
   std::vector<std::int64_t> found;

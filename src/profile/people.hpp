@@ -71,8 +71,6 @@ public:
   // the set grew.
   std::vector<std::int64_t> lock(const std::vector<std::int64_t> &profile_ids);
 
-  bool try_lock(std::int64_t profile_id); // one, without waiting; false: it is not locked
-
   Person &at(std::int64_t profile_id) { return people_.try_emplace(profile_id, fold_).first->second; }
 
   // What a message says about a person. True: a golden value may be another now.
@@ -104,7 +102,6 @@ public:
   void store(const pg_uuid_t &secret);
 
 private:
-  std::vector<std::int64_t> take(const pg::Rows &rows);
   void load(const std::vector<std::int64_t> &ids);
   void read_lapses(const std::vector<std::int64_t> &ids);
   void forget_misfits(const std::vector<std::int64_t> &ids);
