@@ -26,6 +26,8 @@ SELECT number, rule, pairs, members, value FROM cdp.blocking_analysis('crm', 'cr
 SELECT rule, pairs, converged FROM cdp.train_matcher('crm', 'crm');
 SELECT label, round(m::numeric, 3) AS m, round(u::numeric, 4) AS u, round(weight::numeric, 1) AS weight
 FROM cdp.matcher_parameters WHERE matcher = 'crm' AND comparison = 'born';
+-- Here nobody goes by a nickname: that level weighs as the next lower one that was reached.
+SELECT label, round(weight::numeric, 1) AS weight FROM cdp.matcher_parameters WHERE matcher = 'crm' AND comparison = 'first_name';
 CREATE TABLE crm_pairs AS SELECT * FROM cdp.score_pairs('crm', 'crm', threshold => 0.001);
 SELECT id_l, id_r, round(match_weight::numeric, 1) AS weight, round(match_probability::numeric, 3) AS probability
 FROM crm_pairs ORDER BY match_weight DESC LIMIT 3;

@@ -1,6 +1,7 @@
 // Loading the library: settings, and the launcher when the server preloads us. Nothing else.
 #include "collect/months.hpp"
 #include "collect/sources.hpp"
+#include "core/match_wanted.hpp"
 #include "worker/worker.hpp"
 
 #include "pg/background.hpp"
@@ -62,6 +63,7 @@ PG_MODULE_MAGIC;
 PGDLLEXPORT void _PG_init(void);
 void _PG_init(void) {
   define_settings();
+  cdp::core::match::ask_if_wanted = [] { cdp::pg::check_for_interrupts(); };
   if (process_shared_preload_libraries_in_progress)
     cdp::pg::install_launcher();
 }

@@ -15,13 +15,16 @@ template <class Entry> void sort_by_key(std::vector<Entry> &entries, std::uint64
   constexpr int kBits = 11;
   constexpr std::size_t kBuckets = std::size_t{1} << kBits;
   std::vector<Entry> other(entries.size());
+  Patience patience;
   for (int shift = 0; shift < 64 && largest >> shift; shift += kBits) {
     std::array<std::size_t, kBuckets + 1> starts{};
     for (const auto &entry : entries)
       ++starts[(entry.key >> shift & (kBuckets - 1)) + 1];
     std::partial_sum(starts.begin(), starts.end(), starts.begin());
-    for (const auto &entry : entries)
+    for (const auto &entry : entries) {
+      patience.step();
       other[starts[entry.key >> shift & (kBuckets - 1)]++] = entry;
+    }
     entries.swap(other);
   }
 }
@@ -179,7 +182,8 @@ std::uint64_t Blocking::all_pairs() const {
   std::uint64_t pairs = all * (all - (all > 0)) / 2;
   if (link_ == Link::sources) {
     std::unordered_map<Code, std::uint64_t> of_source;
-    for (Place record = 0; record < records_.size(); ++record)
+    Patience patience;
+    for (Place record = 0; record < records_.size(); ++record, patience.step())
       ++of_source[records_.source(record)];
     for (const auto &[source, count] : of_source)
       pairs -= count * (count - 1) / 2;
@@ -235,7 +239,7 @@ bool Blocking::holds(std::size_t rule, Place left, Place right) const {
 
 /// Gives the pairs of one rule that no earlier one gives.
 struct Blocking::Giver {
-  static constexpr std::size_t kBatch = 4096, kQuiet = 1 << 20; // looked at since something was given
+  static constexpr std::size_t kBatch = 4096, kQuiet = 1 << 14; // looked at since something was given
 
   const Blocking &blocking;
   const Take &take;
@@ -245,6 +249,7 @@ struct Blocking::Giver {
   std::vector<std::size_t> others; // earlier rules that have none
   std::vector<Candidate> batch;
   std::size_t looked_at = 0;
+  Patience patience;
 
   void look_at(Place left, Place right) {
     if (++looked_at > kQuiet || batch.size() == kBatch)
@@ -274,15 +279,17 @@ struct Blocking::Giver {
       const auto *members = blocks.members.data();
       const std::size_t end = blocks.ends[b], middle = blocks.middles.empty() ? end : blocks.middles[b];
       for (std::size_t l = first; l < middle; ++l)
-        for (std::size_t r = blocks.middles.empty() ? l + 1 : middle; r < end; ++r)
+        for (std::size_t r = blocks.middles.empty() ? l + 1 : middle; r < end; ++r) {
+          patience.step();
           if (members[l] < members[r])
             look_at(members[l], members[r]);
+        }
     }
   }
 };
 
 void Blocking::each(const std::vector<std::size_t> &rules, const Take &take, const Part &part) {
-  Giver giver{*this, take, part, 0, {}, {}, {}, 0};
+  Giver giver{*this, take, part, 0, {}, {}, {}, 0, {}};
   for (const auto rule : rules) {
     giver.rule = rule;
     const Mask own = masks_[rule];

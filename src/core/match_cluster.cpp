@@ -32,16 +32,21 @@ Clusters named(BasicUnionFind<std::uint32_t> &sets) {
 
 Clusters connected(std::size_t members, const std::vector<Edge> &edges, double threshold) {
   auto sets = singletons(members);
-  for (const auto &edge : edges)
+  Patience patience;
+  for (const auto &edge : edges) {
+    patience.step();
     if (edge.weight >= threshold)
       sets.unite(edge.a, edge.b);
+  }
   return named(sets);
 }
 
 Clusters best_links(std::size_t members, std::vector<Edge> edges, double threshold,
                     const std::vector<std::uint32_t> &sources) {
   std::erase_if(edges, [&](const Edge &edge) { return edge.weight < threshold; });
-  std::sort(edges.begin(), edges.end(), [](const Edge &a, const Edge &b) {
+  Patience patience;
+  std::sort(edges.begin(), edges.end(), [&](const Edge &a, const Edge &b) {
+    patience.step();
     return a.weight != b.weight ? a.weight > b.weight : a.a != b.a ? a.a < b.a : a.b < b.b;
   });
   auto sets = singletons(members);
@@ -51,6 +56,7 @@ Clusters best_links(std::size_t members, std::vector<Edge> edges, double thresho
       held[member].push_back(sources[member]);
   std::vector<std::uint32_t> both;
   for (const auto &edge : edges) {
+    patience.step(1 + both.size());
     const auto a = sets.find(edge.a), b = sets.find(edge.b);
     if (a == b)
       continue;
@@ -80,9 +86,8 @@ public:
       : unknown_(unknown), uniques_(std::move(uniques)), sets_(singletons(members)), sizes_(members, 1),
         versions_(members), firsts_(members), bonds_(members) {
     std::iota(firsts_.begin(), firsts_.end(), 0u);
-    Patience patience;
     for (const auto &edge : edges) {
-      patience.step();
+      patience_.step();
       const double strength = std::clamp(edge.weight - threshold, -cap, cap);
       for (auto [from, to] : {std::pair(edge.a, edge.b), std::pair(edge.b, edge.a)}) {
         Bond &bond = bonds_[from][to];
@@ -90,7 +95,7 @@ public:
         ++bond.pairs;
       }
     }
-    for (std::uint32_t group = 0; group < members; ++group, patience.step())
+    for (std::uint32_t group = 0; group < members; ++group, patience_.step())
       for (const auto &[other, bond] : bonds_[group])
         if (group < other)
           offer(group, other, bond);
@@ -98,7 +103,7 @@ public:
 
   void run(const std::function<void()> &still_wanted) {
     for (std::size_t step = 0; !queue_.empty(); ++step) {
-      if (step % 4096 == 0)
+      if (step % kOffers == 0)
         still_wanted();
       const Offer best = queue_.top();
       queue_.pop();
@@ -160,6 +165,7 @@ private:
     sizes_[a] += sizes_[b];
     firsts_[a] = std::min(firsts_[a], firsts_[b]);
     for (const auto &[other, bond] : bonds_[b]) {
+      patience_.step();
       Bond &both = bonds_[a][other];
       both.sum += bond.sum;
       both.pairs += bond.pairs;
@@ -167,10 +173,13 @@ private:
       bonds_[other][a] = both;
     }
     bonds_[b] = {};
-    for (const auto &[other, bond] : bonds_[a])
+    for (const auto &[other, bond] : bonds_[a]) {
+      patience_.step();
       offer(a, other, bond);
+    }
   }
 
+  Patience patience_;
   double unknown_;
   Uniques uniques_;
   BasicUnionFind<std::uint32_t> sets_;
@@ -187,9 +196,12 @@ Clusters cohesive(std::size_t members, const std::vector<Edge> &edges, double th
   // Groups are only joined where some pair speaks for it: what lies between others is never asked for.
   const auto parts = connected(members, edges, threshold);
   std::vector<Edge> within;
-  for (const auto &edge : edges)
+  Patience patience;
+  for (const auto &edge : edges) {
+    patience.step();
     if (parts[edge.a] == parts[edge.b])
       within.push_back(edge);
+  }
   Merger merger(members, within, threshold, unknown, cap, std::move(uniques));
   merger.run(still_wanted);
   return merger.clusters();

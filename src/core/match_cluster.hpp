@@ -29,6 +29,9 @@ Clusters connected(std::size_t members, const std::vector<Edge> &edges, double t
 Clusters best_links(std::size_t members, std::vector<Edge> edges, double threshold,
                     const std::vector<std::uint32_t> &sources);
 
+/// How many possible unions are looked at between two calls of still_wanted.
+constexpr std::size_t kOffers = 4096;
+
 /// Groups that hold together: two groups are joined as long as all pairs of members across them, on average,
 /// speak for it by at least the threshold; the strongest first. A pair of which nothing is known counts as
 /// `unknown` below the threshold, a known one at most `cap` either way. So a chain of strong links holds no

@@ -354,8 +354,11 @@ double Comparer::slowly(int pair, Code left, Code right) {
     by.cache.resize(std::size_t{1} << kBits);
   const std::uint64_t key = static_cast<std::uint64_t>(left) << 32 | right;
   Measured &kept = by.cache[(key * 0x9E3779B97F4A7C15u) >> (64 - kBits)];
-  if (kept.left != left || kept.right != right)
-    kept = {left, right, evaluator_.measure(pair, (*shorts_)[left].code, (*shorts_)[right].code)};
+  if (kept.left != left || kept.right != right) {
+    const Code l = (*shorts_)[left].code, r = (*shorts_)[right].code;
+    patience_.step(1 + records_.text(l).size() * records_.text(r).size() / 64);
+    kept = {left, right, evaluator_.measure(pair, l, r)};
+  }
   return kept.value;
 }
 

@@ -10,6 +10,7 @@
 #include "large_array.hpp"
 #include "match_plan.hpp"
 #include "match_records.hpp"
+#include "match_wanted.hpp"
 #include "prefetch.hpp"
 #include "short_text.hpp"
 #include "similarity.hpp"
@@ -113,6 +114,7 @@ private:
   std::vector<int> firsts_; // of a comparison
   std::vector<Measuring> measures_;
   std::vector<std::pair<std::uint16_t, std::uint16_t>> texts_; // places whose texts are measured
+  Patience patience_;
   std::size_t width_ = 0;
   Code true_ = 0;
   // What comparisons look at, a record's together: values as numbers, those that are measured first. Copies

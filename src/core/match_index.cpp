@@ -123,7 +123,9 @@ std::vector<Neighbour> unpack_neighbours(std::string_view bytes) {
 }
 
 Buckets::Buckets(std::vector<Entry> entries) : entries_(std::move(entries)) {
-  std::sort(entries_.begin(), entries_.end(), [](const Entry &a, const Entry &b) {
+  Patience patience;
+  std::sort(entries_.begin(), entries_.end(), [&](const Entry &a, const Entry &b) {
+    patience.step();
     return a.hash != b.hash ? a.hash < b.hash : a.number < b.number;
   });
   while ((entries_.size() >> bits_) > kInBucket && bits_ < 30)

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <optional>
 #include <random>
 
 namespace cdp::core::match {
@@ -100,13 +101,17 @@ namespace {
 double equal_share(const Records &records, int feature, Link link) {
   std::vector<std::uint64_t> values; // and the source below
   std::unordered_map<Code, double> known;
-  for (Place record = 0; record < records.size(); ++record)
+  Patience patience;
+  for (Place record = 0; record < records.size(); ++record, patience.step())
     if (const Code code = records.code(feature, record)) {
       const Code source = link == Link::sources ? records.source(record) : 0;
       values.push_back(static_cast<std::uint64_t>(code) << 32 | source);
       ++known[source];
     }
-  std::sort(values.begin(), values.end());
+  std::sort(values.begin(), values.end(), [&](std::uint64_t a, std::uint64_t b) {
+    patience.step();
+    return a < b;
+  });
   const auto pairs_of = [](double count) { return count * (count - 1) / 2; };
   double same = 0, run = 0, within = 0; // records with a value; and of one source
   for (std::size_t i = 0; i < values.size(); ++i) {
@@ -287,6 +292,7 @@ Session expect_and_maximise(const Model &model, const Patterns &patterns, std::s
   }
   session.lambda = std::clamp(probability_of(log_odds_under(model, model.rules[rule])), 1e-9, 1 - 1e-9);
   const auto comparisons = model.comparisons.size();
+  Patience patience;
   while (patterns.pairs > 0 && session.iterations < settings.iterations && !session.converged) {
     Shares weights(comparisons), next(comparisons);
     for (std::size_t c = 0; c < comparisons; ++c) {
@@ -297,6 +303,7 @@ Session expect_and_maximise(const Model &model, const Patterns &patterns, std::s
     double matches = 0;
     session.evidence.assign(comparisons, 0);
     for (std::size_t p = 0; p < patterns.counts.size(); ++p) {
+      patience.step(comparisons);
       double weight = log_odds(session.lambda);
       for (std::size_t c = 0; c < comparisons; ++c)
         if (session.trained[c] && patterns.gammas[p][c] >= 0)
@@ -336,22 +343,55 @@ double median(std::vector<double> values) {
   return values.size() % 2 ? values[half] : (values[half - 1] + values[half]) / 2;
 }
 
+namespace {
+
+/// Of a level that no match reached nothing is known but where it stands: it weighs as much as the next lower
+/// one that was reached. Below all of these it speaks against a match as far as the number of matches allows,
+/// and for one never.
+void settle_unreached(Comparison &comparison, const std::vector<bool> &reached, double matches) {
+  const auto levels = by_gamma(comparison);
+  const auto u = [&](std::size_t g) { return u_of(comparison, *levels[g], static_cast<int>(g)); };
+  const auto ratio = [&](std::size_t g) { return *levels[g]->m / u(g); };
+  std::optional<std::size_t> below;
+  for (std::size_t g = 0; g < levels.size(); ++g) {
+    if (reached[g]) {
+      below = g;
+      continue;
+    }
+    double most = below ? ratio(*below) : 1;
+    for (auto above = g + 1; !below && above < levels.size(); ++above)
+      if (reached[above]) {
+        most = std::min(most, ratio(above));
+        break;
+      }
+    if (!levels[g]->fixed_m)
+      levels[g]->m =
+          std::clamp(below ? u(g) * most : std::min(u(g) * most, 1 / (1 + matches)), kNeverSeen * u(g), 1.0);
+  }
+}
+
+} // namespace
+
 void settle(Model &model, const std::vector<Session> &sessions) {
   for (std::size_t c = 0; c < model.comparisons.size(); ++c) {
     const auto levels = by_gamma(model.comparisons[c]);
+    std::vector<bool> reached(levels.size());
+    double matches = 0;
     for (std::size_t g = 0; g < levels.size(); ++g) {
       std::vector<double> found;
-      bool trained = false;
       for (const auto &session : sessions) {
         if (!session.trained[c] || session.evidence.empty() || session.evidence[c] <= 0)
           continue;
-        trained = true;
+        matches = std::max(matches, session.evidence[c]);
         if (session.m[c][g] > 0)
           found.push_back(session.m[c][g]);
       }
-      if (trained && !levels[g]->fixed_m)
-        levels[g]->m = found.empty() ? kNeverSeen : median(found);
+      reached[g] = levels[g]->fixed_m ? levels[g]->m.has_value() : !found.empty();
+      if (!found.empty() && !levels[g]->fixed_m)
+        levels[g]->m = median(found);
     }
+    if (matches > 0)
+      settle_unreached(model.comparisons[c], reached, matches);
   }
 }
 

@@ -115,8 +115,8 @@ struct EmSettings {
 Session expect_and_maximise(const Model &model, const Patterns &patterns, std::size_t rule,
                             const EmSettings &settings);
 
-/// Sets m to the medians of what sessions found; levels that never occurred get 1e-6, comparisons that no
-/// session trained keep what they have.
+/// Sets m to the medians of what sessions found. A level that no match reached weighs as the next lower one
+/// that was reached; comparisons that no session trained keep what they have.
 void settle(Model &model, const std::vector<Session> &sessions);
 
 double median(std::vector<double> values); // of at least one

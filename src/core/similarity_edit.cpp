@@ -1,4 +1,5 @@
 // Edit distances, a column of the table of distances in a machine word.
+#include "match_wanted.hpp"
 #include "similarity.hpp"
 #include "similarity_text.hpp"
 
@@ -75,7 +76,9 @@ template <class Text> std::size_t in_many_words(Text a, Text b, std::size_t limi
   std::vector<Word> ups(words, ~Word{0}), downs(words);
   const Word last = Word{1} << (a.size() - 1) % kBits;
   std::size_t distance = a.size();
+  match::Patience patience;
   for (std::size_t j = 0; j < b.size(); ++j) {
+    patience.step(words);
     const auto found = places.find(b[j]);
     const auto &equals = found == places.end() ? nowhere : found->second;
     Word right_in = 1, left_in = 0;
@@ -100,19 +103,31 @@ template <class Text> std::size_t in_many_words(Text a, Text b, std::size_t limi
   return std::min(distance, limit + 1);
 }
 
+/// Cells farther from the diagonal than the limit lead to no less than that.
 template <class Text> std::size_t alignment_by_rows(Text a, Text b, std::size_t limit) {
+  const auto none = a.size() + b.size();
   std::vector<std::size_t> two_before(b.size() + 1), before(b.size() + 1), row(b.size() + 1);
   for (std::size_t j = 0; j <= b.size(); ++j)
     row[j] = j;
+  match::Patience patience;
   for (std::size_t i = 1; i <= a.size(); ++i) {
     std::swap(two_before, before);
     std::swap(before, row);
-    row[0] = i;
-    for (std::size_t j = 1; j <= b.size(); ++j) {
+    const auto first = i > limit ? i - limit : 1,
+               last = limit < b.size() - std::min(i, b.size()) ? i + limit : b.size();
+    patience.step(last - first + 1);
+    row[first - 1] = first == 1 ? i : none;
+    auto least = row[first - 1];
+    for (std::size_t j = first; j <= last; ++j) {
       row[j] = std::min({before[j] + 1, row[j - 1] + 1, before[j - 1] + (a[i - 1] != b[j - 1])});
       if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
         row[j] = std::min(row[j], two_before[j - 2] + 1);
+      least = std::min(least, row[j]);
     }
+    if (last < b.size())
+      row[last + 1] = none;
+    if (least > limit)
+      return limit + 1;
   }
   return std::min(row[b.size()], limit + 1);
 }
@@ -134,7 +149,9 @@ template <class Text> std::size_t damerau_by_table(Text a, Text b, std::size_t l
     at(1, j + 1) = j;
   }
   std::unordered_map<Char, std::size_t> last_row; // of a character of a
+  match::Patience patience;
   for (std::size_t i = 1; i <= a.size(); ++i) {
+    patience.step(b.size() * 8);
     std::size_t last_column = 0;
     for (std::size_t j = 1; j <= b.size(); ++j) {
       const auto found = last_row.find(b[j - 1]);

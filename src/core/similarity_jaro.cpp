@@ -1,3 +1,4 @@
+#include "match_wanted.hpp"
 #include "similarity.hpp"
 #include "similarity_text.hpp"
 
@@ -30,8 +31,10 @@ template <class Text> double plain_jaro(const Text &a, const Text &b) {
   const auto window = window_of(a.size(), b.size());
   std::vector<bool> taken(a.size());
   std::vector<std::size_t> found; // characters of b, in order
+  match::Patience patience;
   for (std::size_t j = 0; j < b.size(); ++j) {
     const auto end = std::min(a.size(), j + window + 1);
+    patience.step(j < window ? end : end - (j - window));
     for (std::size_t i = j > window ? j - window : 0; i < end; ++i)
       if (!taken[i] && a[i] == b[j]) {
         taken[i] = true;

@@ -72,18 +72,24 @@ std::vector<std::uint32_t> in_order(const Pairs &pairs) {
 }
 
 engine::Clusters clusters_of(const Pairs &pairs, const std::vector<std::uint32_t> &order,
-                             const std::string &method, double least,
-                             const std::vector<std::string> &single) {
+                             const std::string &method, double least, const std::vector<std::string> &single,
+                             pg::ShownProgress &progress) {
   std::vector<std::uint32_t> places(order.size());
   for (std::uint32_t i = 0; i < order.size(); ++i)
     places[order[i]] = i;
   auto edges = pairs.edges;
-  for (auto &edge : edges)
+  engine::Patience patience;
+  for (auto &edge : edges) {
+    patience.step();
     edge = {places[edge.a], places[edge.b], edge.weight};
+  }
   if (method == "connected")
     return engine::connected(order.size(), edges, least);
   if (method == "cohesive")
-    return engine::cohesive(order.size(), edges, least, 1, 10, [] { pg::check_for_interrupts(); });
+    return engine::cohesive(order.size(), edges, least, 1, 10, [&] {
+      pg::check_for_interrupts();
+      progress.step(engine::kOffers);
+    });
   std::vector<std::uint32_t> sources(order.size());
   for (std::uint32_t i = 0; i < order.size(); ++i) {
     const auto found = std::find(single.begin(), single.end(), pairs.source(order[i]));
@@ -110,7 +116,6 @@ CDP_FUNCTION(cdp_cluster_pairs) {
                 "There are connected, cohesive and best_links.");
   const auto single = pg::texts_argument(fcinfo, 3);
   pg::Session session;
-  engine::ask_if_wanted = [] { pg::check_for_interrupts(); };
   pg::ShownProgress progress(pg::Task::cluster_records);
   static pg::Statement name(
       "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) FROM pg_catalog.pg_class AS c "
@@ -121,7 +126,7 @@ CDP_FUNCTION(cdp_cluster_pairs) {
   Pairs pairs;
   read_pairs(pairs, named.text(0, 1));
   const auto order = in_order(pairs);
-  const auto clusters = clusters_of(pairs, order, method, engine::log_odds(threshold), single);
+  const auto clusters = clusters_of(pairs, order, method, engine::log_odds(threshold), single, progress);
   for (std::uint32_t i = 0; i < order.size(); ++i) {
     if (i % 1000 == 0)
       pg::check_for_interrupts();

@@ -1,6 +1,7 @@
 // A full run whose records are kept, and the trigger that says which have changed.
 #include "match/follow.hpp"
 
+#include "core/match_wanted.hpp"
 #include "pg/changed_rows.hpp"
 #include "pg/shown_progress.hpp"
 
@@ -151,7 +152,9 @@ void Keeper::forget() const {
 
 void Keeper::keep_records() {
   std::vector<std::vector<engine::Neighbour>> neighbours(whole_.records.size());
+  engine::Patience patience;
   for (const auto &edge : whole_.edges) {
+    patience.step();
     neighbours[edge.a].push_back({edge.b, edge.weight});
     neighbours[edge.b].push_back({edge.a, edge.weight});
   }
@@ -182,10 +185,10 @@ void Keeper::put(int part, std::vector<engine::Entry> entries) {
 
 void Keeper::keep_keys(std::size_t rule, bool right) {
   std::vector<engine::Entry> entries;
-  for (engine::Place place = 0; place < whole_.records.size(); ++place)
+  engine::Patience patience;
+  for (engine::Place place = 0; place < whole_.records.size(); ++place, patience.step())
     if (const auto key = hasher_.key(rule, right, place))
       entries.push_back({*key, place});
-  pg::check_for_interrupts();
   put(part_of_rule(rule, right), std::move(entries));
 }
 
@@ -199,13 +202,14 @@ void Keeper::keep_frequencies(std::size_t feature) {
   if (!is_used)
     return;
   std::vector<std::uint32_t> counts(whole_.records.dictionary().size());
-  for (const auto code : whole_.records.codes(static_cast<int>(feature)))
-    if (code) {
-      ++counts[code];
-      ++known_.back();
-    }
+  engine::Patience patience;
+  for (const auto code : whole_.records.codes(static_cast<int>(feature))) {
+    patience.step();
+    known_.back() += code != 0;
+    counts[code] += code != 0;
+  }
   std::vector<engine::Entry> entries;
-  for (engine::Code code = 1; code < counts.size(); ++code)
+  for (engine::Code code = 1; code < counts.size(); ++code, patience.step())
     if (counts[code] > 1)
       entries.push_back({hasher_.value(code), counts[code]});
   put(part_of_values(feature), std::move(entries));

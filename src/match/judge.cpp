@@ -1,4 +1,6 @@
 #include "match/judge.hpp"
+
+#include "core/match_wanted.hpp"
 #include "match/scorer.hpp"
 
 namespace cdp::match {
@@ -34,20 +36,28 @@ Whole::Whole(const Matcher &matcher, engine::Records read, const Thresholds &thr
                 if (weight >= least)
                   edges.push_back({pair.left, pair.right, weight});
               });
-  pg::ShownProgress progress(pg::Task::cluster_records, records.size());
+  pg::ShownProgress progress(pg::Task::cluster_records);
   engine::Uniques uniques{matcher.model.uniques.size(), {}};
-  for (engine::Place record = 0; record < records.size() && uniques.width > 0; ++record)
+  engine::Patience patience;
+  for (engine::Place record = 0; record < records.size() && uniques.width > 0; ++record, patience.step())
     for (const int feature : matcher.model.uniques)
       uniques.values.push_back(records.code(feature, record));
   clusters = engine::cohesive(
-      records.size(), edges, engine::log_odds(thresholds.cluster), 1, 10, [] { pg::check_for_interrupts(); },
+      records.size(), edges, engine::log_odds(thresholds.cluster), 1, 10,
+      [&] {
+        pg::check_for_interrupts();
+        progress.step(engine::kOffers);
+      },
       std::move(uniques));
 }
 
 void Whole::judge(JudgedRows &rows) const {
-  for (const auto &edge : edges)
+  engine::Patience patience;
+  for (const auto &edge : edges) {
+    patience.step();
     rows.add({records.id(edge.a), records.text(records.source(edge.a)), records.id(edge.b),
               records.text(records.source(edge.b)), edge.weight, clusters[edge.a] == clusters[edge.b]});
+  }
 }
 
 } // namespace cdp::match

@@ -1,6 +1,5 @@
 #include "match/matcher.hpp"
 
-#include "core/match_wanted.hpp"
 #include "pg/shown_progress.hpp"
 
 #include <algorithm>
@@ -100,7 +99,6 @@ Matcher load_matcher(const std::string &name, const std::vector<std::string> &pu
   static pg::Statement find_rules(
       "SELECT purpose, rule FROM cdp.matcher_rules WHERE matcher = $1 AND purpose = "
       "ANY ($2) ORDER BY purpose, number");
-  engine::ask_if_wanted = [] { pg::check_for_interrupts(); };
   const auto found = find.run(pg::Params().text(name));
   if (found.size() == 0)
     throw Error(ERRCODE_UNDEFINED_OBJECT, "there is no matcher \"" + name + "\"", {},

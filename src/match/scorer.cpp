@@ -1,5 +1,7 @@
 #include "match/scorer.hpp"
 
+#include "core/match_wanted.hpp"
+
 #include <algorithm>
 
 namespace cdp::match {
@@ -19,6 +21,7 @@ void Scorer::score(Comparer &comparer, const std::vector<Candidate> &pairs, std:
                    std::size_t end) {
   constexpr std::size_t kTogether = 512; // whose levels are still near when they are weighed
   for (std::size_t next; first < end; first = next) {
+    engine::need_wanted();
     next = std::min(first + kTogether, end);
     comparer.compare_all(pairs.data() + first, next - first, gammas_.data() + first * width_);
     for (std::size_t i = first; i < next; ++i)
@@ -33,9 +36,17 @@ void Scorer::score(const std::vector<Candidate> &pairs) {
   if (!helper_ || pairs.size() < kWorthwhile)
     return score(comparer_, pairs, 0, pairs.size());
   const auto half = pairs.size() / 2;
-  pg::Helper::Job job(*helper_, [&] { score(*other_, pairs, half, pairs.size()); });
-  score(comparer_, pairs, 0, half);
-  job.wait();
+  pg::Helper::Job job(*helper_, [&] {
+    engine::given_up = &helper_->given_up();
+    score(*other_, pairs, half, pairs.size());
+  });
+  try {
+    score(comparer_, pairs, 0, half);
+    job.wait([] { pg::check_for_interrupts(); });
+  } catch (...) {
+    helper_->give_up(); // before the job is waited for
+    throw;
+  }
 }
 
 } // namespace cdp::match

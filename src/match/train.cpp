@@ -1,4 +1,5 @@
 // Training: prior, u and m of a matcher from records alone, and what came of it into its tables.
+#include "core/match_wanted.hpp"
 #include "match/matcher.hpp"
 #include "pg/shown_progress.hpp"
 
@@ -139,9 +140,11 @@ void Training::estimate_m() {
 // The share of all pairs that blocking's pairs, weighed by what is known now, come to.
 void Training::refine_prior(const engine::Patterns &patterns) {
   const auto all = static_cast<double>(blocking_.all_pairs());
+  engine::Patience patience;
   for (int step = 0; step < 20; ++step) {
     double matches = 0;
     for (std::size_t p = 0; p < patterns.counts.size(); ++p) {
+      patience.step(model_.comparisons.size());
       double weight = engine::log_odds(model_.prior);
       for (std::size_t c = 0; c < model_.comparisons.size(); ++c) {
         if (patterns.gammas[p][c] < 0)

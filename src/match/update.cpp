@@ -1,6 +1,8 @@
 // Records that changed, matched against those that are kept: their old pairs go, their new ones come, and the
 // clusters that this concerns are made anew. What is read and written is as much as changed.
+#include "core/match_wanted.hpp"
 #include "match/follow.hpp"
+#include "pg/shown_progress.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -74,10 +76,12 @@ private:
   std::set<Number> seeds_;                                   // whose cluster may be another
   std::set<Number> members_;                                 // of clusters that were made anew
   std::vector<std::tuple<int, std::uint64_t, Number>> keys_; // of those that changed: part, hash
+  mutable engine::Patience patience_;
 };
 
 void Update::take_rows(const pg::Rows &rows) {
   for (std::size_t row = 0; row < rows.size(); ++row) {
+    patience_.step(10);
     Kept &kept = kept_[static_cast<Number>(rows.integer(row, 1))];
     kept.id = rows.text(row, 2);
     kept.source = rows.text(row, 3);
@@ -124,10 +128,12 @@ void Update::read_changed(const std::vector<RecordKey> &keys) {
   take_rows(select.run(pg::Params().integer(binding_.id).texts(ids).texts(sources)));
   std::map<std::pair<std::string, std::string>, Number> numbers;
   for (const auto &[number, kept] : kept_) {
+    patience_.step(10);
     numbers.emplace(std::pair(kept.id, kept.source), number);
     gone_.insert(number);
   }
   for (engine::Place place = 0; place < records.size(); ++place) {
+    patience_.step(10);
     auto features = engine::pack_features(records, place);
     const std::pair key(std::string(records.id(place)), std::string(records.text(records.source(place))));
     const auto found = numbers.find(key);
@@ -162,6 +168,7 @@ void Update::part() {
   for (const auto number : changed_) {
     Kept &kept = kept_.at(number);
     for (const auto &neighbour : kept.neighbours) {
+      patience_.step(10);
       Kept &other = kept_.at(neighbour.record);
       std::erase_if(other.neighbours, [&](const engine::Neighbour &back) { return back.record == number; });
       other.is_dirty = true;
@@ -195,6 +202,7 @@ void Update::ask_for_keys(Wishes &wishes) {
   std::vector<std::string_view> texts;
   std::vector<const std::string_view *> features(matcher_.model.features.size());
   for (const auto number : changed_) {
+    patience_.step(10);
     if (gone_.contains(number))
       continue;
     const Kept &kept = kept_.at(number);
@@ -211,7 +219,7 @@ void Update::ask_for_keys(Wishes &wishes) {
       if (!binding_.bits.contains(part))
         continue; // a wider rule gives its pairs
       const int other = matcher_.model.rules[rule].symmetric() ? part : part_of_rule(rule, !side);
-      for (engine::Place place = 0; place < records.size(); ++place)
+      for (engine::Place place = 0; place < records.size(); ++place, patience_.step())
         if (const auto key = hasher.key(rule, side, place)) {
           keys_.emplace_back(part, *key, numbers[place]);
           wishes[other].push_back({*key, numbers[place]});
@@ -237,8 +245,10 @@ void Update::read_index(
     const auto rows = select.run(pg::Params().integer(binding_.id).integers(parts).integers(buckets));
     for (std::size_t row = 0; row < rows.size(); ++row)
       for (const auto &one : by_bucket.at(rows.integer(row, 2)))
-        for (const auto found : engine::entries_of(rows.view(row, 3), one.hash))
+        for (const auto found : engine::entries_of(rows.view(row, 3), one.hash)) {
+          patience_.step(10);
           take(part, one.hash, one.record, found);
+        }
   }
 }
 
@@ -261,6 +271,7 @@ void Update::read_additions(const Wishes &wishes, std::set<std::pair<Number, Num
   }
   const auto rows = select.run(pg::Params().integer(binding_.id).integers(parts).bigints(keys));
   const auto add = [&](Number asks, Number found) {
+    patience_.step(10);
     if (asks != found && !is_changed(found))
       pairs.emplace(asks, found);
   };
@@ -269,9 +280,11 @@ void Update::read_additions(const Wishes &wishes, std::set<std::pair<Number, Num
       add(asks, static_cast<Number>(rows.integer(row, 3)));
   for (const auto &[part, key, record] : keys_) // and those that change with them
     if (const auto found = by_key.find({part, key}); found != by_key.end())
-      for (const auto asks : found->second)
+      for (const auto asks : found->second) {
+        patience_.step(10);
         if (asks != record)
           pairs.emplace(std::max(asks, record), std::min(asks, record));
+      }
 }
 
 /// (what changed, another that may go with it); the index also knows what records said before.
@@ -335,6 +348,7 @@ void Update::score(const std::set<std::pair<Number, Number>> &pairs) {
   std::vector<std::string_view> texts;
   std::vector<const std::string_view *> features(matcher_.model.features.size());
   for (const auto number : numbers) {
+    patience_.step(10);
     const Kept &kept = kept_.at(number);
     unpack(kept, texts);
     for (std::size_t f = 0; f < features.size(); ++f)
@@ -347,10 +361,12 @@ void Update::score(const std::set<std::pair<Number, Number>> &pairs) {
   const auto weigher = make_weigher(records);
   const double least = engine::log_odds(binding_.thresholds.floor());
   std::vector<std::int8_t> gammas(comparer.comparisons() + 1);
+  pg::ShownProgress progress(pg::Task::score_pairs, pairs.size());
   std::size_t looked_at = 0;
   for (const auto &[one, other] : pairs) {
-    if (++looked_at % 4096 == 0)
-      pg::check_for_interrupts();
+    patience_.step(10);
+    if (++looked_at % 1024 == 0)
+      progress.reach(looked_at);
     if (!places.contains(one) || !places.contains(other))
       continue;
     const auto left = std::min(places[one], places[other]), right = std::max(places[one], places[other]);
@@ -375,9 +391,11 @@ void Update::cluster() {
   while (!front.empty()) {
     std::vector<Number> next;
     for (const auto number : front)
-      for (const auto &neighbour : kept_.at(number).neighbours)
+      for (const auto &neighbour : kept_.at(number).neighbours) {
+        patience_.step(10);
         if (neighbour.weight >= least && members_.insert(neighbour.record).second)
           next.push_back(neighbour.record);
+      }
     load(next);
     front = std::move(next);
   }
@@ -388,11 +406,19 @@ void Update::cluster() {
     places[order[place]] = place;
   std::vector<engine::Edge> edges;
   for (std::uint32_t place = 0; place < order.size(); ++place)
-    for (const auto &neighbour : kept_.at(order[place]).neighbours)
+    for (const auto &neighbour : kept_.at(order[place]).neighbours) {
+      patience_.step(10);
       if (const auto other = places.find(neighbour.record); other != places.end() && place < other->second)
         edges.push_back({place, other->second, neighbour.weight});
+    }
+  pg::ShownProgress progress(pg::Task::cluster_records);
   const auto clusters = engine::cohesive(
-      order.size(), edges, least, 1, 10, [] { pg::check_for_interrupts(); }, uniques_of(order));
+      order.size(), edges, least, 1, 10,
+      [&] {
+        pg::check_for_interrupts();
+        progress.step(engine::kOffers);
+      },
+      uniques_of(order));
   for (std::uint32_t place = 0; place < order.size(); ++place) {
     Kept &kept = kept_.at(order[place]);
     const auto named = static_cast<std::int32_t>(order[clusters[place]]);
@@ -419,6 +445,7 @@ engine::Uniques Update::uniques_of(const std::vector<Number> &order) const {
 void Update::judge(JudgedRows &rows) const {
   for (const auto number : members_)
     for (const auto &neighbour : kept_.at(number).neighbours) {
+      patience_.step(10);
       const bool both = members_.contains(neighbour.record);
       if (both ? !precedes(number, neighbour.record) : !is_changed(number) && !same_.contains(number))
         continue;
@@ -453,7 +480,9 @@ void Update::write() {
       "$4, updated_at = pg_catalog.clock_timestamp(), error = NULL, error_at = NULL WHERE binding_id = $1");
   RowWriter writer(binding_.id, kPutRecords);
   std::int64_t more = -static_cast<std::int64_t>(gone_.size());
+  pg::ShownProgress progress(pg::Task::keep_records, kept_.size());
   for (const auto &[number, kept] : kept_) {
+    progress.step(1);
     more += kept.is_new;
     if (!kept.is_dirty || gone_.contains(number))
       continue;

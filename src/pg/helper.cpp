@@ -1,5 +1,6 @@
 #include "pg/helper.hpp"
 
+#include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <exception>
@@ -27,6 +28,7 @@ struct Helper::Thread {
   std::map<std::size_t, std::exception_ptr> failures;
   std::size_t given = 0, done = 0;
   bool stopping = false;
+  std::atomic<bool> given_up = false;
   std::thread thread;
 
   void work();
@@ -79,6 +81,7 @@ void Helper::Thread::work() {
 void Helper::Thread::stop() noexcept {
   if (!thread.joinable())
     return;
+  given_up = true;
   {
     const std::lock_guard lock(mutex);
     stopping = true;
@@ -131,6 +134,28 @@ void Helper::Job::wait() {
   thread.changed.wait(lock, [&] { return thread.done >= number_; });
   if (const auto failure = thread.failures.find(number_); failure != thread.failures.end())
     std::rethrow_exception(std::exchange(failure->second, nullptr));
+}
+
+void Helper::Job::wait(void (*meanwhile)()) {
+  auto &thread = *helper_.thread_;
+  const auto is_done = [&] { return thread.done >= number_; };
+  while (true) {
+    {
+      std::unique_lock lock(thread.mutex);
+      if (thread.changed.wait_for(lock, std::chrono::milliseconds(5), is_done))
+        break;
+    }
+    meanwhile();
+  }
+  wait();
+}
+
+const std::atomic<bool> &Helper::given_up() const {
+  return thread_->given_up;
+}
+
+void Helper::give_up() {
+  thread_->given_up = true;
 }
 
 bool Helper::is_worthwhile() {

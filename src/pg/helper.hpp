@@ -3,6 +3,7 @@
 // changes meanwhile. All signals stay with the backend, and it outlives the thread, however it ends. One at a
 // time.
 #pragma once
+#include <atomic>
 #include <cstddef>
 #include <functional>
 #include <memory>
@@ -23,7 +24,8 @@ public:
     ~Job();
     Job(const Job &) = delete;
     Job &operator=(const Job &) = delete;
-    void wait(); // throws what the job threw
+    void wait();                    // throws what the job threw
+    void wait(void (*meanwhile)()); // the same, and calls that every few milliseconds; what it throws, too
 
   private:
     Helper &helper_;
@@ -32,6 +34,11 @@ public:
 
   // Whether there is a core for it, and the administrator wants more than one to be used for a query.
   static bool is_worthwhile();
+
+  // Set when nobody waits for what jobs do: a long one looks at it now and then, and ends. Nothing is given
+  // to the helper after that.
+  const std::atomic<bool> &given_up() const;
+  void give_up();
 
 private:
   struct Thread;

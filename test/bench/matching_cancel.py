@@ -1,7 +1,9 @@
 #!/usr/bin/python3
 """How soon matching stops when it is told to, and what cdp.progress shows meanwhile: matching_cancel.py HOST DATABASE [TIMES]. Runs
 training, matching and clustering of the table people and cancels each at random moments; prints the longest wait of each, in
-milliseconds on the clock, and the tasks that were seen."""
+milliseconds on the clock and of the processor (other work on the machine does not count there), and the tasks that were seen. On the
+server's machine."""
+import os
 import random
 import sys
 import threading
@@ -19,12 +21,20 @@ def connect():
     return connection, connection.cursor()
 
 
+def used(pid):
+    """Milliseconds of the processor, of all threads, also those that have ended."""
+    fields = open(f"/proc/{pid}/stat", encoding="ascii").read().rsplit(") ", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) * 1000 / os.sysconf("SC_CLK_TCK")
+
+
 _, watcher = connect()
 for name, statement in (("training", "SELECT count(*) FROM cdp.train_matcher('people', 'people')"),
                         ("matching", "SELECT count(*) FROM cdp.score_pairs('people', 'people', 0.001)"),
-                        ("clustering", "SELECT count(*) FROM cdp.cluster_pairs('pairs', 0.5, 'cohesive')")):
-    waits, seen, length = [], {}, None
-    for number in range(times + 1):
+                        ("finding", "SELECT * FROM cdp.find_matches('people', 'people')"),
+                        *((f"clustering, {method}", f"SELECT count(*) FROM cdp.cluster_pairs('pairs', 0.5, '{method}')")
+                          for method in ("connected", "best_links", "cohesive"))):
+    waits, costs, seen, length = [], [], {}, None
+    while len(waits) < times:
         connection, cursor = connect()
         pid = connection.get_backend_pid()
         ended = {}
@@ -45,14 +55,17 @@ for name, statement in (("training", "SELECT count(*) FROM cdp.train_matcher('pe
             for task, done, total in watcher.fetchall():
                 seen.setdefault(task, set()).add(done)
             time.sleep(0.02)
-        told = time.monotonic()
+        told, before = time.monotonic(), used(pid)
         if length:
             watcher.execute("SELECT pg_cancel_backend(%s)", [pid])
         thread.join()
         if length is None:
             length = ended["took"]
+        elif ended["at"] < told:  # it was over: it takes less than it seemed
+            length = ended["took"]
         else:
             waits.append(max(0, ended["at"] - told) * 1000)
+            costs.append(max(0, used(pid) - before))
         connection.close()
-    print(f"  {name}: {length:.1f} s on the clock; stops at most {max(waits):.0f} ms after a cancel (median {sorted(waits)[len(waits) // 2]:.0f}); "
+    print(f"  {name}: {length:.1f} s on the clock; stops at most {max(waits):.0f} ms after a cancel (median {sorted(waits)[len(waits) // 2]:.0f}), {max(costs):.0f} ms of the processor; "
           f"shown meanwhile: {', '.join(f'{task} ({len(values)} values)' for task, values in seen.items()) or 'nothing'}")

@@ -263,13 +263,26 @@ class Case:
         stored = {(c, g): (m, u) for c, g, m, u in self.ask("""SELECT c.comparison - 1, p.gamma, p.m, p.u FROM cdp.matcher_parameters AS p
             JOIN cdp.matcher_comparisons AS c ON c.matcher = p.matcher AND c.name = p.comparison WHERE p.matcher = 'made' AND p.gamma >= 0""")}
         for c, (_, levels) in enumerate(self.model.comparisons):
-            for g in range(sum(not level.null for level in levels)):
+            known_m, trained = {}, False
+            for untouched, (m, _, _), pairs in sessions:
+                gammas = [self.model.gammas(self.records[i], self.records[j])[c] for i, j in pairs]
+                trained = trained or c not in untouched and any(g >= 0 for g in gammas)
+            number = sum(not level.null for level in levels)
+            for g in range(number):
                 told = [(m[c][g], {self.model.gammas(self.records[i], self.records[j])[c] for i, j in pairs})
                         for untouched, (m, _, _), pairs in sessions if c not in untouched]
                 told = [(value, gammas) for value, gammas in told if gammas - {-1}]
                 seen = [value for value, gammas in told if g in gammas]
-                wanted = oracle.median(seen) if seen else 1e-6 if told else self.model.level(c, g).m
+                if seen:
+                    known_m[g] = oracle.median(seen)
                 m, u = stored[c, g]
+                below = [k for k in known_m if k < g]
+                if seen or not trained:
+                    wanted = known_m.get(g, self.model.level(c, g).m)
+                elif below:  # no match came to this level: it weighs as the next lower one that was reached
+                    wanted = min(1, known_m[max(below)] / stored[c, max(below)][1] * u)
+                else:  # nothing below it either: it says nothing, or something against a match
+                    wanted = m if m <= u * (1 + 1e-9) else u
                 if not close(u, self.model.level(c, g).u) or not (close(m, wanted, 1e-6) or max(m, wanted) < 1e-5):
                     fail("other parameters", (c, g), f"found m {m}, u {u}", f"wanted m {wanted}, u {self.model.level(c, g).u}", levels[-1 - g].sql)
 
