@@ -64,8 +64,8 @@ def plant(examiner, history, oracle, change):
     try:
         try:
             cursor.execute(change)
-        except psycopg2.errors.CheckViolation:
-            return False  # the table itself refuses this one here, such as a range of no length
+        except (psycopg2.errors.CheckViolation, psycopg2.errors.UniqueViolation):
+            return False  # the table itself refuses this one here, such as a range of no length, or one that is there
         if cursor.rowcount == 0:
             return False
         if cursor.rowcount != 1:
