@@ -12,18 +12,30 @@ inline std::string text_argument(FunctionCallInfo fcinfo, int number) {
   return {VARDATA_ANY(value), static_cast<std::size_t>(VARSIZE_ANY_EXHDR(value))};
 }
 
-// An integer[] without nulls; empty for NULL.
-inline std::vector<std::int32_t> integers_argument(FunctionCallInfo fcinfo, int number) {
+// An array of numbers without nulls, of the element type of Number; empty for NULL.
+template <typename Number, Oid element>
+std::vector<Number> numbers_argument(FunctionCallInfo fcinfo, int number) {
   if (PG_ARGISNULL(number))
     return {};
   ArrayType *array = call([&] {
     ArrayType *plain = PG_GETARG_ARRAYTYPE_P(number);
-    if (ARR_ELEMTYPE(plain) != INT4OID || array_contains_nulls(plain))
-      elog(ERROR, "an integer[] without nulls was expected");
+    if (ARR_ELEMTYPE(plain) != element)
+      elog(ERROR, "an array of %s was expected", format_type_be(element));
+    if (array_contains_nulls(plain))
+      ereport(ERROR,
+              (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("an array without nulls was expected")));
     return plain;
   });
-  const auto *first = reinterpret_cast<const std::int32_t *>(ARR_DATA_PTR(array));
+  const auto *first = reinterpret_cast<const Number *>(ARR_DATA_PTR(array));
   return {first, first + ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array))};
+}
+
+inline std::vector<std::int32_t> integers_argument(FunctionCallInfo fcinfo, int number) {
+  return numbers_argument<std::int32_t, INT4OID>(fcinfo, number);
+}
+
+inline std::vector<std::int64_t> bigints_argument(FunctionCallInfo fcinfo, int number) {
+  return numbers_argument<std::int64_t, INT8OID>(fcinfo, number);
 }
 
 // A text[] without nulls; empty for NULL.

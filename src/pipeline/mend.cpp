@@ -140,16 +140,9 @@ std::int64_t fold_anew(const std::vector<std::int64_t> &profile_ids) {
 
 namespace {
 
-std::set<std::int64_t> ids_argument(FunctionCallInfo fcinfo, int number) {
-  using namespace cdp;
-  static pg::Statement list("SELECT unnest($1)");
-  pg::Params params;
-  params.datum(INT8ARRAYOID, PG_GETARG_DATUM(number));
-  auto rows = list.run(params);
-  std::set<std::int64_t> ids;
-  for (std::size_t i = 0; i < rows.size(); ++i)
-    ids.insert(rows.bigint(i, 1));
-  return ids;
+std::set<std::int64_t> set_of_ids(FunctionCallInfo fcinfo, int number) {
+  const auto ids = cdp::pg::bigints_argument(fcinfo, number);
+  return {ids.begin(), ids.end()};
 }
 
 // Whom the rules, as they are applied now, would have otherwise than they are stored.
@@ -205,7 +198,7 @@ CDP_FUNCTION(cdp_decide_anew) {
   const auto decisions = PG_ARGISNULL(3) ? "" : pg::text_argument(fcinfo, 3);
   std::string made;
   PG_RETURN_INT64(pipeline::mend(
-      ids_argument(fcinfo, 0), PG_ARGISNULL(1) ? "" : pg::text_argument(fcinfo, 1), PG_GETARG_BOOL(2),
+      set_of_ids(fcinfo, 0), PG_ARGISNULL(1) ? "" : pg::text_argument(fcinfo, 1), PG_GETARG_BOOL(2),
       [&] { made = pipeline::write_decisions(decisions); },
       [&](std::int64_t decision) { pipeline::number_decisions(made, decision); }));
 }
@@ -215,6 +208,6 @@ CDP_FUNCTION(cdp_decide_anew) {
 CDP_FUNCTION(cdp_fold_anew) {
   using namespace cdp;
   pg::Session session;
-  const auto ids = ids_argument(fcinfo, 0);
+  const auto ids = set_of_ids(fcinfo, 0);
   PG_RETURN_INT64(pipeline::fold_anew({ids.begin(), ids.end()}));
 }

@@ -16,17 +16,6 @@ struct Move {
   bool back;
 };
 
-std::vector<std::int64_t> ids_argument(FunctionCallInfo fcinfo, int number) {
-  static pg::Statement list("SELECT u.id FROM unnest($1) AS u (id)");
-  pg::Params params;
-  params.datum(INT8ARRAYOID, PG_GETARG_DATUM(number));
-  auto rows = list.run(params);
-  std::vector<std::int64_t> ids;
-  for (std::size_t i = 0; i < rows.size(); ++i)
-    ids.push_back(rows.bigint(i, 1));
-  return ids;
-}
-
 std::int64_t write(const Move &move) {
   static pg::Statement take("SELECT cdp_internal.take_events($1, $2, $3, $4, $5)");
   static pg::Statement put("SELECT cdp_internal.put_events($1, $2, $3)");
@@ -44,8 +33,8 @@ std::int64_t write(const Move &move) {
 // archive text, back boolean, reason text): how many were moved.
 CDP_FUNCTION(cdp_move_events) {
   pg::Session session;
-  const Move move{ids_argument(fcinfo, 0),
-                  ids_argument(fcinfo, 1),
+  const Move move{pg::bigints_argument(fcinfo, 0),
+                  pg::bigints_argument(fcinfo, 1),
                   PG_GETARG_TIMESTAMPTZ(2),
                   PG_GETARG_TIMESTAMPTZ(3),
                   PG_ARGISNULL(4) ? std::nullopt : std::optional(pg::text_argument(fcinfo, 4)),

@@ -24,13 +24,6 @@ void lock_segments() {
   pg::run_once("LOCK TABLE cdp.segments IN EXCLUSIVE MODE"); // ingestion holds ROW SHARE until it commits
 }
 
-std::vector<std::int64_t> ids_argument(FunctionCallInfo fcinfo, int number) {
-  static pg::Statement list("SELECT $1");
-  pg::Params params;
-  params.datum(INT8ARRAYOID, PG_GETARG_DATUM(number));
-  return list.run(params).bigints(0, 1);
-}
-
 // What cdp.segments.compiled keeps of an exact rule, with what it asks of events declared.
 std::string keep_exact(const pg::Rule &rule, const pg::RuleSettings &settings) {
   const auto plan = segment::make_plan(rule);
@@ -212,7 +205,7 @@ CDP_FUNCTION(cdp_refresh_segments) {
 // cdp_internal.judge_people(segment_id, profile_ids): their profiles are locked.
 CDP_FUNCTION(cdp_judge_people) {
   pg::Session session;
-  segment::evaluate_people(PG_GETARG_INT32(0), ids_argument(fcinfo, 1),
+  segment::evaluate_people(PG_GETARG_INT32(0), pg::bigints_argument(fcinfo, 1),
                            GetCurrentTransactionStartTimestamp());
   PG_RETURN_VOID();
 }
@@ -221,7 +214,7 @@ CDP_FUNCTION(cdp_judge_people) {
 CDP_FUNCTION(cdp_judge_lists) {
   pg::Session session;
   std::vector<segment::Step> steps;
-  for (auto id : ids_argument(fcinfo, 0))
+  for (auto id : pg::bigints_argument(fcinfo, 0))
     steps.push_back({id, segment::kAllEvents, GetCurrentTransactionStartTimestamp(), {}});
   segment::ListMembers lists;
   lists.read();
@@ -231,7 +224,8 @@ CDP_FUNCTION(cdp_judge_lists) {
   for (const auto &one : found)
     changed.push_back(one.segment_id);
   if (segment::store_found(found))
-    segment::evaluate_dependents(changed, ids_argument(fcinfo, 0), GetCurrentTransactionStartTimestamp());
+    segment::evaluate_dependents(changed, pg::bigints_argument(fcinfo, 0),
+                                 GetCurrentTransactionStartTimestamp());
   PG_RETURN_VOID();
 }
 
@@ -247,7 +241,8 @@ CDP_FUNCTION(cdp_judge_dependents) {
     if (const auto judges = segment::dependents(changed); !judges.empty())
       segment::refresh(judges, segment::Broken::is_noted);
   } else {
-    segment::evaluate_dependents(changed, ids_argument(fcinfo, 1), GetCurrentTransactionStartTimestamp());
+    segment::evaluate_dependents(changed, pg::bigints_argument(fcinfo, 1),
+                                 GetCurrentTransactionStartTimestamp());
   }
   PG_RETURN_VOID();
 }

@@ -34,11 +34,14 @@ std::int64_t drain(int size) {
 }
 
 // Work beside the inbox, a batch in a transaction. Each says how much it did; 0: nothing waits; -1: not now,
-// somebody is in the way.
+// somebody is in the way. One whose every look passes all that it did before pauses between them while lines
+// wait, unless it did a full batch.
 struct Duty {
   const char *activity;
   pg::Statement batch;
-  steady_clock::time_point rests_until = {};
+  std::int64_t full = 0;
+  pg::milliseconds pause = {};
+  steady_clock::time_point rests_until = {}, pauses_until = {};
 };
 
 Duty duties[] = {
@@ -54,7 +57,7 @@ Duty duties[] = {
      pg::Statement("SELECT cdp_internal.maintain_segments(pg_catalog.clock_timestamp())")},
     {"judging accounts",
      pg::Statement("SELECT cdp_internal.maintain_accounts(pg_catalog.clock_timestamp())")},
-    {"telling changes of memberships", pg::Statement("SELECT cdp_internal.tell_changes()")},
+    {"telling changes of memberships", pg::Statement("SELECT cdp_internal.tell_changes(10000)"), 10000, 1s},
     {"folding sets of people", pg::Statement("SELECT cdp_internal.fold_sets()")},
     {"counting the days of segments", pg::Statement("SELECT cdp_internal.close_days()")},
     {"refreshing profile views",
@@ -79,7 +82,7 @@ public:
 
 private:
   bool turn(bool after_nap);
-  bool also(Duty &duty);
+  bool also(Duty &duty, bool lines_wait);
   bool succeeded(std::int64_t taken);
   bool failed(const pg::Failure &failure);
   void note(const std::optional<std::string> &error = std::nullopt);
@@ -121,14 +124,14 @@ bool Worker::turn(bool after_nap) {
   if (restoring)
     return more;
   for (Duty &duty : duties)
-    more = also(duty) || more;
+    more = also(duty, taken != 0) || more;
   return more;
 }
 
 // Work beside the inbox, in a transaction of its own. True: there may be more of it.
-bool Worker::also(Duty &duty) {
+bool Worker::also(Duty &duty, bool lines_wait) {
   std::int64_t worked = 0;
-  if (steady_clock::now() < duty.rests_until)
+  if (steady_clock::now() < std::max(duty.rests_until, lines_wait ? duty.pauses_until : duty.rests_until))
     return false;
   pg::Failure failure;
   const bool done = pg::transaction(
@@ -147,6 +150,8 @@ bool Worker::also(Duty &duty) {
   }
   if (worked < 0)
     duty.rests_until = steady_clock::now() + others_turn;
+  if (worked < duty.full)
+    duty.pauses_until = steady_clock::now() + duty.pause;
   return done && worked > 0;
 }
 

@@ -221,7 +221,8 @@ DECLARE
   mended pg_catalog.int8;
   followed pg_catalog.int8;
   refolded pg_catalog.int8;
-  told   pg_catalog.int8;
+  told   pg_catalog.int8 := 0;
+  look   pg_catalog.timestamptz := '-infinity';
   folded pg_catalog.int8;
   closed pg_catalog.int8;
   counted pg_catalog.int8;
@@ -259,8 +260,12 @@ BEGIN
     COMMIT;
     judged := cdp_internal.maintain_accounts(start);
     COMMIT;
-    told := cdp_internal.tell_changes();
-    COMMIT;
+    -- Every look passes all that was told before: while lines wait one a second is enough, unless there is more to tell.
+    IF state.finished OR batch OPERATOR(pg_catalog.=) max_batches OR told OPERATOR(pg_catalog.>=) 10000 OR pg_catalog.clock_timestamp() OPERATOR(pg_catalog.>=) look THEN
+      told := cdp_internal.tell_changes(10000);
+      look := pg_catalog.clock_timestamp() OPERATOR(pg_catalog.+) '1 second'::pg_catalog.interval;
+      COMMIT;
+    END IF;
     folded := cdp_internal.fold_sets();
     COMMIT;
     closed := cdp_internal.close_days();
