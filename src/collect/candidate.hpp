@@ -12,7 +12,8 @@ using core::Timestamp;
 
 // What tells a repeat of a message: its messageId and its content; or the messageId alone, where what comes
 // is another form of it; or it takes the place of one with the same messageId, which is taken back.
-enum class KnownBy { content, id, own_id };
+// again: as own_id, and it is the same message, processed once more.
+enum class KnownBy { content, id, own_id, again };
 
 // One line as it came through a door; may hold a batch.
 struct Incoming {
@@ -25,7 +26,8 @@ struct Incoming {
   std::optional<std::vector<std::string>> hashed = std::nullopt;
   std::optional<pg_uuid_t> came_as = std::nullopt;
   KnownBy known_by = KnownBy::content;
-  std::optional<std::int64_t> line = std::nullopt; // of the file that it was copied from
+  std::optional<std::int64_t> line = std::nullopt;      // of the file that it was copied from
+  std::optional<std::string> message_id = std::nullopt; // that it was given then, when it came without one
 };
 
 // Why a message was put aside.
@@ -65,6 +67,9 @@ struct Candidate {
 
 // The hash of messages that are known by their messageId alone.
 inline constexpr pg_uuid_t kAnyContent{};
+
+// Its JSON together with what its batch said for all: it can be processed alone.
+std::string alone(const Candidate &candidate);
 
 // Something a person did, as against something that was said about them.
 inline bool is_event(core::MessageType type) {

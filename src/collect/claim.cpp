@@ -139,8 +139,9 @@ void Claims::insert() {
     at(Key(rows.integer(i, 1), rows.uuid(i, 2))).is_ours = true;
 }
 
-// A message of a batch, together with what the batch said for all: it can be retried alone.
-std::string with_defaults(const Candidate &candidate) {
+} // namespace
+
+std::string alone(const Candidate &candidate) {
   const auto &defaults = candidate.defaults;
   if (defaults.context.empty() && defaults.sent_at.empty() && defaults.integrations.empty())
     return candidate.text;
@@ -153,8 +154,6 @@ std::string with_defaults(const Candidate &candidate) {
     batch += ", \"integrations\": " + defaults.integrations;
   return batch + "}";
 }
-
-} // namespace
 
 void find_sources(std::vector<Candidate> &candidates, const std::vector<Incoming> &lines, Sources &sources) {
   std::vector<std::string> unknown; // in order of appearance
@@ -203,7 +202,8 @@ void find_plain(std::vector<Candidate> &candidates) {
 void claim_keys(std::vector<Candidate> &candidates) {
   find_plain(candidates);
   for (auto &candidate : candidates)
-    if (candidate.fate == Fate::open && candidate.known_by == KnownBy::own_id)
+    if (candidate.fate == Fate::open &&
+        (candidate.known_by == KnownBy::own_id || candidate.known_by == KnownBy::again))
       candidate.fate = Fate::accepted; // the key is there, and its message is on its way out
   Claims claims(candidates);
   if (claims.size() == 0)
@@ -255,7 +255,7 @@ void write_quarantine(const std::vector<Candidate> &candidates, const std::vecto
     sources.push_back(line.source);
     imports.push_back(line.import);
     received.push_back(line.received_at);
-    texts.push_back(as_text(with_defaults(candidate)));
+    texts.push_back(as_text(alone(candidate)));
     message_ids.push_back(optional(candidate.refusal.message_id));
     codes.push_back(candidate.refusal.code);
     reasons.push_back(candidate.refusal.reason);

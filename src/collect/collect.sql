@@ -13,6 +13,7 @@ CREATE TABLE cdp.sources (
   time_zone  text,
   is_enabled boolean NOT NULL DEFAULT true,
   may_link   boolean NOT NULL DEFAULT true,
+  keeps_messages boolean NOT NULL DEFAULT false,
   drops      text[] NOT NULL DEFAULT '{}',
   hashes     text[] NOT NULL DEFAULT '{}',
   is_keyed   boolean NOT NULL DEFAULT false,
@@ -27,6 +28,8 @@ COMMENT ON COLUMN cdp.sources.time_zone IS 'Of timestamps that are written witho
 COMMENT ON COLUMN cdp.sources.is_enabled IS 'When not, its messages go to quarantine as source_disabled';
 COMMENT ON COLUMN cdp.sources.may_link IS
   'When not, only the strongest identifier of a message counts, the others are rows of cdp.refusals: it never joins people';
+COMMENT ON COLUMN cdp.sources.keeps_messages IS
+  'Whether its accepted messages are kept as they may be stored, so that cdp.reprocess_source can take them anew';
 COMMENT ON COLUMN cdp.sources.drops IS 'Paths that are taken out of its messages before anything is stored';
 COMMENT ON COLUMN cdp.sources.hashes IS 'Paths whose values are replaced by keyed hashes before anything is stored';
 COMMENT ON COLUMN cdp.sources.is_keyed IS

@@ -34,7 +34,8 @@ std::string_view outcome(Fate fate) {
 void store_outcomes(const std::vector<Candidate> &candidates, const std::vector<Incoming> &lines) {
   std::map<std::tuple<std::string, std::string_view, std::int64_t>, std::int64_t> counts;
   for (const auto &one : candidates)
-    ++counts[{source_name(one, lines), outcome(one.fate), one.suppression_id}];
+    if (one.known_by != KnownBy::again || one.fate != Fate::accepted) // it was counted when it came
+      ++counts[{source_name(one, lines), outcome(one.fate), one.suppression_id}];
   // Every single call writes one: the statement is for a table that somebody gave a trigger or the like.
   static pg::Statement insert(
       "INSERT INTO cdp_internal.source_counts (source, what, suppression_id, messages) "

@@ -144,9 +144,11 @@ std::string content_id(const pg_uuid_t &hash) {
 }
 
 // A message without an id is itself when it says when it happened, and otherwise a new one every time.
-void give_id(Candidate &candidate) {
+void give_id(Candidate &candidate, const Incoming &line) {
   auto &id = candidate.message.message_id;
   candidate.has_own_id = !id.empty();
+  if (id.empty() && line.message_id)
+    id = *line.message_id;
   if (candidate.plain_hash && (candidate.has_own_id || candidate.message.has_timestamp()))
     candidate.plain_key = pg::hash_text(id.empty() ? content_id(*candidate.plain_hash) : id);
   if (id.empty()) {
@@ -302,9 +304,10 @@ std::vector<Candidate> read(const std::vector<Incoming> &lines, const Sources &s
       continue;
     if (!candidate.knows_content)
       candidate.content_hash = content_hash(candidate, spellings[i], "");
-    if (candidate.known_by != KnownBy::content && !candidate.message.message_id.empty())
+    if ((candidate.known_by == KnownBy::id || candidate.known_by == KnownBy::own_id) &&
+        !candidate.message.message_id.empty())
       candidate.content_hash = kAnyContent;
-    give_id(candidate);
+    give_id(candidate, lines[candidate.incoming]);
     settle_times(candidate);
   }
   return std::move(candidates);

@@ -30,7 +30,8 @@ const RulesPtr &plain_rules() {
 RulesPtr read_rules(std::int32_t id) {
   static pg::Statement select(
       "SELECT s.is_enabled, s.may_link, s.is_keyed, s.region, s.time_zone, "
-      "pg_catalog.to_json(s.drops)::text, pg_catalog.to_json(s.hashes)::text, p.plan::text, p.mode "
+      "pg_catalog.to_json(s.drops)::text, pg_catalog.to_json(s.hashes)::text, p.plan::text, p.mode, "
+      "s.keeps_messages "
       "FROM cdp.sources AS s LEFT JOIN cdp.tracking_plans AS p ON p.source_id = s.source_id AND p.is_enabled "
       "WHERE s.source_id = $1");
   auto rows = select.run(pg::Params().integer(id));
@@ -40,6 +41,7 @@ RulesPtr read_rules(std::int32_t id) {
   rules->is_enabled = rows.boolean(0, 1);
   rules->may_link = rows.boolean(0, 2);
   rules->is_keyed = rows.boolean(0, 3);
+  rules->keeps_messages = rows.boolean(0, 10);
   rules->region = rows.optional_text(0, 4).value_or("");
   rules->time_zone = rows.optional_text(0, 5).value_or("");
   const auto paths = [&](int column) {

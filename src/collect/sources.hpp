@@ -15,6 +15,7 @@ struct Incoming;
 // How the messages of one source are taken; the same object for as long as nobody changes it.
 struct SourceRules {
   bool is_enabled = true, may_link = true;
+  bool keeps_messages = false;
   bool is_keyed = false; // its content hashes are keyed: parts of its messages are, or were, not to be stored
   std::string region, time_zone;
   std::shared_ptr<const core::Treatment> treatment; // null: messages are stored as they come

@@ -12,7 +12,7 @@ BEGIN
       PERFORM cdp_internal.make_privacy_secret();
     END IF;
   ELSIF NEW.settings IS NULL AND (NEW.is_keyed OR NEW.region IS NOT NULL OR NEW.time_zone IS NOT NULL
-                                  OR NOT NEW.is_enabled OR NOT NEW.may_link) THEN
+                                  OR NOT NEW.is_enabled OR NOT NEW.may_link OR NEW.keeps_messages) THEN
     NEW.settings := gen_random_uuid();
   END IF;
   RETURN NEW;
@@ -194,7 +194,7 @@ COMMENT ON FUNCTION cdp_internal.add_write_key(integer, text) IS 'Keeps the hash
 
 CREATE FUNCTION cdp.create_source(source text, party text DEFAULT 'first', kind text DEFAULT NULL, brand text DEFAULT NULL,
     owner text DEFAULT NULL, region text DEFAULT NULL, time_zone text DEFAULT NULL, may_link boolean DEFAULT true,
-    drops text[] DEFAULT '{}', hashes text[] DEFAULT '{}', write_key text DEFAULT NULL) RETURNS integer
+    drops text[] DEFAULT '{}', hashes text[] DEFAULT '{}', write_key text DEFAULT NULL, keep_messages boolean DEFAULT false) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   id integer;
@@ -206,9 +206,9 @@ BEGIN
   IF drops || hashes <> '{}' THEN
     PERFORM cdp_internal.make_privacy_secret();
   END IF;
-  INSERT INTO cdp.sources (source, party, kind, brand, owner, region, time_zone, may_link, drops, hashes)
+  INSERT INTO cdp.sources (source, party, kind, brand, owner, region, time_zone, may_link, keeps_messages, drops, hashes)
     VALUES (source, party, nullif(kind, ''), nullif(brand, ''), nullif(owner, ''), nullif(upper(region), ''), nullif(time_zone, ''),
-            may_link, drops, hashes)
+            may_link, coalesce(keep_messages, false), drops, hashes)
     ON CONFLICT DO NOTHING RETURNING source_id INTO id;
   IF id IS NULL THEN
     RAISE EXCEPTION USING ERRCODE = 'duplicate_object', MESSAGE = format('source "%s" already exists', source),
@@ -219,12 +219,12 @@ BEGIN
   END IF;
   RETURN id;
 END $$;
-COMMENT ON FUNCTION cdp.create_source(text, text, text, text, text, text, text, boolean, text[], text[], text) IS
-  'Registers a source before its first message and returns its id. region and time_zone: of national phone numbers and of timestamps that name none. may_link: false for data that must not merge people. drops, hashes: paths such as traits.birthday that are taken out of messages, or replaced by keyed hashes, before anything is stored. write_key: one that is in use already, see cdp.create_write_key. Errors: 42710 exists, 22023 a value that cannot be';
+COMMENT ON FUNCTION cdp.create_source(text, text, text, text, text, text, text, boolean, text[], text[], text, boolean) IS
+  'Registers a source before its first message and returns its id. region and time_zone: of national phone numbers and of timestamps that name none. may_link: false for data that must not merge people. drops, hashes: paths such as traits.birthday that are taken out of messages, or replaced by keyed hashes, before anything is stored. write_key: one that is in use already, see cdp.create_write_key. keep_messages: whether accepted messages are kept for cdp.reprocess_source. Errors: 42710 exists, 22023 a value that cannot be';
 
 CREATE FUNCTION cdp.alter_source(source text, party text DEFAULT NULL, kind text DEFAULT NULL, brand text DEFAULT NULL,
     owner text DEFAULT NULL, region text DEFAULT NULL, time_zone text DEFAULT NULL, may_link boolean DEFAULT NULL,
-    drops text[] DEFAULT NULL, hashes text[] DEFAULT NULL) RETURNS void
+    drops text[] DEFAULT NULL, hashes text[] DEFAULT NULL, keep_messages boolean DEFAULT NULL) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   id constant integer := cdp_internal.known_source(source);
@@ -240,12 +240,13 @@ BEGIN
       region = nullif(coalesce(upper(alter_source.region), s.region), ''),
       time_zone = nullif(coalesce(alter_source.time_zone, s.time_zone), ''),
       may_link = coalesce(alter_source.may_link, s.may_link),
+      keeps_messages = coalesce(alter_source.keep_messages, s.keeps_messages),
       drops = coalesce(alter_source.drops, s.drops),
       hashes = coalesce(alter_source.hashes, s.hashes)
     WHERE s.source_id = id;
 END $$;
-COMMENT ON FUNCTION cdp.alter_source(text, text, text, text, text, text, text, boolean, text[], text[]) IS
-  'Changes what is given, for messages to come; '''' clears a text, ''{}'' the paths. See cdp.create_source. Errors: 42704 no such source, 22023 a value that cannot be';
+COMMENT ON FUNCTION cdp.alter_source(text, text, text, text, text, text, text, boolean, text[], text[], boolean) IS
+  'Changes what is given, for messages to come, and by cdp.reprocess_source for those that were kept; '''' clears a text, ''{}'' the paths. See cdp.create_source. Errors: 42704 no such source, 22023 a value that cannot be';
 
 CREATE FUNCTION cdp_internal.switch_source(source text, is_enabled boolean) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$

@@ -49,13 +49,13 @@ DECLARE
     'GRANT EXECUTE ON FUNCTION cdp.people_matcher, cdp_internal.people_roles, cdp_internal.people_comparison, cdp_internal.level, cdp.create_matcher, cdp.drop_matcher, cdp.train_matcher, cdp_internal.train_matcher, cdp_internal.check_matcher, cdp_internal.add_matcher_rules, cdp_internal.trained_probability TO %1$I',
     'GRANT SELECT ON cdp.quarantine_reasons TO %1$I', 'GRANT EXECUTE ON FUNCTION cdp.fix_quarantined, cdp_internal.as_jsonb, cdp.retry_quarantined, cdp.allow_link, cdp.forbid_link, cdp.remove_link, cdp.remove_identifier, '
     'cdp.split_profile, cdp.revoke_decision TO %1$I'];
-  seeing_all constant text[] := ARRAY['GRANT SELECT ON cdp.quarantine, cdp.quarantine_reasons, cdp.inbox, cdp.suppressed TO %1$I',
+  seeing_all constant text[] := ARRAY['GRANT SELECT ON cdp.quarantine, cdp.quarantine_reasons, cdp.inbox, cdp.suppressed, cdp.kept_messages TO %1$I',
     'GRANT SELECT (suppression_id, type, reason, suppressed_by, suppressed_at, lifted_by, lifted_at, lift_reason) ON cdp_internal.suppressions TO %1$I',
     'GRANT SELECT ON cdp_internal.source_counts, cdp_internal.source_totals, cdp_internal.all_source_counts TO %1$I',
     'GRANT EXECUTE ON FUNCTION cdp.suppress, cdp.lift_suppression TO %1$I'];
   -- Not the tables of segments: who can write those decides what runs as whom.
   running constant text[] := ARRAY[
-    'GRANT SELECT ON cdp.event_months, cdp.imports, cdp_internal.imports, cdp_internal.import_messages, cdp_internal.import_counts, cdp.message_keys, cdp.attached_tables, cdp.worker_status, cdp.progress, cdp.write_keys TO %1$I',
+    'GRANT SELECT ON cdp.event_months, cdp.reprocessings, cdp_internal.reprocessings, cdp.imports, cdp_internal.imports, cdp_internal.import_messages, cdp_internal.import_counts, cdp.message_keys, cdp.attached_tables, cdp.worker_status, cdp.progress, cdp.write_keys TO %1$I',
     'GRANT SELECT (write_key_id, source_id, created_by, created_at) ON cdp_internal.write_keys TO %1$I',
     'GRANT EXECUTE ON FUNCTION cdp.create_source, cdp.alter_source, cdp.enable_source, cdp.disable_source, cdp.create_write_key, cdp.drop_write_key, '
     'cdp.create_tracking_plan, cdp.alter_tracking_plan, cdp.drop_tracking_plan, cdp.enable_tracking_plan, cdp.disable_tracking_plan, '
@@ -66,9 +66,9 @@ DECLARE
     'GRANT SELECT ON cdp.normalizer_versions TO %1$I',
     'GRANT EXECUTE ON PROCEDURE cdp.rebuild TO %1$I', 'GRANT SELECT ON cdp.identity_queue TO %1$I',
     'GRANT EXECUTE ON FUNCTION cdp_internal.begin_rebuild, cdp_internal.rebuild_batch TO %1$I',
-    'GRANT EXECUTE ON FUNCTION cdp.verify, cdp.refresh_all_accounts, cdp.prune_changes, cdp.rebuild_sets, cdp.refresh_statistics, cdp.grant_access, cdp.start_worker, cdp.stop_worker, cdp.attach_table, cdp.alter_attached_table, cdp.warehouse_message, cdp.warehouse_tables, cdp.attach_warehouse, cdp_internal.find_warehouse, cdp_internal.has_row_key, cdp_internal.warehouse_expression, cdp_internal.check_warehouse, cdp_internal.orders_view_in_sql, cdp_internal.object_in_sql, cdp.recompare_table, cdp.detach_table, cdp_internal.attached_relation, cdp_internal.attachment_problem, cdp.begin_import, cdp.end_import, cdp.undo_import, cdp.make_months, cdp.set_retention, cdp.drop_retention, cdp.detach_events, cdp.attach_events TO %1$I',
+    'GRANT EXECUTE ON FUNCTION cdp.verify, cdp.refresh_all_accounts, cdp.prune_changes, cdp.rebuild_sets, cdp.refresh_statistics, cdp.grant_access, cdp.start_worker, cdp.stop_worker, cdp.attach_table, cdp.alter_attached_table, cdp.warehouse_message, cdp.warehouse_tables, cdp.attach_warehouse, cdp_internal.find_warehouse, cdp_internal.has_row_key, cdp_internal.warehouse_expression, cdp_internal.check_warehouse, cdp_internal.orders_view_in_sql, cdp_internal.object_in_sql, cdp.recompare_table, cdp.detach_table, cdp_internal.attached_relation, cdp_internal.attachment_problem, cdp.begin_import, cdp.end_import, cdp.undo_import, cdp.reprocess_source, cdp.stop_reprocessing, cdp.drop_kept_messages, cdp.make_months, cdp.set_retention, cdp.drop_retention, cdp.detach_events, cdp.attach_events TO %1$I',
     'GRANT EXECUTE ON PROCEDURE cdp.run, cdp.apply_retention TO %1$I',
-    'GRANT EXECUTE ON FUNCTION cdp_internal.begin_run, cdp_internal.run_batch, cdp_internal.mend_batch, cdp_internal.fold_batch, cdp_internal.follow_attached, cdp_internal.follow_batch, cdp_internal.maintain_segments, cdp_internal.maintain_accounts, cdp_internal.tell_changes, cdp_internal.fold_sets, cdp_internal.close_days, cdp_internal.fold_source_counts, cdp_internal.undo_imports, cdp_internal.make_months, cdp_internal.keep_events, cdp_internal.begin_retention, cdp_internal.move_months, cdp_internal.refresh_profile_views, cdp_internal.end_progress TO %1$I'];
+    'GRANT EXECUTE ON FUNCTION cdp_internal.begin_run, cdp_internal.run_batch, cdp_internal.mend_batch, cdp_internal.fold_batch, cdp_internal.follow_attached, cdp_internal.follow_batch, cdp_internal.maintain_segments, cdp_internal.maintain_accounts, cdp_internal.tell_changes, cdp_internal.fold_sets, cdp_internal.close_days, cdp_internal.fold_source_counts, cdp_internal.undo_imports, cdp_internal.reprocess_messages, cdp_internal.make_months, cdp_internal.keep_events, cdp_internal.begin_retention, cdp_internal.move_months, cdp_internal.refresh_profile_views, cdp_internal.end_progress TO %1$I'];
   statement text;
 BEGIN
   IF NOT EXISTS (SELECT FROM pg_roles AS r WHERE r.rolname = grant_access.role) THEN

@@ -15,6 +15,7 @@ CREATE VIEW cdp.personal_columns WITH (security_invoker) AS
     ('cdp.withdrawn_events', 'properties', 'delete', true), ('cdp.withdrawn_events', 'context', 'delete', true), ('cdp.withdrawn_events', 'extra', 'delete', true), ('cdp.withdrawn_events', 'event', 'delete', true), ('cdp.withdrawn_events', 'type', 'delete', true), ('cdp.withdrawn_events', 'message_id', 'delete', true),
     ('cdp.withdrawn_assertions', 'traits', 'delete', true), ('cdp.withdrawn_assertions', 'context', 'delete', true), ('cdp.withdrawn_assertions', 'extra', 'delete', true), ('cdp.withdrawn_assertions', 'group_id', 'delete', true), ('cdp.withdrawn_assertions', 'type', 'delete', true), ('cdp.withdrawn_assertions', 'message_id', 'delete', true),
     ('cdp.quarantined_traits', 'value', 'delete', true), ('cdp.quarantined_traits', 'trait', 'delete', true),
+    ('cdp.kept_messages', 'message', 'delete', true), ('cdp.kept_messages', 'message_id', 'delete', true), ('cdp.kept_messages', 'import', 'delete', false),
     -- Who they are.
     ('cdp.identifiers', 'value', 'delete', true), ('cdp.identifiers', 'raw_value', 'delete', true), ('cdp.identifiers', 'raw_region', 'delete', false),
     ('cdp.identifiers', 'type', 'delete', true), ('cdp.identifiers', 'left_out', 'delete', false),
@@ -54,7 +55,7 @@ CREATE VIEW cdp.personal_columns WITH (security_invoker) AS
   -- How cdp is set up, and what it says of itself: about nobody.
   SELECT o."table", c."column", 'keep', false
   FROM (VALUES
-    ('cdp.sources', '{source,party,kind,brand,owner,region,time_zone,drops,hashes}'), ('cdp.quarantine', '{code,resolution,hashed}'),
+    ('cdp.sources', '{source,party,kind,brand,owner,region,time_zone,drops,hashes}'), ('cdp.quarantine', '{code,resolution,hashed}'), ('cdp.kept_messages', '{hashed}'), ('cdp_internal.reprocessings', '{state,begun_by}'),
     ('cdp_internal.imports', '{source,name,state,begun_by,undone_by}'),
     ('cdp_internal.write_keys', '{key_hash,created_by}'), ('cdp.tracking_plans', '{plan,mode}'), ('cdp_internal.suppressions', '{type,hash,suppressed_by,lifted_by}'),
     ('cdp_internal.source_counts', '{source,what,type,violation}'), ('cdp_internal.source_totals', '{source,what,type,violation}'), ('cdp_internal.event_names', '{event}'),

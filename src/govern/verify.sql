@@ -80,10 +80,13 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
   UNION ALL
   SELECT 'collect', 'a message was withdrawn but is there', format('decision %s, message %s', f.decision_seq, f.message_id), NULL, NULL
   FROM fact AS f JOIN cdp.withdrawn_messages AS w ON w.source_id = f.source_id AND w.message_id = f.message_id
-  -- An import that was undone, or a row of a warehouse, may come again.
+  -- An import that was undone, a row of a warehouse and a kept message may come again.
   WHERE w.decision_seq = f.decision_seq
-     OR w.reason NOT IN ('an attached row changed', 'an attached row is gone')
+     OR w.reason NOT IN ('an attached row changed', 'an attached row is gone', 'its source was processed again')
         AND NOT EXISTS (SELECT FROM cdp_internal.import_messages AS m WHERE m.decision_seq = w.decision_seq AND m.is_undone)
+  UNION ALL
+  SELECT 'collect', 'a message was kept that is not there', format('decision %s, message %s', k.decision_seq, k.message_id), NULL, NULL
+  FROM cdp.kept_messages AS k WHERE NOT EXISTS (SELECT FROM fact AS f WHERE f.decision_seq = k.decision_seq)
   UNION ALL
   SELECT 'collect', 'a fact belongs to an unknown identifier', format('decision %s', f.decision_seq), f.identifier_id::text, NULL
   FROM fact AS f WHERE NOT EXISTS (SELECT FROM cdp.identifiers AS i WHERE i.identifier_id = f.identifier_id)

@@ -1,9 +1,9 @@
 // The doors: one message, a batch, and quarantine's second try.
 #include <algorithm>
 
-#include "core/json_text.hpp"
 #include "identity/identities.hpp"
 #include "pipeline/ingest.hpp"
+#include "pipeline/kept.hpp"
 
 #include "pg/function.hpp"
 
@@ -49,19 +49,6 @@ void follow_attached(const pipeline::Outcome &outcome) {
       pg::few_keys);
   if (!ids.empty())
     update.run(pg::Params().texts(ids).bigints(decisions));
-}
-
-// A quarantined message, with what it has of its treatment already.
-collect::Incoming quarantined_line(const pg::Rows &rows, std::size_t i) {
-  collect::Incoming line{rows.text(i, 2), rows.optional_text(i, 3), rows.timestamp(i, 4), rows.text(i, 5)};
-  if (const auto hashed = rows.optional_text(i, 6)) {
-    line.hashed.emplace();
-    for (const auto &path : core::json::elements(*hashed))
-      line.hashed->push_back(core::json::unescape(path));
-  }
-  if (!rows.is_null(i, 7))
-    line.came_as = rows.uuid(i, 7);
-  return line;
 }
 
 // cdp.ingest(messages, source text, received_at timestamptz, write_key text, import text)
@@ -131,7 +118,7 @@ CDP_FUNCTION(cdp_retry_quarantined) {
   auto rows = select.run(wanted);
   std::vector<collect::Incoming> lines;
   for (std::size_t i = 0; i < rows.size(); ++i)
-    lines.push_back(quarantined_line(rows, i));
+    lines.push_back(pipeline::line_put_away(rows, i));
   auto outcome = pipeline::ingest(lines);
 
   follow_attached(outcome);

@@ -8,6 +8,7 @@
 #include "pipeline/computed.hpp"
 #include "pipeline/facts.hpp"
 #include "pipeline/imports.hpp"
+#include "pipeline/kept.hpp"
 #include "pipeline/ready.hpp"
 #include "profile/people.hpp"
 #include "segment/evaluation.hpp"
@@ -231,6 +232,7 @@ Outcome ingest(const std::vector<collect::Incoming> &lines) {
 
   outcome.decisions = decisions;
   note_imports(candidates, lines, decisions);
+  keep_messages(candidates, lines, decisions);
   identities.store(candidates, decisions);
   store_events(candidates, decisions, owners, carried);
   collect::note_event_names(candidates);

@@ -128,6 +128,8 @@ BEGIN
   WITH gone AS (
     DELETE FROM cdp.event_records AS r
       WHERE r.event_id = ANY (events) AND r.identifier_id = ANY (identifiers) AND r.occurred_at >= since AND r.occurred_at <= until RETURNING r.*
+  ), forgotten AS (
+    DELETE FROM cdp.kept_messages AS k USING gone AS g WHERE k.decision_seq = g.event_id AND archive IS NULL
   ), trace AS (
     INSERT INTO cdp.removed_events (event_id, identifier_id, source_id, type, occurred_at, received_at, message_id, carried, archive)
     SELECT g.event_id, g.identifier_id, g.source_id, g.type, g.occurred_at, g.received_at, g.message_id, g.carried, take_events.archive FROM gone AS g

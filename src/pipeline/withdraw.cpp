@@ -10,6 +10,7 @@
 #include "pg/function.hpp"
 #include "pipeline/computed.hpp"
 #include "pipeline/facts.hpp"
+#include "pipeline/kept.hpp"
 #include "pipeline/ready.hpp"
 #include "profile/people.hpp"
 #include "segment/evaluation.hpp"
@@ -48,7 +49,7 @@ std::int64_t draw_decision() {
 class Exchanger {
 public:
   Exchanger(const Ids &withdrawn, const std::vector<collect::Incoming> &lines, const std::string &reason)
-      : withdrawn_(withdrawn), reason_(reason), secret_(make_ready()) {
+      : withdrawn_(withdrawn), lines_(lines), reason_(reason), secret_(make_ready()) {
     candidates() = take_in(lines, identities_);
     identities_.name(candidates());
     result_.outcome.profile_ids.resize(candidates().size());
@@ -80,6 +81,7 @@ private:
   void judge(std::int64_t decision, Timestamp at);
 
   const Ids &withdrawn_;
+  const std::vector<collect::Incoming> &lines_;
   const std::string &reason_;
   const pg_uuid_t secret_;
   segment::Evaluation evaluation_;
@@ -254,6 +256,7 @@ void Exchanger::store_facts() {
       refold_->include(owners[i]);
       result_.outcome.profile_ids[i] = refold_->person_of(owners[i]);
     }
+  keep_messages(candidates(), lines_, decisions);
   store_events(candidates(), decisions, owners, carried);
   collect::note_event_names(candidates());
   profile::store_assertions(candidates(), decisions, owners, carried);

@@ -113,6 +113,8 @@ BEGIN
     DELETE FROM cdp.assertions AS a WHERE a.decision_seq = ANY (decision_seqs) RETURNING a.*
   ), misfit AS (
     DELETE FROM cdp.quarantined_traits AS q WHERE q.decision_seq = ANY (decision_seqs)
+  ), forgotten AS (
+    DELETE FROM cdp.kept_messages AS k WHERE k.decision_seq = ANY (decision_seqs)
   ), kept_event AS (
     INSERT INTO cdp.withdrawn_events SELECT e.* FROM event AS e
   ), kept_assertion AS (

@@ -49,6 +49,7 @@ Duty duties[] = {
     {"following attached tables", pg::Statement("SELECT cdp_internal.follow_attached()")},
     {"making months of events", pg::Statement("SELECT cdp_internal.make_months()")},
     {"undoing imports", pg::Statement("SELECT cdp_internal.undo_imports()")},
+    {"processing sources again", pg::Statement("SELECT cdp_internal.reprocess_messages()")},
     {"matching records that changed", pg::Statement("SELECT cdp_internal.follow_batch()")},
     {"removing old events", pg::Statement("SELECT cdp_internal.keep_events()")},
     {"detaching or attaching events", pg::Statement("SELECT cdp_internal.move_months()")},

@@ -46,6 +46,9 @@ CREATE VIEW cdp.progress AS
            WHERE m.import_id = i.import_id AND NOT m.is_undone), i.undo_total
   FROM cdp_internal.imports AS i WHERE i.state = 'undoing'
   UNION ALL
+  SELECT 'reprocess source ' || s.source, NULL, r.began_at, r.updated_at, r.done, r.total
+  FROM cdp_internal.reprocessings AS r JOIN cdp.sources AS s USING (source_id) WHERE r.state = 'running'
+  UNION ALL
   SELECT 'retention', NULL, p.began_at, p.updated_at, p.removed, p.removed + (SELECT pg_catalog.count(*) FROM cdp_internal.retention_queue)
   FROM cdp_internal.retention_passes AS p WHERE p.as_of IS NOT NULL
   UNION ALL
@@ -227,6 +230,7 @@ DECLARE
   closed pg_catalog.int8;
   counted pg_catalog.int8;
   undone pg_catalog.int8;
+  again  pg_catalog.int8;
   kept   pg_catalog.int8;
   moved  pg_catalog.int8;
   matched pg_catalog.int8;
@@ -245,6 +249,8 @@ BEGIN
     followed := cdp_internal.follow_attached(start);
     COMMIT;
     undone := cdp_internal.undo_imports();
+    COMMIT;
+    again := cdp_internal.reprocess_messages();
     COMMIT;
     matched := cdp_internal.follow_batch(start);
     COMMIT;
@@ -274,7 +280,7 @@ BEGIN
     COMMIT;
     counted := cdp_internal.fold_source_counts();
     COMMIT;
-    EXIT WHEN state.finished AND GREATEST(mended, followed, undone, matched, kept, moved, refolded, maintained, judged, told, folded, closed, viewed, counted) OPERATOR(pg_catalog.=) 0;
+    EXIT WHEN state.finished AND GREATEST(mended, followed, undone, again, matched, kept, moved, refolded, maintained, judged, told, folded, closed, viewed, counted) OPERATOR(pg_catalog.=) 0;
     size := state.size;
     good := state.in_a_row;
     done := state.done;
@@ -283,7 +289,7 @@ BEGIN
 END
 $$;
 COMMENT ON PROCEDURE cdp.run(integer) IS
-  'Does what waits now - lines of the inbox, rows of attached tables, imports that are being undone, records that matchers follow, events that are too old or whose month is detached or attached, people whom a change of rules touches, values that are too old, segments that are being built or due, account traits and segments that are due, the change feed, profile views that are due - a transaction a batch; with or without a worker. max_batches: stop after so many';
+  'Does what waits now - lines of the inbox, rows of attached tables, imports that are being undone, sources that are processed again, records that matchers follow, events that are too old or whose month is detached or attached, people whom a change of rules touches, values that are too old, segments that are being built or due, account traits and segments that are due, the change feed, profile views that are due - a transaction a batch; with or without a worker. max_batches: stop after so many';
 
 CREATE FUNCTION cdp_internal.wake_launcher() RETURNS void
 LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'cdp_wake_launcher';
