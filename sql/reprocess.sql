@@ -85,6 +85,18 @@ SELECT state, done, refused, total FROM cdp.reprocessings ORDER BY reprocessing_
 SELECT count(*) AS said FROM cdp.assertions AS a JOIN cdp.sources AS s USING (source_id) WHERE s.source = 'till';
 SELECT * FROM cdp.verify();
 
+-- What was hashed is not hashed again, and a repeat is known by what came.
+SELECT cdp.create_source('shop', hashes => '{traits.ssn}', keep_messages => true) > 0 AS created;
+SELECT cdp.ingest('{"type": "identify", "messageId": "s1", "userId": "eve", "traits": {"ssn": "123", "city": "Gent", "birthday": "2000-01-01"}}', 'shop');
+CREATE TABLE said AS SELECT traits FROM cdp.assertions WHERE message_id = 's1';
+SELECT cdp.alter_source('shop', drops => '{traits.birthday}');
+SELECT cdp.reprocess_source('shop');
+CALL cdp.run();
+SELECT a.traits - 'ssn' AS traits, a.traits -> 'ssn' = s.traits -> 'ssn' AS same_hash FROM cdp.assertions AS a, said AS s WHERE a.message_id = 's1';
+SELECT k.message::jsonb #> '{traits}' = a.traits AS kept_as_stored, k.hashed FROM cdp.kept_messages AS k JOIN cdp.assertions AS a USING (decision_seq) WHERE a.message_id = 's1';
+SELECT cdp.ingest('{"type": "identify", "messageId": "s1", "userId": "eve", "traits": {"ssn": "123", "city": "Gent", "birthday": "2000-01-01"}}', 'shop');
+SELECT * FROM cdp.verify();
+
 -- What cannot be.
 SELECT cdp.reprocess_source('nobody');
 SELECT cdp.reprocess_source('web');

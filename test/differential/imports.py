@@ -29,6 +29,8 @@ SOURCES = {None: "default", "old": "crm", "new": "erp"}
 
 
 class History:
+    duty = "SELECT cdp_internal.undo_imports()"
+
     def __init__(self, one, other, seed):
         self.one, self.other, self.random, self.trace = one, other, random.Random(seed), []
         self.said = []  # (import, text) and ("decision", pair, statement), in order
@@ -137,8 +139,8 @@ class History:
         """Another session is ended in the middle of a batch: it is as if it had not begun."""
         other = psycopg2.connect(host=self.one.host, user="postgres", dbname=self.one.name)
         cursor = other.cursor()
-        cursor.execute("SELECT cdp_internal.undo_imports()")
-        self.trace.append("-- a batch of undoing in a session that is terminated")
+        cursor.execute(self.duty)
+        self.trace.append("-- a batch in a session that is terminated")
         self.one.cursor.execute("SELECT pg_terminate_backend(%s, 5000)", [other.info.backend_pid])
         other.close()
 

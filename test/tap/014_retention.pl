@@ -36,22 +36,11 @@ $node->safe_psql('postgres', q{
 		WHERE x.buyer <> EXISTS (SELECT FROM cdp.members('buyers') AS m WHERE m.profile_id = p.profile_id)
 			OR (v.value #>> '{}')::numeric IS DISTINCT FROM x.spent});
 
-# Kills CALL … when it is there to be killed; true: in the middle of a transaction.
 sub strike
 {
-	my ($call) = @_;
-	my ($out, $err, $pid);
-	my $run = psql_start($node, 'postgres', [$call], \$out, \$err);
-	wait_until(sub { $pid = $node->safe_psql('postgres', "SELECT pid FROM pg_stat_activity WHERE query = '$call'") }) or die 'no run';
-	sleep 0.05 + rand 0.3;
-	my $state = $node->safe_psql('postgres', "SELECT state FROM pg_stat_activity WHERE pid = $pid");
-	kill 9, $pid;
-	for (1 .. 300) { last unless kill 0, $pid; sleep 0.1 } # until the server has noticed
-	sleep 0.1;
-	recovered($node) or die 'no recovery';
-	eval { $run->finish };
+	my $hit = killed_in($node, shift);
 	is($node->safe_psql('postgres', 'SELECT count(*) FROM wrong'), '0', 'whoever was killed, people are judged by what is there');
-	return $state eq 'active';
+	return $hit;
 }
 
 my $hits = 0;

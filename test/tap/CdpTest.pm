@@ -6,9 +6,10 @@ use Exporter 'import';
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More ();
+use Time::HiRes qw(sleep);
 
 our @EXPORT = qw(new_server configure workers worker_pid messages wait_until recovered psql_start
-  cdp_state same_state inbox_of_people answers verified);
+  killed_in cdp_state same_state inbox_of_people answers verified);
 
 # A server that is not started yet. Options: preload (default 1), streaming, conf (text).
 sub new_server
@@ -89,6 +90,23 @@ sub psql_start
 	my ($node, $database, $statements, $out, $err) = @_;
 	return IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr($database), map { ('-c', $_) } @$statements ],
 		'>', $out, '2>', $err);
+}
+
+# Kills a session with kill -9 while it runs a statement; true: in the middle of a transaction.
+sub killed_in
+{
+	my ($node, $call) = @_;
+	my ($out, $err, $pid);
+	my $run = psql_start($node, 'postgres', [$call], \$out, \$err);
+	wait_until(sub { $pid = $node->safe_psql('postgres', "SELECT pid FROM pg_stat_activity WHERE query = '$call'") }) or die 'no run';
+	sleep 0.05 + rand 0.3;
+	my $state = $node->safe_psql('postgres', "SELECT state FROM pg_stat_activity WHERE pid = $pid");
+	kill 9, $pid;
+	for (1 .. 300) { last unless kill 0, $pid; sleep 0.1 } # until the server has noticed
+	sleep 0.1;
+	recovered($node) or die 'no recovery';
+	eval { $run->finish };
+	return $state eq 'active';
 }
 
 # All that cdp knows, as text, one line a fact, by the rank of ids instead of ids: what crashes leave out of sequences
