@@ -127,6 +127,18 @@ RESET ROLE;
 DROP OWNED BY regress_cdp_keeper, regress_cdp_reader;
 DROP ROLE regress_cdp_keeper, regress_cdp_reader;
 
+-- Whether it happens is in cdp.health().
+SELECT status, regexp_replace(value, 'applied 2.*', 'applied …') AS value FROM cdp.health() WHERE check_name = 'retention';
+UPDATE cdp.retention_rules SET set_at = now() - interval '3 hours';
+UPDATE cdp_internal.retention_passes SET kept_as_of = now() - interval '3 hours', updated_at = now() - interval '3 hours';
+SELECT status, advice FROM cdp.health() WHERE check_name = 'retention';
+CALL cdp.apply_retention();
+SELECT status FROM cdp.health() WHERE check_name = 'retention';
+BEGIN;
+DELETE FROM cdp.retention_rules;
+SELECT status, value FROM cdp.health() WHERE check_name = 'retention';
+ROLLBACK;
+
 -- What cannot be.
 SELECT cdp.set_retention('wbe', keep => '1 day');
 SELECT cdp.set_retention('web', keep => '-1 day');

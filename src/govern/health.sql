@@ -121,6 +121,8 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
   UNION ALL
   SELECT * FROM cdp_internal.account_health()
   UNION ALL
+  SELECT * FROM cdp_internal.retention_health()
+  UNION ALL
   SELECT * FROM cdp_internal.feed_health()
 $$;
 COMMENT ON FUNCTION cdp.health() IS

@@ -240,7 +240,31 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION cdp_internal.remove_old_events(integer) IS 'Part of cdp.apply_retention';
 
--- Events of withdrawn messages are kept for no longer than others.
+-- Events of withdrawn messages are kept for no longer than others. Looks at so many; whether there are more.
+CREATE FUNCTION cdp_internal.forget_withdrawn_events(most integer) RETURNS boolean
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  p      cdp_internal.retention_passes;
+  number bigint;
+  last   bigint;
+BEGIN
+  SELECT * INTO p FROM cdp_internal.retention_passes;
+  WITH seen AS MATERIALIZED (
+    SELECT w.event_id, w.source_id, w.event, w.type, w.occurred_at FROM cdp.withdrawn_events AS w
+      WHERE w.event_id > coalesce(p.place, 0) ORDER BY w.event_id LIMIT most
+  ), gone AS (
+    DELETE FROM cdp.withdrawn_events AS d USING seen AS w JOIN cdp.sources AS s USING (source_id)
+      WHERE d.event_id = w.event_id AND w.occurred_at < (
+        SELECT (p.as_of AT TIME ZONE 'UTC' - k.keep) AT TIME ZONE 'UTC' FROM cdp.retention_rules AS k
+        WHERE (k.source IS NULL OR k.source = s.source) AND (k.event IS NULL OR k.event = w.event) AND (k.type IS NULL OR k.type = w.type)
+        ORDER BY k.source IS NULL, k.event IS NULL, k.type IS NULL LIMIT 1)
+  )
+  SELECT count(*), max(n.event_id) INTO number, last FROM seen AS n;
+  UPDATE cdp_internal.retention_passes SET place = last, updated_at = clock_timestamp() WHERE number = most;
+  RETURN number = most;
+END $$;
+COMMENT ON FUNCTION cdp_internal.forget_withdrawn_events(integer) IS 'Part of cdp.apply_retention';
+
 CREATE FUNCTION cdp_internal.end_retention() RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -249,11 +273,6 @@ DECLARE
   is_empty boolean;
 BEGIN
   SELECT * INTO p FROM cdp_internal.retention_passes;
-  DELETE FROM cdp.withdrawn_events AS w USING cdp.sources AS s
-    WHERE s.source_id = w.source_id AND w.occurred_at < (
-      SELECT (p.as_of AT TIME ZONE 'UTC' - k.keep) AT TIME ZONE 'UTC' FROM cdp.retention_rules AS k
-      WHERE (k.source IS NULL OR k.source = s.source) AND (k.event IS NULL OR k.event = w.event) AND (k.type IS NULL OR k.type = w.type)
-      ORDER BY k.source IS NULL, k.event IS NULL, k.type IS NULL LIMIT 1);
   FOR it IN SELECT m.month, m."table" FROM cdp.event_months AS m WHERE m.month < date_trunc('month', now(), 'UTC') AND p.removed > 0 LOOP
     EXECUTE format('SELECT NOT EXISTS (SELECT FROM %s)', it."table") INTO is_empty;
     IF is_empty THEN
@@ -289,7 +308,7 @@ BEGIN
     PERFORM cdp_internal.remove_old_events(most);
   ELSIF p.month IS NOT NULL THEN
     PERFORM cdp_internal.find_old_events(20000);
-  ELSE
+  ELSIF NOT cdp_internal.forget_withdrawn_events(20000) THEN
     PERFORM cdp_internal.end_retention();
   END IF;
   RETURN 1;
@@ -315,4 +334,17 @@ BEGIN
 END $$;
 COMMENT ON PROCEDURE cdp.apply_retention() IS
   'Removes what is too old by cdp.retention_rules now, as the worker does every hour: a transaction a batch, so that cancelling leaves nothing half done; the worker goes on with it. See cdp.progress';
+CREATE FUNCTION cdp_internal.retention_health() RETURNS TABLE (check_name text, status text, value text, advice text)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  SELECT 'retention', CASE WHEN l.is_late THEN 'warning' ELSE 'ok' END,
+         CASE WHEN k.rules = 0 THEN 'all events are kept for ever'
+              ELSE format('%s, %s', CASE k.rules WHEN 1 THEN '1 rule' ELSE k.rules || ' rules' END,
+                          CASE WHEN p.kept_as_of > '-infinity' THEN 'applied ' || to_char(p.kept_as_of, 'YYYY-MM-DD HH24:MI:SS') ELSE 'not applied yet' END) END,
+         CASE WHEN l.is_late THEN 'The worker, or CALL cdp.apply_retention(), removes what is too old: is one running? cdp.retention_due shows what waits.' END
+  FROM (SELECT count(*) AS rules, max(o.set_at) AS set_at FROM cdp.retention_rules AS o WHERE o.keep IS NOT NULL) AS k
+  LEFT JOIN cdp_internal.retention_passes AS p ON true
+  CROSS JOIN LATERAL (SELECT k.rules > 0 AND greatest(p.kept_as_of, k.set_at, p.updated_at) < now() - interval '2 hours' AS is_late) AS l
+$$;
+COMMENT ON FUNCTION cdp_internal.retention_health() IS 'Part of cdp.health(): whether events that are too old go';
+
 REVOKE ALL ON FUNCTION cdp_internal.take_events(bigint[], bigint[], timestamptz, timestamptz, text), cdp_internal.begin_retention() FROM PUBLIC;
