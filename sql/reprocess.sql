@@ -18,7 +18,7 @@ SELECT cdp.ingest('{"batch": [{"type": "track", "event": "Order Completed", "ano
 SELECT cdp.ingest('{"type": "track", "event": "Order Completed", "messageId": "3", "userId": "t-2", "properties": {"total": "ten"}}', 'till', '2026-03-01 13:00Z');
 SELECT p.profile_id, p.traits, (SELECT count(*) FROM cdp.events AS e WHERE e.profile_id = p.profile_id) AS events FROM cdp.profiles AS p ORDER BY 1;
 SELECT message_id LIKE 'content-%' AS was_given_one, received_at, message FROM cdp.kept_messages ORDER BY decision_seq;
-CREATE TABLE given AS SELECT message_id FROM cdp.kept_messages;
+CREATE TEMP TABLE given AS SELECT message_id FROM cdp.kept_messages;
 
 -- Set right, and said of what came before, too.
 SELECT cdp.alter_source('till', region => 'NL', time_zone => 'Europe/Amsterdam', drops => '{properties.card}');
@@ -44,7 +44,7 @@ SELECT * FROM cdp.fix_quarantined($$jsonb_set(message, '{properties,total}', '12
 SELECT * FROM cdp.verify();
 
 -- Again, with nothing changed: nothing changes.
-CREATE TABLE before AS SELECT profile_id, traits FROM cdp.profiles;
+CREATE TEMP TABLE before AS SELECT profile_id, traits FROM cdp.profiles;
 SELECT cdp.reprocess_source('till');
 SET cdp.batch_size = 1;
 CALL cdp.run();
@@ -88,7 +88,7 @@ SELECT * FROM cdp.verify();
 -- What was hashed is not hashed again, and a repeat is known by what came.
 SELECT cdp.create_source('shop', hashes => '{traits.ssn}', keep_messages => true) > 0 AS created;
 SELECT cdp.ingest('{"type": "identify", "messageId": "s1", "userId": "eve", "traits": {"ssn": "123", "city": "Gent", "birthday": "2000-01-01"}}', 'shop');
-CREATE TABLE said AS SELECT traits FROM cdp.assertions WHERE message_id = 's1';
+CREATE TEMP TABLE said AS SELECT traits FROM cdp.assertions WHERE message_id = 's1';
 SELECT cdp.alter_source('shop', drops => '{traits.birthday}');
 SELECT cdp.reprocess_source('shop');
 CALL cdp.run();
