@@ -178,12 +178,14 @@ bool TableScan::next() {
 }
 
 IndexScan::IndexScan(const Moment &moment, const char *schema, const char *table, const char *index,
-                     std::initializer_list<Column> columns)
+                     std::initializer_list<Column> columns, std::optional<std::int64_t> from)
     : ScannedTable(schema, table, columns) {
   call([&] {
     index_ = index_open(get_relname_relid(index, get_namespace_oid(schema, false)), AccessShareLock);
-    scan_ = index_beginscan(table_, index_, moment.snapshot(), 0, 0);
-    index_rescan(scan_, nullptr, 0, nullptr, 0);
+    scan_ = index_beginscan(table_, index_, moment.snapshot(), from ? 1 : 0, 0);
+    ScanKeyData key;
+    ScanKeyInit(&key, 1, BTGreaterEqualStrategyNumber, F_INT8GE, Int64GetDatum(from.value_or(0)));
+    index_rescan(scan_, &key, from ? 1 : 0, nullptr, 0);
   });
 }
 

@@ -136,11 +136,11 @@ private:
   struct TableScanDescData *scan_ = nullptr;
 };
 
-// Rows in the order of an index.
+// Rows in the order of an index; of one on a bigint from a value on, if one is given.
 class IndexScan : public ScannedTable {
 public:
   IndexScan(const Moment &moment, const char *schema, const char *table, const char *index,
-            std::initializer_list<Column> columns);
+            std::initializer_list<Column> columns, std::optional<std::int64_t> from = std::nullopt);
   ~IndexScan();
 
   // Calls visit(const Cells &), as above, until it returns false or there are no more rows.
