@@ -15,11 +15,12 @@ using namespace std::chrono_literals;
 
 enum Column { source, import, received_at, message, line, inbox_id };
 
-// Where lines were found last. What was deleted before it is still in the index until the next VACUUM, and
-// going over it again for every batch costs the square of a backlog. A line with a lower number that was
-// committed later waits until all is looked at again: for a second, or until there are no others.
+// Where lines were found last, while there are any. What was deleted before it is still in the index until
+// the next VACUUM, and going over it again for every batch costs the square of a backlog. A line with a lower
+// number that was committed later waits until all is looked at again: for a second, or until there are no
+// others.
 struct Floor {
-  Oid table = InvalidOid;
+  Oid storage = InvalidOid;
   std::int64_t id = 0;
   steady_clock::time_point until;
 } last_found;
@@ -34,10 +35,6 @@ Incoming line_of(const pg::Cells &row) {
     incoming.line = row.bigint(line);
   return incoming;
 }
-
-} // namespace
-
-namespace {
 
 Oldest read_from(std::optional<std::int64_t> from, std::int32_t most, std::size_t most_bytes) {
   Oldest oldest;
@@ -70,13 +67,14 @@ Oldest read_from(std::optional<std::int64_t> from, std::int32_t most, std::size_
 Oldest read_inbox(std::int32_t most, std::size_t most_bytes) {
   if (most <= 0)
     return {};
-  const auto table = pg::table_named("cdp", "inbox");
-  if (most > 1 && last_found.table == table && steady_clock::now() < last_found.until)
+  const auto storage = pg::storage_of("cdp", "inbox");
+  if (most > 1 && last_found.storage == storage && steady_clock::now() < last_found.until)
     if (auto oldest = read_from(last_found.id, most, most_bytes); !oldest.lines.empty())
       return oldest;
-  last_found.table = table;
   last_found.until = steady_clock::now() + 1s;
-  return read_from(std::nullopt, most, most_bytes);
+  auto oldest = read_from(std::nullopt, most, most_bytes);
+  last_found.storage = oldest.lines.empty() ? InvalidOid : storage;
+  return oldest;
 }
 
 namespace {

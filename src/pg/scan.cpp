@@ -27,6 +27,16 @@ Oid table_named(const char *schema, const char *table) {
   });
 }
 
+Oid storage_of(const char *schema, const char *table) {
+  return call([&] {
+    Relation relation =
+        table_open(get_relname_relid(table, get_namespace_oid(schema, false)), AccessShareLock);
+    const Oid storage = relation->rd_rel->relfilenode;
+    table_close(relation, NoLock);
+    return storage;
+  });
+}
+
 void lock_row_share(const char *schema, const char *table) {
   call([&] {
     const Oid id = get_relname_relid(table, get_namespace_oid(schema, false));

@@ -34,6 +34,9 @@ void show_own_writes();
 // A table's identity: another one after DROP and CREATE; none: InvalidOid.
 Oid table_named(const char *schema, const char *table);
 
+// Where its rows are: elsewhere after TRUNCATE, too.
+Oid storage_of(const char *schema, const char *table);
+
 // As LOCK TABLE … IN ROW SHARE MODE: until the transaction ends.
 void lock_row_share(const char *schema, const char *table);
 
