@@ -97,14 +97,10 @@ void parse_jsonb(Candidate &candidate) {
   parse(candidate.extra, message.extra);
 }
 
-std::vector<Spellings> make_jsonb_of_all(std::vector<Candidate> &candidates) {
-  std::vector<Spellings> spellings(candidates.size());
-  std::vector<std::size_t> rare;
-  for (std::size_t i = 0; i < candidates.size(); ++i)
-    if (candidates[i].fate == Fate::open && !make_jsonb(candidates[i], spellings[i]))
-      rare.push_back(i);
+// What make_jsonb left: one that jsonb refuses goes to quarantine.
+void parse_rare(std::vector<Candidate> &candidates, const std::vector<std::size_t> &rare) {
   if (rare.empty())
-    return spellings;
+    return;
   pg::Failure failure;
   const bool fine = pg::subtransaction(
       [&] {
@@ -116,6 +112,15 @@ std::vector<Spellings> make_jsonb_of_all(std::vector<Candidate> &candidates) {
     if (!fine && !pg::subtransaction([&] { parse_jsonb(candidates[i]); }, failure))
       candidates[i].quarantine(
           {"invalid_json", failure.message, failure.detail, candidates[i].message.message_id});
+}
+
+std::vector<Spellings> make_jsonb_of_all(std::vector<Candidate> &candidates) {
+  std::vector<Spellings> spellings(candidates.size());
+  std::vector<std::size_t> rare;
+  for (std::size_t i = 0; i < candidates.size(); ++i)
+    if (candidates[i].fate == Fate::open && !make_jsonb(candidates[i], spellings[i]))
+      rare.push_back(i);
+  parse_rare(candidates, rare);
   return spellings;
 }
 
@@ -167,7 +172,7 @@ struct Original {
 // What is known of a message is what came, not what is left of it: so a repeat is one, whatever the rules
 // were.
 void hash_keyed(std::vector<Candidate> &candidates, std::vector<Original> &originals,
-                const std::vector<Spellings> &spellings, const std::vector<Incoming> &lines) {
+                const std::vector<Incoming> &lines) {
   if (originals.empty())
     return;
   const auto secret = privacy_secret();
@@ -186,7 +191,7 @@ void hash_keyed(std::vector<Candidate> &candidates, std::vector<Original> &origi
       candidate.content_hash = content_hash(forms[i], came[i], secret);
       candidate.plain_hash = content_hash(forms[i], came[i], "");
     } else {
-      candidate.content_hash = content_hash(candidate, spellings[originals[i].of], secret);
+      candidate.content_hash = content_hash(candidate, {}, secret);
     }
   }
 }
@@ -205,13 +210,24 @@ std::string paths_text(std::vector<std::string> paths, const std::vector<std::st
   return core::json::Text().add(paths).str();
 }
 
-// Reads one line after the other.
+// The last step, once its content is hashed.
+void name(Candidate &candidate) {
+  if (candidate.known_by != KnownBy::content && !candidate.message.message_id.empty())
+    candidate.content_hash = kAnyContent;
+  give_id(candidate);
+  settle_times(candidate);
+}
+
+// Reads one line after the other, each as far as it can be read by itself, while it is at hand.
 class LineReader {
 public:
-  explicit LineReader(const std::vector<Incoming> &lines) : lines_(lines) {}
+  explicit LineReader(const std::vector<Incoming> &lines) : lines_(lines) {
+    candidates.reserve(lines.size());
+  }
 
   std::vector<Candidate> candidates;
   std::vector<Original> originals;
+  std::vector<std::size_t> unnamed, rare; // still to be hashed; for PostgreSQL's parser before
 
   void read(std::size_t i, const std::shared_ptr<const SourceRules> &rules) {
     const auto &line = lines_[i];
@@ -277,9 +293,24 @@ private:
       take_treated(candidate, *treatment_);
     else
       take_apart(candidate);
+    if (candidate.fate == Fate::open)
+      make(candidate);
+  }
+
+  void make(Candidate &candidate) {
+    const auto place = candidates.size() - 1;
+    const bool is_keyed = rules_->is_keyed || lines_[line_].came_as;
+    const bool made = make_jsonb(candidate, spellings_);
+    if (!made)
+      rare.push_back(place);
+    if (!made || is_keyed)
+      return unnamed.push_back(place);
+    candidate.content_hash = content_hash(candidate, spellings_, "");
+    name(candidate);
   }
 
   const std::vector<Incoming> &lines_;
+  Spellings spellings_;
   const Timestamp now_ = GetCurrentTimestamp();
   std::size_t line_ = 0;
   std::shared_ptr<const SourceRules> rules_;
@@ -294,18 +325,15 @@ std::vector<Candidate> read(const std::vector<Incoming> &lines, const Sources &s
   for (std::size_t i = 0; i < lines.size(); ++i)
     reader.read(i, sources.of(lines[i].source).rules);
   auto &candidates = reader.candidates;
-  const auto spellings = make_jsonb_of_all(candidates);
-  hash_keyed(candidates, reader.originals, spellings, lines);
-  for (std::size_t i = 0; i < candidates.size(); ++i) {
+  parse_rare(candidates, reader.rare);
+  hash_keyed(candidates, reader.originals, lines);
+  for (auto i : reader.unnamed) {
     auto &candidate = candidates[i];
     if (candidate.fate != Fate::open)
       continue;
     if (!candidate.knows_content)
-      candidate.content_hash = content_hash(candidate, spellings[i], "");
-    if (candidate.known_by != KnownBy::content && !candidate.message.message_id.empty())
-      candidate.content_hash = kAnyContent;
-    give_id(candidate);
-    settle_times(candidate);
+      candidate.content_hash = content_hash(candidate, {}, "");
+    name(candidate);
   }
   return std::move(candidates);
 }

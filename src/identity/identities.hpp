@@ -177,6 +177,7 @@ private:
   std::vector<Carried> carried_;                           // a candidate each
   std::unordered_map<std::int64_t, std::size_t> by_id_;    // identifier id -> index
   std::unordered_map<std::int64_t, std::int64_t> profile_; // identifier id -> stored profile id
+  std::uint64_t read_at_ = 0;                              // pg::transactions_ended() when profile_ was read
   std::set<std::int64_t> stored_people_;                   // profile ids that have a row
   std::unordered_map<std::int64_t, std::size_t> node_by_profile_;
   std::unique_ptr<core::IdentityFold> fold_;

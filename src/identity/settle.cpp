@@ -217,6 +217,7 @@ void Identities::settle(const std::vector<Candidate> &candidates, const LockProf
   auto needed = this->needed(candidates);
   if (needed.empty())
     return;
+  read_at_ = pg::transactions_ended();
   find_existing(needed); // leaves those that nobody has yet
   if (!needed.empty()) {
     draw_ids(needed, identifiers_);
@@ -233,10 +234,14 @@ void Identities::lock_people(const LockProfiles &lock) {
   // anew.
   while (!people.empty() && !pg::try_in_subtransaction([&] {
     const bool complete = lock_whole(people, lock, stored_people_);
-    read_people();
-    auto now = people_now();
-    const bool stable = complete && std::includes(people.begin(), people.end(), now.begin(), now.end());
-    people = std::move(now);
+    if (const auto now = pg::transactions_ended(); now != read_at_) { // else nobody can have moved
+      read_people();
+      read_at_ = now;
+    }
+    auto current = people_now();
+    const bool stable =
+        complete && std::includes(people.begin(), people.end(), current.begin(), current.end());
+    people = std::move(current);
     return stable;
   }))
     pg::check_for_interrupts();

@@ -1,8 +1,6 @@
 #include "pg/jsonb.hpp"
 
 extern "C" {
-#include "common/cryptohash.h"
-#include "common/sha2.h"
 #include "utils/fmgrprotos.h"
 #include "utils/jsonb.h"
 }
@@ -27,29 +25,10 @@ std::string_view jsonb_text(void *jsonb) {
   });
 }
 
-static void must(bool ok) {
-  if (!ok)
-    throw Error(ERRCODE_INTERNAL_ERROR, "SHA-256 failed");
-}
-
-ContentHash::ContentHash() {
-  context_ = call([] { return pg_cryptohash_create(PG_SHA256); });
-  must(context_ && pg_cryptohash_init(static_cast<pg_cryptohash_ctx *>(context_)) == 0);
-}
-
-ContentHash::~ContentHash() {
-  pg_cryptohash_free(static_cast<pg_cryptohash_ctx *>(context_));
-}
-
 ContentHash &ContentHash::add(std::string_view part) {
   add(static_cast<std::int64_t>(part.size()));
   add_bytes(part.data(), part.size());
   return *this;
-}
-
-void ContentHash::add_bytes(const void *bytes, std::size_t size) {
-  must(pg_cryptohash_update(static_cast<pg_cryptohash_ctx *>(context_), static_cast<const uint8 *>(bytes),
-                            size) == 0);
 }
 
 ContentHash &ContentHash::add(std::int64_t part) {
@@ -61,10 +40,9 @@ ContentHash &ContentHash::add(std::int64_t part) {
 }
 
 pg_uuid_t ContentHash::finish() {
-  uint8 digest[PG_SHA256_DIGEST_LENGTH];
-  must(pg_cryptohash_final(static_cast<pg_cryptohash_ctx *>(context_), digest, sizeof digest) == 0);
+  const auto digest = hash_.finish();
   pg_uuid_t result;
-  memcpy(result.data, digest, UUID_LEN);
+  memcpy(result.data, digest.data(), UUID_LEN);
   return result;
 }
 

@@ -1,6 +1,7 @@
 // JSON text to jsonb and back, and hashes of content. Results live in the current memory context; may throw
 // PgError.
 #pragma once
+#include "core/sha256.hpp"
 #include "pg/guard.hpp"
 
 namespace cdp::pg {
@@ -16,18 +17,14 @@ std::string_view jsonb_text(void *jsonb);
 // too, so that no part runs into the next.
 class ContentHash {
 public:
-  ContentHash();
-  ~ContentHash();
-  ContentHash(const ContentHash &) = delete;
-  ContentHash &operator=(const ContentHash &) = delete;
-
   ContentHash &add(std::string_view part);
   ContentHash &add(std::int64_t part);
-  void add_bytes(const void *bytes, std::size_t size); // as they are, without their length
+  // As they are, without their length.
+  void add_bytes(const void *bytes, std::size_t size) { hash_.add(bytes, size); }
   pg_uuid_t finish();
 
 private:
-  void *context_;
+  core::Sha256 hash_;
 };
 
 // First 128 bits of the SHA-256 of the text itself, as sha256(convert_to(text, 'UTF8')) gives in SQL.
