@@ -172,8 +172,10 @@ void Claims::insert() {
 }
 
 // A message of a batch, together with what the batch said for all: it can be retried alone.
-std::string with_defaults(const Candidate &candidate) {
+std::string with_defaults(const Candidate &candidate, const Incoming &line) {
   const auto &defaults = candidate.defaults;
+  if (candidate.text.empty())
+    return std::string(content(line.text));
   if (defaults.context.empty() && defaults.sent_at.empty() && defaults.integrations.empty())
     return candidate.text;
   std::string batch = "{\"batch\": [" + candidate.text + "]";
@@ -288,7 +290,7 @@ void write_quarantine(const std::vector<Candidate> &candidates, const std::vecto
     sources.push_back(line.source);
     imports.push_back(line.import);
     received.push_back(line.received_at);
-    texts.push_back(as_text(with_defaults(candidate)));
+    texts.push_back(as_text(with_defaults(candidate, line)));
     message_ids.push_back(optional(candidate.refusal.message_id));
     codes.push_back(candidate.refusal.code);
     reasons.push_back(candidate.refusal.reason);

@@ -15,8 +15,8 @@ namespace {
 
 const Timestamp kEarliest = core::midnight_utc(1900, 1, 1);
 
-void take_apart(Candidate &candidate) {
-  auto parsed = core::parse_message(candidate.text, candidate.defaults);
+void take_apart(Candidate &candidate, std::string_view text) {
+  auto parsed = core::parse_message(text, candidate.defaults);
   if (auto *rejection = std::get_if<core::Rejection>(&parsed)) {
     candidate.quarantine({rejection->code, rejection->reason, rejection->detail, rejection->message_id});
     return;
@@ -34,9 +34,9 @@ void take_treated(Candidate &candidate, const core::Treatment &treatment) {
   if (sound) {
     candidate.text = treatment.message(text);
     candidate.defaults.context = treatment.context(candidate.defaults.context);
-    return take_apart(candidate);
+    return take_apart(candidate, candidate.text);
   }
-  take_apart(candidate);
+  take_apart(candidate, candidate.text);
   candidate.refusal.detail.clear(); // it may show what is not to be kept
   candidate.text = withheld(candidate.text.size());
 }
@@ -196,13 +196,6 @@ void hash_keyed(std::vector<Candidate> &candidates, std::vector<Original> &origi
   }
 }
 
-// A line without the byte order mark that some editors put in front of a file; blank lines are nothing.
-std::string_view content(std::string_view line) {
-  if (line.starts_with("\xEF\xBB\xBF"))
-    line.remove_prefix(3);
-  return line.find_first_not_of(" \t\r\n") == std::string_view::npos ? std::string_view() : line;
-}
-
 std::string paths_text(std::vector<std::string> paths, const std::vector<std::string> &others) {
   for (const auto &path : others)
     if (std::find(paths.begin(), paths.end(), path) == paths.end())
@@ -241,6 +234,8 @@ public:
     if (line.source.empty() || line.source.size() > 255)
       return refuse(
           text, {"invalid_source", "a source has a name of 1 to 255 bytes", line.source.substr(0, 100), ""});
+    if (!core::may_be_batch(text) && !treatment_ && !is_keyed())
+      return take(add({}, {}), text);
     auto split = core::split_batch(text);
     if (auto *rejection = std::get_if<core::Rejection>(&split))
       return refuse(text, {rejection->code, rejection->reason, treatment_ ? "" : rejection->detail,
@@ -248,7 +243,8 @@ public:
     auto &batch = std::get<core::Batch>(split);
     for (auto &message : batch.messages) {
       pg::check_for_interrupts();
-      take(add(std::move(message), batch.defaults));
+      auto &candidate = add(std::move(message), batch.defaults);
+      take(candidate, candidate.text);
     }
   }
 
@@ -284,29 +280,32 @@ private:
         .quarantine(std::move(why));
   }
 
-  void take(Candidate &candidate) {
-    if (rules_->is_keyed || lines_[line_].came_as) {
+  bool is_keyed() const { return rules_->is_keyed || lines_[line_].came_as; }
+
+  void take(Candidate &candidate, std::string_view text) {
+    if (is_keyed()) {
       originals.push_back({candidates.size() - 1, candidate});
-      take_apart(originals.back().form);
+      take_apart(originals.back().form, text);
     }
     if (treatment_)
       take_treated(candidate, *treatment_);
     else
-      take_apart(candidate);
+      take_apart(candidate, text);
     if (candidate.fate == Fate::open)
       make(candidate);
   }
 
   void make(Candidate &candidate) {
     const auto place = candidates.size() - 1;
-    const bool is_keyed = rules_->is_keyed || lines_[line_].came_as;
     const bool made = make_jsonb(candidate, spellings_);
     if (!made)
       rare.push_back(place);
-    if (!made || is_keyed)
+    if (!made || is_keyed())
       return unnamed.push_back(place);
     candidate.content_hash = content_hash(candidate, spellings_, "");
     name(candidate);
+    if (auto &message = candidate.message; !rules_->plan) // what is at hand serves the next one
+      message.traits = message.properties = message.context = message.extra = std::string();
   }
 
   const std::vector<Incoming> &lines_;
@@ -319,6 +318,12 @@ private:
 };
 
 } // namespace
+
+std::string_view content(std::string_view line) {
+  if (line.starts_with("\xEF\xBB\xBF"))
+    line.remove_prefix(3);
+  return line.find_first_not_of(" \t\r\n") == std::string_view::npos ? std::string_view() : line;
+}
 
 std::vector<Candidate> read(const std::vector<Incoming> &lines, const Sources &sources) {
   LineReader reader(lines);

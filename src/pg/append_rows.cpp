@@ -67,8 +67,7 @@ struct Target {
 
 // Whether an index takes values of columns as they are, and says at once when one is there already.
 bool is_plain(const IndexInfo *index) {
-  return index->ii_ReadyForInserts && index->ii_Predicate == NIL && index->ii_Expressions == NIL &&
-         !index->ii_ExclusionOps;
+  return index->ii_ReadyForInserts && index->ii_Expressions == NIL && !index->ii_ExclusionOps;
 }
 
 Target open_target(Relation table, int rows) {
@@ -150,11 +149,22 @@ void sort_for_index(Relation index, const Given &given, int from, int rows, Writ
     });
 }
 
+// Whether an index is to hold a row.
+bool wants(const Target &to, ExprState *predicate, const Given &given, int row) {
+  if (!predicate)
+    return true;
+  ExprContext *context = GetPerTupleExprContext(to.state);
+  context->ecxt_scantuple = to.slots[0];
+  fill(to.slots[0], given, row);
+  return ExecQual(predicate, context);
+}
+
 void fill_index(const Target &to, int number, const Given &given, const Written *written, int rows,
                 ItemPointerData *places) {
   Relation index = to.info->ri_IndexRelationDescs[number];
   IndexInfo *info = to.info->ri_IndexRelationInfo[number];
   const auto unique = index->rd_index->indisunique ? UNIQUE_CHECK_YES : UNIQUE_CHECK_NO;
+  ExprState *predicate = info->ii_Predicate ? ExecPrepareQual(info->ii_Predicate, to.state) : nullptr;
   Datum values[INDEX_MAX_KEYS];
   bool nulls[INDEX_MAX_KEYS];
   for (int i = 0; i < rows; ++i) {
@@ -162,6 +172,8 @@ void fill_index(const Target &to, int number, const Given &given, const Written 
       CHECK_FOR_INTERRUPTS();
       ResetPerTupleExprContext(to.state);
     }
+    if (!wants(to, predicate, given, written[i].row))
+      continue;
     for (int j = 0; j < info->ii_NumIndexAttrs; ++j) {
       const int column = info->ii_IndexAttrNumbers[j] - 1;
       values[j] = given.value(written[i].row, column);
