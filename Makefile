@@ -29,7 +29,7 @@ endif
 WARNINGS    = -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Wno-register -Wno-missing-field-initializers -Werror
 PG_CPPFLAGS = -Isrc -isystem $(shell $(PG_CONFIG) --includedir-server) $(shell $(PKG_CONFIG) --cflags icu-uc icu-i18n) $(EXPORT)
 PG_CXXFLAGS = -std=c++20 -fvisibility=hidden -fvisibility-inlines-hidden $(WARNINGS) $(SANITIZE)
-SHLIB_LINK  = -Wl,--version-script=exports.map $(shell $(PKG_CONFIG) --libs icu-i18n icu-uc) -lphonenumber -lsimdjson -lroaring -lstdc++ $(SANITIZE)
+SHLIB_LINK  = -Wl,--version-script=exports.map $(shell $(PKG_CONFIG) --libs icu-i18n icu-uc) -lphonenumber -lsimdjson -lroaring -lcrypto -lstdc++ $(SANITIZE)
 EXTRA_CLEAN = $(DATA_built) $(SRCS:.cpp=.d) $(SRCS:.cpp=.bc) results output_iso tmp_check regression.*
 
 REGRESS        = $(shell cat sql/schedule)

@@ -24,7 +24,7 @@ install_packages() {
   "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "${missing[@]}" >/dev/null
 }
 
-BUILD_PACKAGES="build-essential pkg-config postgresql-$PGVERSION postgresql-server-dev-$PGVERSION libicu-dev libphonenumber-dev libsimdjson-dev libroaring-dev"
+BUILD_PACKAGES="build-essential pkg-config postgresql-$PGVERSION postgresql-server-dev-$PGVERSION libicu-dev libphonenumber-dev libsimdjson-dev libroaring-dev libssl-dev"
 TEST_PACKAGES="$BUILD_PACKAGES postgresql-$PGVERSION-wal2json libgtest-dev libipc-run-perl python3 python3-psycopg2 python3-jsonschema clang-14 clang-format-14 libclang-rt-14-dev"
 
 TOOLS_PACKAGES="default-jdk-headless libpostgresql-jdbc-java odbc-postgresql unixodbc python3-pyodbc"

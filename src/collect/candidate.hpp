@@ -42,7 +42,7 @@ enum class Fate { open, accepted, duplicate, quarantined, suppressed };
 struct Candidate {
   Fate fate = Fate::open;
   std::size_t incoming = 0; // index of the line it came in
-  std::string text;         // its JSON, for quarantine
+  std::string text;         // its JSON, for quarantine; empty: it is its line's
   core::BatchDefaults defaults;
   core::Message message;
   Refusal refusal; // when quarantined
@@ -69,13 +69,16 @@ struct Candidate {
 inline constexpr pg_uuid_t kAnyContent{};
 
 // Its JSON together with what its batch said for all: it can be processed alone.
-std::string alone(const Candidate &candidate);
+std::string alone(const Candidate &candidate, const Incoming &line);
 
 // Something a person did, as against something that was said about them.
 inline bool is_event(core::MessageType type) {
   return type == core::MessageType::track || type == core::MessageType::page ||
          type == core::MessageType::screen;
 }
+
+// A line without the byte order mark that some editors put in front of a file; blank lines are nothing.
+std::string_view content(std::string_view line);
 
 // Reads lines into candidates; those that cannot be read are quarantined with the reason, never thrown.
 std::vector<Candidate> read(const std::vector<Incoming> &lines, const Sources &sources);

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cstring>
 #include <set>
 #include <utility>
 
@@ -10,48 +11,72 @@ namespace cdp::collect {
 
 namespace {
 
-using Key = std::pair<std::int32_t, pg_uuid_t>;
-
-struct KeyLess {
-  bool operator()(const Key &a, const Key &b) const {
-    return a.first != b.first ? a.first < b.first : pg::operator<(a.second, b.second);
-  }
-};
-
 // A key that is asked for, and the content that came first under it: that of this batch, until another is
 // found.
 struct Claim {
-  Key key;
-  pg_uuid_t content_hash;
+  std::int32_t source_id;
+  pg_uuid_t key, content_hash;
+  std::size_t candidate; // of this batch, the first one
   bool is_known = false, is_ours = false;
+
+  bool operator<(const Claim &other) const {
+    if (source_id != other.source_id)
+      return source_id < other.source_id;
+    const int order = std::memcmp(key.data, other.key.data, UUID_LEN);
+    return order != 0 ? order < 0 : candidate < other.candidate;
+  }
+  bool is_of(std::int32_t source, const pg_uuid_t &wanted) const {
+    return source_id == source && pg::operator==(key, wanted);
+  }
+};
+
+// How many batches in a row brought nothing known, and how many it takes until none is expected.
+struct Newness {
+  int batches = 0, needed = 2;
+
+  bool is_expected() const { return batches >= needed; }
+  void learn(bool any_known) { batches = any_known ? 0 : std::min(batches + 1, needed); }
+  void disappoint() { // each time costs rows that are thrown away
+    batches = 0;
+    needed = std::min(needed * 2, 64);
+  }
 };
 
 // Sorted by key, each once; of repeats inside the batch the first one counts.
 class Claims {
 public:
-  explicit Claims(const std::vector<Candidate> &candidates) {
-    for (const auto &candidate : candidates)
-      if (candidate.fate == Fate::open)
-        claims_.push_back({Key(candidate.source_id, candidate.key), candidate.content_hash});
-    const auto before = [](const Claim &a, const Claim &b) { return KeyLess()(a.key, b.key); };
-    std::stable_sort(claims_.begin(), claims_.end(), before);
-    const auto same = [](const Claim &a, const Claim &b) {
-      return a.key.first == b.key.first && pg::operator==(a.key.second, b.key.second);
-    };
-    claims_.erase(std::unique(claims_.begin(), claims_.end(), same), claims_.end());
+  explicit Claims(const std::vector<Candidate> &candidates) : claim_of_(candidates.size()) {
+    for (std::size_t i = 0; i < candidates.size(); ++i)
+      if (const auto &one = candidates[i]; one.fate == Fate::open)
+        claims_.push_back({one.source_id, one.key, one.content_hash, i});
+    std::sort(claims_.begin(), claims_.end());
+    std::size_t last = 0;
+    for (std::size_t i = 0; i < claims_.size(); ++i) {
+      if (i > 0 && !claims_[i].is_of(claims_[last].source_id, claims_[last].key))
+        claims_[++last] = claims_[i];
+      claim_of_[claims_[i].candidate] = last;
+    }
+    claims_.resize(claims_.empty() ? 0 : last + 1);
   }
   std::size_t size() const { return claims_.size(); }
 
-  Claim &at(const Key &key) {
-    return *std::partition_point(claims_.begin(), claims_.end(),
-                                 [&](const Claim &claim) { return KeyLess()(claim.key, key); });
-  }
+  // That of an open candidate.
+  Claim &of(std::size_t candidate) { return claims_[claim_of_[candidate]]; }
 
-  // Many are looked for before they are written: INSERT … ON CONFLICT looks, writes and confirms each.
+  // Many are looked for before they are written: INSERT … ON CONFLICT looks, writes and confirms each. Where
+  // nothing was known for some time, they are written at once: the index says whether one is there already.
   void settle() {
+    static Newness newness;
     constexpr std::size_t many = 20;
     if (size() >= many) {
+      if (newness.is_expected()) {
+        if (append())
+          return;
+        newness.disappoint();
+      }
       look_up();
+      newness.learn(
+          std::any_of(claims_.begin(), claims_.end(), [](const auto &one) { return one.is_known; }));
       if (append())
         return;
     }
@@ -64,7 +89,14 @@ private:
   bool append();
   void insert();
 
+  Claim &at(std::int32_t source, const pg_uuid_t &key) {
+    return *std::partition_point(claims_.begin(), claims_.end(), [&](const Claim &claim) {
+      return claim.source_id != source ? claim.source_id < source : pg::operator<(claim.key, key);
+    });
+  }
+
   std::vector<Claim> claims_;
+  std::vector<std::size_t> claim_of_; // a candidate each
 };
 
 // What came first under the keys that are not ours.
@@ -74,8 +106,8 @@ void Claims::look_up() {
   for (const auto &claim : claims_) {
     if (claim.is_ours)
       continue;
-    sources.push_back(claim.key.first);
-    keys.push_back(claim.key.second);
+    sources.push_back(claim.source_id);
+    keys.push_back(claim.key);
   }
   if (keys.empty())
     return;
@@ -85,7 +117,7 @@ void Claims::look_up() {
                               pg::few_keys);
   auto rows = select.run(pg::Params().integers(sources).uuids(keys));
   for (std::size_t i = 0; i < rows.size(); ++i) {
-    auto &claim = at(Key(rows.integer(i, 1), rows.uuid(i, 2)));
+    auto &claim = at(rows.integer(i, 1), rows.uuid(i, 2));
     claim.content_hash = rows.uuid(i, 3);
     claim.is_known = true;
   }
@@ -96,7 +128,7 @@ bool Claims::append() {
   pg::RowAppend rows(3);
   for (const auto &claim : claims_)
     if (!claim.is_known)
-      rows.add({pg::integer_cell(claim.key.first), pg::pointer_cell(&claim.key.second),
+      rows.add({pg::integer_cell(claim.source_id), pg::pointer_cell(&claim.key),
                 pg::pointer_cell(&claim.content_hash)});
   pg::Failure failure;
   bool written = false;
@@ -117,8 +149,8 @@ void Claims::insert() {
   std::vector<std::int32_t> sources;
   std::vector<pg_uuid_t> keys, hashes;
   for (const auto &claim : claims_) {
-    sources.push_back(claim.key.first);
-    keys.push_back(claim.key.second);
+    sources.push_back(claim.source_id);
+    keys.push_back(claim.key);
     hashes.push_back(claim.content_hash);
   }
   if (keys.size() == 1) {
@@ -136,13 +168,15 @@ void Claims::insert() {
                                  "RETURNING source_id, message_key");
   auto rows = statement.run(pg::Params().integers(sources).uuids(keys).uuids(hashes));
   for (std::size_t i = 0; i < rows.size(); ++i)
-    at(Key(rows.integer(i, 1), rows.uuid(i, 2))).is_ours = true;
+    at(rows.integer(i, 1), rows.uuid(i, 2)).is_ours = true;
 }
 
 } // namespace
 
-std::string alone(const Candidate &candidate) {
+std::string alone(const Candidate &candidate, const Incoming &line) {
   const auto &defaults = candidate.defaults;
+  if (candidate.text.empty())
+    return std::string(content(line.text));
   if (defaults.context.empty() && defaults.sent_at.empty() && defaults.integrations.empty())
     return candidate.text;
   std::string batch = "{\"batch\": [" + candidate.text + "]";
@@ -209,10 +243,11 @@ void claim_keys(std::vector<Candidate> &candidates) {
   if (claims.size() == 0)
     return;
   claims.settle();
-  for (auto &candidate : candidates) {
+  for (std::size_t i = 0; i < candidates.size(); ++i) {
+    auto &candidate = candidates[i];
     if (candidate.fate != Fate::open)
       continue;
-    auto &claim = claims.at(Key(candidate.source_id, candidate.key));
+    auto &claim = claims.of(i);
     if (std::exchange(claim.is_ours, false)) {
       candidate.fate = Fate::accepted;
       continue;
@@ -255,7 +290,7 @@ void write_quarantine(const std::vector<Candidate> &candidates, const std::vecto
     sources.push_back(line.source);
     imports.push_back(line.import);
     received.push_back(line.received_at);
-    texts.push_back(as_text(alone(candidate)));
+    texts.push_back(as_text(alone(candidate, line)));
     message_ids.push_back(optional(candidate.refusal.message_id));
     codes.push_back(candidate.refusal.code);
     reasons.push_back(candidate.refusal.reason);

@@ -33,9 +33,17 @@ std::string_view outcome(Fate fate) {
 
 void store_outcomes(const std::vector<Candidate> &candidates, const std::vector<Incoming> &lines) {
   std::map<std::tuple<std::string, std::string_view, std::int64_t>, std::int64_t> counts;
-  for (const auto &one : candidates)
-    if (one.known_by != KnownBy::again || one.fate != Fate::accepted) // it was counted when it came
-      ++counts[{source_name(one, lines), outcome(one.fate), one.suppression_id}];
+  const Candidate *before = nullptr; // whose count is `same`
+  std::int64_t *same = nullptr;
+  for (const auto &one : candidates) {
+    if (one.known_by == KnownBy::again && one.fate == Fate::accepted)
+      continue; // it was counted when it came
+    if (!before || one.fate != before->fate || one.suppression_id != before->suppression_id ||
+        lines[one.incoming].source != lines[before->incoming].source)
+      same = &counts[{source_name(one, lines), outcome(one.fate), one.suppression_id}];
+    before = &one;
+    ++*same;
+  }
   // Every single call writes one: the statement is for a table that somebody gave a trigger or the like.
   static pg::Statement insert(
       "INSERT INTO cdp_internal.source_counts (source, what, suppression_id, messages) "

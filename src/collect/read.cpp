@@ -15,8 +15,8 @@ namespace {
 
 const Timestamp kEarliest = core::midnight_utc(1900, 1, 1);
 
-void take_apart(Candidate &candidate) {
-  auto parsed = core::parse_message(candidate.text, candidate.defaults);
+void take_apart(Candidate &candidate, std::string_view text) {
+  auto parsed = core::parse_message(text, candidate.defaults);
   if (auto *rejection = std::get_if<core::Rejection>(&parsed)) {
     candidate.quarantine({rejection->code, rejection->reason, rejection->detail, rejection->message_id});
     return;
@@ -34,9 +34,9 @@ void take_treated(Candidate &candidate, const core::Treatment &treatment) {
   if (sound) {
     candidate.text = treatment.message(text);
     candidate.defaults.context = treatment.context(candidate.defaults.context);
-    return take_apart(candidate);
+    return take_apart(candidate, candidate.text);
   }
-  take_apart(candidate);
+  take_apart(candidate, candidate.text);
   candidate.refusal.detail.clear(); // it may show what is not to be kept
   candidate.text = withheld(candidate.text.size());
 }
@@ -97,14 +97,10 @@ void parse_jsonb(Candidate &candidate) {
   parse(candidate.extra, message.extra);
 }
 
-std::vector<Spellings> make_jsonb_of_all(std::vector<Candidate> &candidates) {
-  std::vector<Spellings> spellings(candidates.size());
-  std::vector<std::size_t> rare;
-  for (std::size_t i = 0; i < candidates.size(); ++i)
-    if (candidates[i].fate == Fate::open && !make_jsonb(candidates[i], spellings[i]))
-      rare.push_back(i);
+// What make_jsonb left: one that jsonb refuses goes to quarantine.
+void parse_rare(std::vector<Candidate> &candidates, const std::vector<std::size_t> &rare) {
   if (rare.empty())
-    return spellings;
+    return;
   pg::Failure failure;
   const bool fine = pg::subtransaction(
       [&] {
@@ -116,6 +112,15 @@ std::vector<Spellings> make_jsonb_of_all(std::vector<Candidate> &candidates) {
     if (!fine && !pg::subtransaction([&] { parse_jsonb(candidates[i]); }, failure))
       candidates[i].quarantine(
           {"invalid_json", failure.message, failure.detail, candidates[i].message.message_id});
+}
+
+std::vector<Spellings> make_jsonb_of_all(std::vector<Candidate> &candidates) {
+  std::vector<Spellings> spellings(candidates.size());
+  std::vector<std::size_t> rare;
+  for (std::size_t i = 0; i < candidates.size(); ++i)
+    if (candidates[i].fate == Fate::open && !make_jsonb(candidates[i], spellings[i]))
+      rare.push_back(i);
+  parse_rare(candidates, rare);
   return spellings;
 }
 
@@ -169,7 +174,7 @@ struct Original {
 // What is known of a message is what came, not what is left of it: so a repeat is one, whatever the rules
 // were.
 void hash_keyed(std::vector<Candidate> &candidates, std::vector<Original> &originals,
-                const std::vector<Spellings> &spellings, const std::vector<Incoming> &lines) {
+                const std::vector<Incoming> &lines) {
   if (originals.empty())
     return;
   const auto secret = privacy_secret();
@@ -188,16 +193,9 @@ void hash_keyed(std::vector<Candidate> &candidates, std::vector<Original> &origi
       candidate.content_hash = content_hash(forms[i], came[i], secret);
       candidate.plain_hash = content_hash(forms[i], came[i], "");
     } else {
-      candidate.content_hash = content_hash(candidate, spellings[originals[i].of], secret);
+      candidate.content_hash = content_hash(candidate, {}, secret);
     }
   }
-}
-
-// A line without the byte order mark that some editors put in front of a file; blank lines are nothing.
-std::string_view content(std::string_view line) {
-  if (line.starts_with("\xEF\xBB\xBF"))
-    line.remove_prefix(3);
-  return line.find_first_not_of(" \t\r\n") == std::string_view::npos ? std::string_view() : line;
 }
 
 std::string paths_text(std::vector<std::string> paths, const std::vector<std::string> &others) {
@@ -207,13 +205,25 @@ std::string paths_text(std::vector<std::string> paths, const std::vector<std::st
   return core::json::Text().add(paths).str();
 }
 
-// Reads one line after the other.
+// The last step, once its content is hashed.
+void name(Candidate &candidate, const Incoming &line) {
+  if ((candidate.known_by == KnownBy::id || candidate.known_by == KnownBy::own_id) &&
+      !candidate.message.message_id.empty())
+    candidate.content_hash = kAnyContent;
+  give_id(candidate, line);
+  settle_times(candidate);
+}
+
+// Reads one line after the other, each as far as it can be read by itself, while it is at hand.
 class LineReader {
 public:
-  explicit LineReader(const std::vector<Incoming> &lines) : lines_(lines) {}
+  explicit LineReader(const std::vector<Incoming> &lines) : lines_(lines) {
+    candidates.reserve(lines.size());
+  }
 
   std::vector<Candidate> candidates;
   std::vector<Original> originals;
+  std::vector<std::size_t> unnamed, rare; // still to be hashed; for PostgreSQL's parser before
 
   void read(std::size_t i, const std::shared_ptr<const SourceRules> &rules) {
     const auto &line = lines_[i];
@@ -227,6 +237,8 @@ public:
     if (line.source.empty() || line.source.size() > 255)
       return refuse(
           text, {"invalid_source", "a source has a name of 1 to 255 bytes", line.source.substr(0, 100), ""});
+    if (!core::may_be_batch(text) && !treatment_ && !is_keyed())
+      return take(add({}, {}), text);
     auto split = core::split_batch(text);
     if (auto *rejection = std::get_if<core::Rejection>(&split))
       return refuse(text, {rejection->code, rejection->reason, treatment_ ? "" : rejection->detail,
@@ -234,7 +246,8 @@ public:
     auto &batch = std::get<core::Batch>(split);
     for (auto &message : batch.messages) {
       pg::check_for_interrupts();
-      take(add(std::move(message), batch.defaults));
+      auto &candidate = add(std::move(message), batch.defaults);
+      take(candidate, candidate.text);
     }
   }
 
@@ -270,18 +283,36 @@ private:
         .quarantine(std::move(why));
   }
 
-  void take(Candidate &candidate) {
-    if (rules_->is_keyed || lines_[line_].came_as) {
+  bool is_keyed() const { return rules_->is_keyed || lines_[line_].came_as; }
+
+  void take(Candidate &candidate, std::string_view text) {
+    if (is_keyed()) {
       originals.push_back({candidates.size() - 1, candidate});
-      take_apart(originals.back().form);
+      take_apart(originals.back().form, text);
     }
     if (treatment_)
       take_treated(candidate, *treatment_);
     else
-      take_apart(candidate);
+      take_apart(candidate, text);
+    if (candidate.fate == Fate::open)
+      make(candidate);
+  }
+
+  void make(Candidate &candidate) {
+    const auto place = candidates.size() - 1;
+    const bool made = make_jsonb(candidate, spellings_);
+    if (!made)
+      rare.push_back(place);
+    if (!made || is_keyed())
+      return unnamed.push_back(place);
+    candidate.content_hash = content_hash(candidate, spellings_, "");
+    name(candidate, lines_[candidate.incoming]);
+    if (auto &message = candidate.message; !rules_->plan) // what is at hand serves the next one
+      message.traits = message.properties = message.context = message.extra = std::string();
   }
 
   const std::vector<Incoming> &lines_;
+  Spellings spellings_;
   const Timestamp now_ = GetCurrentTimestamp();
   std::size_t line_ = 0;
   std::shared_ptr<const SourceRules> rules_;
@@ -291,24 +322,26 @@ private:
 
 } // namespace
 
+std::string_view content(std::string_view line) {
+  if (line.starts_with("\xEF\xBB\xBF"))
+    line.remove_prefix(3);
+  return line.find_first_not_of(" \t\r\n") == std::string_view::npos ? std::string_view() : line;
+}
+
 std::vector<Candidate> read(const std::vector<Incoming> &lines, const Sources &sources) {
   LineReader reader(lines);
   for (std::size_t i = 0; i < lines.size(); ++i)
     reader.read(i, sources.of(lines[i].source).rules);
   auto &candidates = reader.candidates;
-  const auto spellings = make_jsonb_of_all(candidates);
-  hash_keyed(candidates, reader.originals, spellings, lines);
-  for (std::size_t i = 0; i < candidates.size(); ++i) {
+  parse_rare(candidates, reader.rare);
+  hash_keyed(candidates, reader.originals, lines);
+  for (auto i : reader.unnamed) {
     auto &candidate = candidates[i];
     if (candidate.fate != Fate::open)
       continue;
     if (!candidate.knows_content)
-      candidate.content_hash = content_hash(candidate, spellings[i], "");
-    if ((candidate.known_by == KnownBy::id || candidate.known_by == KnownBy::own_id) &&
-        !candidate.message.message_id.empty())
-      candidate.content_hash = kAnyContent;
-    give_id(candidate, lines[candidate.incoming]);
-    settle_times(candidate);
+      candidate.content_hash = content_hash(candidate, {}, "");
+    name(candidate, lines[candidate.incoming]);
   }
   return std::move(candidates);
 }

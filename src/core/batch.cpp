@@ -2,6 +2,8 @@
 #include "message.hpp"
 #include "message_reject.hpp"
 
+#include <cstring>
+
 namespace cdp::core {
 
 namespace {
@@ -76,6 +78,15 @@ std::optional<Rejection> read_defaults(const Envelope &envelope, BatchDefaults &
 
 } // namespace
 
+bool may_be_batch(std::string_view json) {
+  const auto holds = [&](std::string_view what) {
+    return memmem(json.data(), json.size(), what.data(), what.size()) != nullptr;
+  };
+  const std::string_view text = json::trim_space(json);
+  return text.empty() || json.size() > kMaxJsonBytes || text.front() == '[' || holds("batch\"") ||
+         holds("\\u"); // the key, spelt out or by escapes
+}
+
 std::variant<Batch, Rejection> split_batch(std::string_view json) {
   if (json.size() > kMaxJsonBytes)
     return detail::too_large(json.size());
@@ -86,8 +97,7 @@ std::variant<Batch, Rejection> split_batch(std::string_view json) {
       return broken_batch(json);
     return result;
   }
-  // Most lines are one message: without this key, spelt out or by escapes, it is none of many.
-  if (text.find("batch\"") == std::string_view::npos && text.find("\\u") == std::string_view::npos) {
+  if (!may_be_batch(json)) {
     result.messages.emplace_back(json);
     return result;
   }

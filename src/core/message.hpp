@@ -87,4 +87,7 @@ Timestamp occurred_at(const Message &message, Timestamp received_at);
 /// batch of one, whose faults parse_message reports. A faulty message inside does not spoil its neighbours.
 std::variant<Batch, Rejection> split_batch(std::string_view json);
 
+/// False: it is one message, as most lines are, and split_batch would give it back as it is.
+bool may_be_batch(std::string_view json);
+
 } // namespace cdp::core

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "pg/append_rows.hpp"
+#include "pg/sequence.hpp"
 #include "pg/spi.hpp"
 
 namespace cdp::identity {
@@ -60,11 +61,10 @@ void Journal::add_evidence(const collect::Candidate &candidate, std::int64_t dec
                            const std::vector<LeftOut> &left_out) {
   auto &to = evidence_;
   to.decisions.push_back(decision);
-  to.identifiers.push_back(array_text(identifiers));
-  std::vector<std::int64_t> refused;
+  to.identifiers.push_back(identifiers);
+  auto &refused = to.refused.emplace_back();
   for (const auto &one : left_out)
     refused.push_back(one.id);
-  to.refused.push_back(optional_array(refused));
   to.rules.push_back(refused.empty() ? std::nullopt : std::optional(rule_of(left_out)));
   to.is_explicit.push_back(candidate.message.type == core::MessageType::alias);
   to.sources.push_back(candidate.source_id);
@@ -95,7 +95,7 @@ void Journal::change(std::int64_t decision, std::string change, std::int64_t pro
   to.changes.push_back(std::move(change));
   to.profiles.push_back(profile);
   to.from.push_back(from);
-  to.identifiers.push_back(optional_array(identifiers));
+  to.identifiers.push_back(identifiers);
   to.reasons.push_back(reason.empty() ? std::nullopt : std::optional(std::move(reason)));
   to.at.push_back(at);
 }
@@ -110,6 +110,17 @@ void Journal::store() {
 }
 
 namespace {
+
+std::vector<std::optional<std::string>> array_texts(const std::vector<std::vector<std::int64_t>> &lists) {
+  std::vector<std::optional<std::string>> texts;
+  for (const auto &list : lists)
+    texts.push_back(optional_array(list));
+  return texts;
+}
+
+pg::Cell optional_cell(const std::vector<std::int64_t> &ids) {
+  return ids.empty() ? pg::null_cell() : pg::bigints_cell(ids);
+}
 
 void store_members(std::vector<std::pair<std::int64_t, std::int64_t>> &all) {
   static pg::Statement insert("INSERT INTO cdp.evidence_members (identifier_id, decision_seq) "
@@ -130,8 +141,23 @@ void store_members(std::vector<std::pair<std::int64_t, std::int64_t>> &all) {
 
 } // namespace
 
+bool Journal::append_evidence() const {
+  const auto &from = evidence_;
+  pg::RowAppend rows(8);
+  for (std::size_t i = 0; i < from.decisions.size(); ++i)
+    rows.add({pg::bigint_cell(from.decisions[i]), pg::bigints_cell(from.identifiers[i]),
+              optional_cell(from.refused[i]), pg::optional_text_cell(from.rules[i]),
+              pg::boolean_cell(from.is_explicit[i] != 0), pg::integer_cell(from.sources[i]),
+              pg::bigint_cell(from.at[i]), pg::text_cell(from.messages[i])});
+  return rows.write(
+      "cdp", "evidence",
+      {INT8OID, INT8ARRAYOID, INT8ARRAYOID, TEXTOID, BOOLOID, INT4OID, TIMESTAMPTZOID, TEXTOID});
+}
+
 void Journal::store_evidence() {
   store_members(evidence_.members);
+  if (append_evidence())
+    return;
   static pg::Statement insert(
       "INSERT INTO cdp.evidence (decision_seq, identifiers, refused, rule, is_explicit, source_id, "
       "linked_at, "
@@ -140,8 +166,8 @@ void Journal::store_evidence() {
   const auto &from = evidence_;
   pg::Params params;
   params.bigints(from.decisions)
-      .texts(from.identifiers)
-      .optional_texts(from.refused)
+      .optional_texts(array_texts(from.identifiers))
+      .optional_texts(array_texts(from.refused))
       .optional_texts(from.rules);
   params.integers(from.is_explicit).integers(from.sources).timestamps(from.at).texts(from.messages);
   insert.run(params);
@@ -161,7 +187,25 @@ void Journal::store_refusals() {
   insert.run(params);
 }
 
+bool Journal::append_changes() const {
+  const auto &from = changes_;
+  const auto ids = pg::next_values("cdp", "identity_changes_change_id_seq", from.decisions.size());
+  pg::RowAppend rows(9);
+  for (std::size_t i = 0; i < from.decisions.size(); ++i)
+    rows.add({pg::bigint_cell(ids[i]), pg::bigint_cell(from.decisions[i]), pg::text_cell(from.changes[i]),
+              pg::bigint_cell(from.profiles[i]),
+              from.from[i] != 0 ? pg::bigint_cell(from.from[i]) : pg::null_cell(),
+              optional_cell(from.identifiers[i]), pg::optional_text_cell(from.reasons[i]),
+              pg::bigint_cell(from.at[i]), pg::bigint_cell(GetCurrentTransactionStartTimestamp())});
+  return rows.write(
+      "cdp", "identity_changes",
+      {INT8OID, INT8OID, TEXTOID, INT8OID, INT8OID, INT8ARRAYOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID});
+}
+
 void Journal::store_changes() {
+  constexpr std::size_t many = 20;
+  if (changes_.decisions.size() >= many && append_changes())
+    return;
   static pg::Statement insert(
       "INSERT INTO cdp.identity_changes (decision_seq, change, profile_id, "
       "from_profile_id, identifiers, reason, "
@@ -170,7 +214,7 @@ void Journal::store_changes() {
   const auto &from = changes_;
   pg::Params params;
   params.bigints(from.decisions).texts(from.changes).bigints(from.profiles).bigints(from.from);
-  params.optional_texts(from.identifiers).optional_texts(from.reasons).timestamps(from.at);
+  params.optional_texts(array_texts(from.identifiers)).optional_texts(from.reasons).timestamps(from.at);
   insert.run(params);
 }
 

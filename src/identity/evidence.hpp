@@ -54,12 +54,15 @@ public:
 private:
   void store_evidence();
   void store_refusals();
+  bool append_evidence() const;
   void store_changes();
+  bool append_changes() const;
 
   struct {
     std::vector<std::int64_t> decisions;
-    std::vector<std::string> identifiers, messages;
-    std::vector<std::optional<std::string>> refused, rules;
+    std::vector<std::string> messages;
+    std::vector<std::vector<std::int64_t>> identifiers, refused;
+    std::vector<std::optional<std::string>> rules;
     std::vector<std::int32_t> sources, is_explicit;
     std::vector<Timestamp> at;
     std::vector<std::pair<std::int64_t, std::int64_t>> members; // identifier and decision
@@ -74,7 +77,8 @@ private:
   struct {
     std::vector<std::int64_t> decisions, profiles, from;
     std::vector<std::string> changes;
-    std::vector<std::optional<std::string>> identifiers, reasons;
+    std::vector<std::vector<std::int64_t>> identifiers;
+    std::vector<std::optional<std::string>> reasons;
     std::vector<Timestamp> at;
   } changes_;
 };

@@ -17,23 +17,40 @@ std::string refusal_text(const std::vector<Refused> &refused) {
 }
 
 // What is before the value holds no zero byte, and no value does.
-std::string key_of(std::string_view type, std::string_view value, std::string_view region = {}) {
-  std::string key;
-  key.reserve(type.size() + value.size() + region.size() + 2);
-  key.append(type).push_back('\0');
+void write_key(std::string &key, std::string_view type, std::string_view value, std::string_view region) {
+  key.assign(type).push_back('\0');
   key.append(region).push_back('\0');
-  return key.append(value);
+  key.append(value);
+}
+
+std::string key_of(std::string_view type, std::string_view value) {
+  std::string key;
+  key.reserve(type.size() + value.size() + 2);
+  write_key(key, type, value, {});
+  return key;
+}
+
+// Of a batch there are many identifiers, and few types.
+std::set<std::string> names_of_types(const std::vector<Candidate> &candidates) {
+  std::set<std::string> names;
+  std::string_view last[2];
+  for (const auto &candidate : candidates)
+    if (candidate.fate == collect::Fate::open)
+      for (const auto &raw : candidate.message.identifiers)
+        if (raw.type != last[0] && raw.type != last[1]) {
+          last[1] = last[0];
+          last[0] = *names.insert(raw.type).first;
+        }
+  return names;
 }
 
 } // namespace
 
 void Identities::read(std::vector<Candidate> &candidates) {
-  std::set<std::string> names;
-  for (const auto &candidate : candidates)
-    if (candidate.fate == collect::Fate::open)
-      for (const auto &raw : candidate.message.identifiers)
-        names.insert(raw.type);
-  types_ = find_types(names);
+  types_ = find_types(names_of_types(candidates));
+  normalized_.clear(); // it knows of these types
+  normalized_.reserve(2 * candidates.size());
+  by_value_.reserve(2 * candidates.size());
   find_pattern_blocked(candidates);
   carried_.resize(candidates.size());
   for (std::size_t i = 0; i < candidates.size(); ++i) {
@@ -55,9 +72,11 @@ void Identities::read(std::vector<Candidate> &candidates) {
                             candidate.has_own_id ? candidate.message.message_id : ""});
       continue;
     }
-    std::stable_sort(
-        carried.identifiers.begin(), carried.identifiers.end(),
-        [&](std::size_t a, std::size_t b) { return identifiers_[a].priority > identifiers_[b].priority; });
+    const auto before = [&](std::size_t a, std::size_t b) {
+      return identifiers_[a].priority > identifiers_[b].priority;
+    };
+    if (auto &known = carried.identifiers; !std::is_sorted(known.begin(), known.end(), before))
+      std::stable_sort(known.begin(), known.end(), before);
   }
 }
 
@@ -85,24 +104,28 @@ void Identities::keep_strongest(const std::vector<Candidate> &candidates) {
   }
 }
 
-const core::NormalizeResult &Identities::normalize(const core::RawIdentifier &raw,
-                                                   const Candidate &candidate) {
+Identities::Spelling &Identities::normalize(const core::RawIdentifier &raw, const Candidate &candidate) {
+  static auto &key = *new std::string; // what it has allocated serves the next value
+  const auto &said = candidate.message.region;
+  write_key(key, raw.type, raw.value, said);
+  if (const auto known = normalized_.find(std::string_view(key)); known != normalized_.end())
+    return known->second;
   const auto &type = types_->at(raw.type);
-  const auto &region = candidate.message.region.empty() ? type.default_region : candidate.message.region;
-  auto [entry, is_new] = normalized_.try_emplace(key_of(raw.type, raw.value, region));
-  if (is_new)
-    entry->second = core::normalize(type.normalizer, raw.value, region);
-  return entry->second;
+  auto normal = core::normalize(type.normalizer, raw.value, said.empty() ? type.default_region : said);
+  return normalized_.emplace(key, Spelling{&type, std::move(normal), std::nullopt}).first->second;
 }
 
 // Regular expressions are PostgreSQL's own: one query for all values of types that have any.
 void Identities::find_pattern_blocked(const std::vector<Candidate> &candidates) {
   std::set<std::pair<std::string, std::string>> asked;
+  if (std::all_of(types_->begin(), types_->end(),
+                  [](const auto &named) { return named.second.blocked_patterns.empty(); }))
+    return;
   for (const auto &candidate : candidates)
     if (candidate.fate == collect::Fate::open)
       for (const auto &raw : candidate.message.identifiers)
         if (!types_->at(raw.type).blocked_patterns.empty())
-          if (const auto *normal = std::get_if<core::Normalized>(&normalize(raw, candidate)))
+          if (const auto *normal = std::get_if<core::Normalized>(&normalize(raw, candidate).normal))
             asked.emplace(raw.type, normal->value);
   if (asked.empty())
     return;
@@ -121,19 +144,21 @@ void Identities::find_pattern_blocked(const std::vector<Candidate> &candidates) 
 
 std::optional<std::size_t> Identities::intern(const core::RawIdentifier &raw, const Candidate &candidate,
                                               Carried &carried) {
-  const auto &result = normalize(raw, candidate);
-  const auto &type = types_->at(raw.type);
-  if (auto *refused = std::get_if<core::Refused>(&result)) {
+  auto &spelling = normalize(raw, candidate);
+  if (spelling.index)
+    return spelling.index;
+  const auto &type = *spelling.type;
+  if (auto *refused = std::get_if<core::Refused>(&spelling.normal)) {
     // Junk is often not even well formed: say so, which is more useful than what is wrong with its form.
     const auto junk = blocked_reason(raw.type, type, raw.value);
     carried.refused.push_back(
         {raw.type, raw.value, junk ? "blocked" : "invalid", junk.value_or(refused->reason)});
     return std::nullopt;
   }
-  const auto &value = std::get<core::Normalized>(result).value;
+  const auto &value = std::get<core::Normalized>(spelling.normal).value;
   auto [place, fresh] = by_value_.try_emplace(key_of(raw.type, value), identifiers_.size());
   if (!fresh)
-    return place->second;
+    return spelling.index = place->second;
   auto blocked = blocked_reason(raw.type, type, value);
   if (!blocked && pattern_blocked_.contains({raw.type, value}))
     blocked = "it matches a blocked pattern of its type";
@@ -147,7 +172,7 @@ std::optional<std::size_t> Identities::intern(const core::RawIdentifier &raw, co
   identifier.type_index = type.index;
   identifier.priority = type.priority;
   identifier.value = value;
-  return place->second;
+  return spelling.index = place->second;
 }
 
 void Identities::note_first_sight(const Candidate &candidate, const Carried &carried) {

@@ -40,6 +40,18 @@ struct Carried {
   std::vector<Refused> refused;                           // values that cannot be used
 };
 
+// Finds texts without making strings of them, and lists of ids.
+struct TextHash {
+  using is_transparent = void;
+  std::size_t operator()(std::string_view text) const { return std::hash<std::string_view>()(text); }
+};
+struct IdsHash {
+  std::size_t operator()(const std::vector<std::int64_t> &ids) const {
+    return std::hash<std::string_view>()(
+        {reinterpret_cast<const char *>(ids.data()), ids.size() * sizeof(std::int64_t)});
+  }
+};
+
 // What one message does to the people it names.
 struct Joined {
   std::size_t person = 0;          // node of the person the message is about, from now on
@@ -129,7 +141,13 @@ public:
   void store(const std::vector<Candidate> &candidates, const std::vector<std::int64_t> &decisions);
 
 private:
-  const core::NormalizeResult &normalize(const core::RawIdentifier &raw, const Candidate &candidate);
+  // A value as it came, its normal form, and where that is among the batch's identifiers.
+  struct Spelling {
+    const Type *type = nullptr;
+    core::NormalizeResult normal;
+    std::optional<std::size_t> index;
+  };
+  Spelling &normalize(const core::RawIdentifier &raw, const Candidate &candidate);
   void find_pattern_blocked(const std::vector<Candidate> &candidates);
   std::optional<std::size_t> intern(const core::RawIdentifier &raw, const Candidate &candidate,
                                     Carried &carried);
@@ -171,17 +189,19 @@ private:
 
   std::shared_ptr<const Types> types_;
   std::vector<Identifier> identifiers_;
-  std::unordered_map<std::string, std::size_t> by_value_;             // by type and value, see key_of
-  std::unordered_map<std::string, core::NormalizeResult> normalized_; // by type, region and value as it came
+  std::unordered_map<std::string, std::size_t> by_value_; // by type and value, see key_of
+  std::unordered_map<std::string, Spelling, TextHash, std::equal_to<>> normalized_; // by type, region, value
   std::set<std::pair<std::string, std::string>> pattern_blocked_;
   std::vector<Carried> carried_;                           // a candidate each
   std::unordered_map<std::int64_t, std::size_t> by_id_;    // identifier id -> index
   std::unordered_map<std::int64_t, std::int64_t> profile_; // identifier id -> stored profile id
+  std::uint64_t read_at_ = 0;                              // pg::transactions_ended() when profile_ was read
   std::set<std::int64_t> stored_people_;                   // profile ids that have a row
   std::unordered_map<std::int64_t, std::size_t> node_by_profile_;
   std::unique_ptr<core::IdentityFold> fold_;
   std::vector<bool> somebody_; // a node: had a profile before the batch, or a message in it
-  std::map<std::vector<std::int64_t>, std::vector<LeftOut>> kept_; // what was carried together before
+  std::unordered_map<std::vector<std::int64_t>, std::vector<LeftOut>, IdsHash>
+      kept_; // what was carried together before
   Journal journal_;
   std::map<std::int64_t, std::int64_t> users_;           // devices whose last user changes
   std::unordered_map<std::int64_t, std::int64_t> added_; // new identifiers that joined somebody as nobody yet

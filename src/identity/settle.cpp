@@ -18,8 +18,6 @@ constexpr char kStored[] =
     "CASE WHEN i.user_on_device_id IS NOT NULL THEN (SELECT u.profile_id FROM "
     "cdp.identifiers AS u WHERE u.identifier_id = i.user_on_device_id) END, i.first_seen_at ";
 
-constexpr std::size_t kFew = 8; // are found by their keys one by one, without a statement
-
 // Permanent ids for newcomers, in the order in which the messages named them.
 void draw_ids(const Order &missing, std::vector<Identifier> &identifiers) {
   const auto drawn = pg::next_values("cdp", "identifiers_identifier_id_seq", missing.size());
@@ -64,10 +62,12 @@ public:
   bool usable() const { return by_value_.usable() && by_id_.usable(); }
 
   void find(std::size_t index, const std::string &type, const std::string &value) {
+    pg::check_for_interrupts();
     by_value_.each({pg::text_part(type), pg::text_part(value)},
                    [&](const pg::Cells &row) { return note(index, row); });
   }
   void find(std::size_t index, std::int64_t id) {
+    pg::check_for_interrupts();
     by_id_.each({pg::bigint_part(id)}, [&](const pg::Cells &row) { return note(index, row); });
   }
   const std::vector<StoredIdentifier> &finish() {
@@ -122,11 +122,9 @@ bool append_identifiers(const Order &sorted, const std::vector<Identifier> &iden
          written;
 }
 
-// False: they are too many, or SQL has to look.
-bool find_few(const std::function<void(const StoredIdentifier &)> &take,
-              const std::function<void(Finder &)> &ask, std::size_t count) {
-  if (count > kFew)
-    return false;
+// False: SQL has to look.
+bool find_by_keys(const std::function<void(const StoredIdentifier &)> &take,
+                  const std::function<void(Finder &)> &ask) {
   pg::show_own_writes();
   Finder finder;
   if (!finder.usable())
@@ -217,6 +215,7 @@ void Identities::settle(const std::vector<Candidate> &candidates, const LockProf
   auto needed = this->needed(candidates);
   if (needed.empty())
     return;
+  read_at_ = pg::transactions_ended();
   find_existing(needed); // leaves those that nobody has yet
   if (!needed.empty()) {
     draw_ids(needed, identifiers_);
@@ -233,10 +232,14 @@ void Identities::lock_people(const LockProfiles &lock) {
   // anew.
   while (!people.empty() && !pg::try_in_subtransaction([&] {
     const bool complete = lock_whole(people, lock, stored_people_);
-    read_people();
-    auto now = people_now();
-    const bool stable = complete && std::includes(people.begin(), people.end(), now.begin(), now.end());
-    people = std::move(now);
+    if (const auto now = pg::transactions_ended(); now != read_at_) { // else nobody can have moved
+      read_people();
+      read_at_ = now;
+    }
+    auto current = people_now();
+    const bool stable =
+        complete && std::includes(people.begin(), people.end(), current.begin(), current.end());
+    people = std::move(current);
     return stable;
   }))
     pg::check_for_interrupts();
@@ -247,13 +250,15 @@ void Identities::find_existing(Order &missing) {
     by_id_[stored.id] = stored.index;
     note_stored(stored);
   };
-  if (!find_few(
-          found,
-          [&](Finder &finder) {
-            for (auto index : missing)
-              finder.find(index, identifiers_[index].type, identifiers_[index].value);
-          },
-          missing.size())) {
+  auto sorted = missing; // neighbours share a page
+  std::sort(sorted.begin(), sorted.end(), [&](std::size_t a, std::size_t b) {
+    const auto &one = identifiers_[a], &other = identifiers_[b];
+    return one.type_index != other.type_index ? one.type_index < other.type_index : one.value < other.value;
+  });
+  if (!find_by_keys(found, [&](Finder &finder) {
+        for (auto index : sorted)
+          finder.find(index, identifiers_[index].type, identifiers_[index].value);
+      })) {
     auto rows = select_identifiers(missing, identifiers_);
     for (std::size_t i = 0; i < rows.size(); ++i)
       found(stored_in(rows, i, static_cast<std::size_t>(rows.integer(i, 1)), 2));
@@ -418,12 +423,11 @@ std::vector<std::int64_t> Identities::people_of(std::size_t candidate) const {
 }
 
 void Identities::read_people() {
-  if (find_few([&](const StoredIdentifier &stored) { note_stored(stored); },
-               [&](Finder &finder) {
-                 for (const auto &[id, index] : by_id_)
-                   finder.find(index, id);
-               },
-               by_id_.size()))
+  if (find_by_keys([&](const StoredIdentifier &stored) { note_stored(stored); },
+                   [&](Finder &finder) {
+                     for (const auto &[id, index] : by_id_)
+                       finder.find(index, id);
+                   }))
     return;
   static const std::string sql =
       std::string("SELECT ") + kStored + "FROM cdp.identifiers AS i WHERE i.identifier_id = ANY ($1)";

@@ -1,6 +1,9 @@
 #include "pg/append_rows.hpp"
 
+#include <algorithm>
+
 extern "C" {
+#include "access/genam.h"
 #include "access/heapam.h"
 #include "access/table.h"
 #include "access/tableam.h"
@@ -59,12 +62,21 @@ struct Target {
   EState *state;
   ResultRelInfo *info;
   TupleTableSlot **slots;
+  bool by_index; // its indexes are filled one after the other, once all rows are there
 };
 
+// Whether an index takes values of columns as they are, and says at once when one is there already.
+bool is_plain(const IndexInfo *index) {
+  return index->ii_ReadyForInserts && index->ii_Expressions == NIL && !index->ii_ExclusionOps;
+}
+
 Target open_target(Relation table, int rows) {
-  Target to{table, CreateExecutorState(), makeNode(ResultRelInfo), nullptr};
+  Target to{table, CreateExecutorState(), makeNode(ResultRelInfo), nullptr, true};
   InitResultRelInfo(to.info, table, 0, nullptr, 0);
   ExecOpenIndices(to.info, false);
+  for (int i = 0; i < to.info->ri_NumIndices; ++i)
+    to.by_index = to.by_index && is_plain(to.info->ri_IndexRelationInfo[i]) &&
+                  to.info->ri_IndexRelationDescs[i]->rd_index->indimmediate;
   to.slots = static_cast<TupleTableSlot **>(palloc(sizeof(TupleTableSlot *) * rows));
   for (int i = 0; i < rows; ++i)
     to.slots[i] = table_slot_create(table, nullptr);
@@ -87,7 +99,17 @@ void fill(TupleTableSlot *slot, const Given &given, int row) {
   ExecStoreVirtualTuple(slot);
 }
 
-void write_batch(const Target &to, const Given &given, int from, int rows) {
+void fill_indexes_of_row(const Target &to, TupleTableSlot *row) {
+  ResetPerTupleExprContext(to.state);
+#if PG_VERSION_NUM >= 160000
+  ExecInsertIndexTuples(to.info, row, to.state, false, false, nullptr, NIL, false);
+#else
+  ExecInsertIndexTuples(to.info, row, to.state, false, false, nullptr, NIL);
+#endif
+}
+
+// Places get where each row came to lie.
+void write_batch(const Target &to, const Given &given, int from, int rows, ItemPointerData *places) {
   for (int i = 0; i < rows; ++i) {
     fill(to.slots[i], given, given.order[from + i]);
     if (to.table->rd_att->constr)
@@ -95,23 +117,95 @@ void write_batch(const Target &to, const Given &given, int from, int rows) {
   }
   table_multi_insert(to.table, to.slots, rows, GetCurrentCommandId(true), 0, nullptr);
   for (int i = 0; i < rows && to.info->ri_NumIndices > 0; ++i) {
-    ResetPerTupleExprContext(to.state);
-#if PG_VERSION_NUM >= 160000
-    ExecInsertIndexTuples(to.info, to.slots[i], to.state, false, false, nullptr, NIL, false);
-#else
-    ExecInsertIndexTuples(to.info, to.slots[i], to.state, false, false, nullptr, NIL);
-#endif
+    places[i] = to.slots[i]->tts_tid;
+    if (!to.by_index)
+      fill_indexes_of_row(to, to.slots[i]);
   }
+}
+
+// A written row, and the first column of an index, as a number if it can be one.
+struct Written {
+  std::int64_t key;
+  int row; // of those given
+  int place;
+};
+
+// Rows in about the order of an index: neighbours share a page, which is then at hand. Whatever is no number
+// stays in the order given.
+void sort_for_index(Relation index, const Given &given, int from, int rows, Written *written) {
+  const Form_pg_attribute key = TupleDescAttr(RelationGetDescr(index), 0);
+  const int column = index->rd_index->indkey.values[0] - 1;
+  const bool is_number = key->attbyval && (key->attlen == 8 || key->attlen == 4);
+  bool sorted = true;
+  for (int i = 0; i < rows; ++i) {
+    const int row = given.order[from + i];
+    const Datum value = is_number && !given.is_null(row, column) ? given.value(row, column) : 0;
+    written[i] = {key->attlen == 4 ? DatumGetInt32(value) : DatumGetInt64(value), row, i};
+    sorted = sorted && (i == 0 || written[i - 1].key <= written[i].key);
+  }
+  if (!sorted)
+    std::sort(written, written + rows, [](const Written &a, const Written &b) {
+      return a.key != b.key ? a.key < b.key : a.place < b.place;
+    });
+}
+
+// Whether an index is to hold a row.
+bool wants(const Target &to, ExprState *predicate, const Given &given, int row) {
+  if (!predicate)
+    return true;
+  ExprContext *context = GetPerTupleExprContext(to.state);
+  context->ecxt_scantuple = to.slots[0];
+  fill(to.slots[0], given, row);
+  return ExecQual(predicate, context);
+}
+
+void fill_index(const Target &to, int number, const Given &given, const Written *written, int rows,
+                ItemPointerData *places) {
+  Relation index = to.info->ri_IndexRelationDescs[number];
+  IndexInfo *info = to.info->ri_IndexRelationInfo[number];
+  const auto unique = index->rd_index->indisunique ? UNIQUE_CHECK_YES : UNIQUE_CHECK_NO;
+  ExprState *predicate = info->ii_Predicate ? ExecPrepareQual(info->ii_Predicate, to.state) : nullptr;
+  Datum values[INDEX_MAX_KEYS];
+  bool nulls[INDEX_MAX_KEYS];
+  for (int i = 0; i < rows; ++i) {
+    if (i % kBatch == 0) {
+      CHECK_FOR_INTERRUPTS();
+      ResetPerTupleExprContext(to.state);
+    }
+    if (!wants(to, predicate, given, written[i].row))
+      continue;
+    for (int j = 0; j < info->ii_NumIndexAttrs; ++j) {
+      const int column = info->ii_IndexAttrNumbers[j] - 1;
+      values[j] = given.value(written[i].row, column);
+      nulls[j] = given.is_null(written[i].row, column);
+    }
+    index_insert(index, values, nulls, &places[written[i].place], to.table, unique, false, info);
+  }
+}
+
+void fill_indexes(const Target &to, const Given &given, int from, int rows, ItemPointerData *places) {
+  auto *written = static_cast<Written *>(palloc(sizeof(Written) * rows));
+  MemoryContext before = MemoryContextSwitchTo(GetPerTupleMemoryContext(to.state));
+  for (int i = 0; i < to.info->ri_NumIndices; ++i) {
+    sort_for_index(to.info->ri_IndexRelationDescs[i], given, from, rows, written);
+    fill_index(to, i, given, written, rows, places);
+  }
+  MemoryContextSwitchTo(before);
+  pfree(written);
 }
 
 // Writes so many rows, from a place in the order.
 void write_all(Relation table, const Given &given, int from, int rows) {
   const int most = Min(rows, kBatch);
   const Target to = open_target(table, most);
+  auto *places = static_cast<ItemPointerData *>(palloc(sizeof(ItemPointerData) * rows));
   for (int i = 0; i < rows; i += most) {
     CHECK_FOR_INTERRUPTS();
-    write_batch(to, given, from + i, Min(most, rows - i));
+    write_batch(to, given, from + i, Min(most, rows - i), places + i);
   }
+  if (to.by_index && to.info->ri_NumIndices > 0)
+    fill_indexes(to, given, from, rows, places);
+  pfree(places);
   close_target(to, most);
 }
 

@@ -1,7 +1,9 @@
 // Many new rows of a table with indexes: pages are filled and logged a page at a time, as COPY does, where
 // INSERT would form, place and log row by row.
 #pragma once
+#include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -21,11 +23,17 @@ inline Cell bigint_cell(std::int64_t value) {
 inline Cell integer_cell(std::int32_t value) {
   return {Int32GetDatum(value), false};
 }
+inline Cell boolean_cell(bool value) {
+  return {BoolGetDatum(value), false};
+}
 inline Cell pointer_cell(const void *value) { // a varlena or a uuid; nullptr is null
   return {PointerGetDatum(value), value == nullptr};
 }
 // These are made in the current memory context.
 Cell text_cell(std::string_view text);
+inline Cell optional_text_cell(const std::optional<std::string> &text) {
+  return text ? text_cell(*text) : null_cell();
+}
 Cell bigints_cell(std::span<const std::int64_t> values);
 
 // Collects rows, and writes them all.

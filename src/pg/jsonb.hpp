@@ -27,7 +27,7 @@ public:
   pg_uuid_t finish();
 
 private:
-  void *context_;
+  struct evp_md_ctx_st *context_; // OpenSSL's
 };
 
 // First 128 bits of the SHA-256 of the text itself, as sha256(convert_to(text, 'UTF8')) gives in SQL.

@@ -20,6 +20,10 @@ void show_own_writes() {
   call([] { CommandCounterIncrement(); });
 }
 
+std::uint64_t transactions_ended() {
+  return call([] { return GetTransactionSnapshot()->snapXactCompletionCount; });
+}
+
 Oid table_named(const char *schema, const char *table) {
   return call([&] {
     const Oid space = get_namespace_oid(schema, true);

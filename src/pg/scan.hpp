@@ -31,6 +31,10 @@ private:
 // Lets a moment that begins now see what this transaction has written, as every statement does.
 void show_own_writes();
 
+// Another number whenever a transaction that wrote something has ended: while it is the same, what statements
+// see is what they saw before, but for own writes. At READ COMMITTED.
+std::uint64_t transactions_ended();
+
 // A table's identity: another one after DROP and CREATE; none: InvalidOid.
 Oid table_named(const char *schema, const char *table);
 

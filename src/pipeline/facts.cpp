@@ -29,7 +29,7 @@ namespace {
 
 void insert_events(const std::vector<Candidate> &candidates, const std::vector<std::int64_t> &decisions,
                    const std::vector<std::int64_t> &owners,
-                   const std::vector<std::optional<std::string>> &carried) {
+                   const std::vector<std::vector<std::int64_t>> &carried) {
   std::vector<std::int64_t> ids, identifiers;
   std::vector<std::int32_t> sources;
   std::vector<std::string> types, messages;
@@ -51,7 +51,7 @@ void insert_events(const std::vector<Candidate> &candidates, const std::vector<s
     properties.push_back(one.properties);
     contexts.push_back(one.context);
     extras.push_back(one.extra);
-    others.push_back(carried[i]);
+    others.push_back(identity::optional_array(carried[i]));
   }
   if (ids.empty())
     return;
@@ -70,7 +70,7 @@ void insert_events(const std::vector<Candidate> &candidates, const std::vector<s
 
 bool append_events(const std::vector<Candidate> &candidates, const std::vector<std::int64_t> &decisions,
                    const std::vector<std::int64_t> &owners,
-                   const std::vector<std::optional<std::string>> &carried) {
+                   const std::vector<std::vector<std::int64_t>> &carried) {
   pg::RowAppend rows(12);
   for (std::size_t i = 0; i < candidates.size(); ++i) {
     const auto &one = candidates[i];
@@ -82,7 +82,7 @@ bool append_events(const std::vector<Candidate> &candidates, const std::vector<s
               pg::bigint_cell(one.occurred_at), pg::bigint_cell(one.received_at),
               pg::text_cell(one.message.message_id), pg::pointer_cell(one.properties),
               pg::pointer_cell(one.context), pg::pointer_cell(one.extra),
-              carried[i] ? pg::bigints_cell(identity::array_from(carried[i])) : pg::null_cell()});
+              carried[i].empty() ? pg::null_cell() : pg::bigints_cell(carried[i])});
   }
   return rows.rows() == 0 ||
          rows.write("cdp", "event_records",
@@ -94,7 +94,7 @@ bool append_events(const std::vector<Candidate> &candidates, const std::vector<s
 
 void store_events(const std::vector<Candidate> &candidates, const std::vector<std::int64_t> &decisions,
                   const std::vector<std::int64_t> &owners,
-                  const std::vector<std::optional<std::string>> &carried) {
+                  const std::vector<std::vector<std::int64_t>> &carried) {
   if (!append_events(candidates, decisions, owners, carried))
     insert_events(candidates, decisions, owners, carried);
 }

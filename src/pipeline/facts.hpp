@@ -11,7 +11,7 @@ std::vector<std::int64_t> draw_decisions(const std::vector<collect::Candidate> &
 // Writes the track, page and screen messages of a batch, each owned by owners[i].
 void store_events(const std::vector<collect::Candidate> &candidates,
                   const std::vector<std::int64_t> &decisions, const std::vector<std::int64_t> &owners,
-                  const std::vector<std::optional<std::string>> &carried);
+                  const std::vector<std::vector<std::int64_t>> &carried);
 
 // Lets the segments know of these events.
 void show_events(const std::vector<collect::Candidate> &candidates,

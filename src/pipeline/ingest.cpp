@@ -217,7 +217,7 @@ Outcome ingest(const std::vector<collect::Incoming> &lines) {
 
   const auto decisions = draw_decisions(candidates);
   std::vector<std::int64_t> owners(candidates.size());
-  std::vector<std::optional<std::string>> carried(candidates.size());
+  std::vector<std::vector<std::int64_t>> carried(candidates.size());
   prepare_people(candidates, identities, people);
   Decider decider(identities, people, evaluation);
   for (std::size_t i = 0; i < candidates.size(); ++i) {
@@ -227,7 +227,7 @@ Outcome ingest(const std::vector<collect::Incoming> &lines) {
     const auto [profile_id, owner] = decider.decide(candidates[i], i, decisions[i]);
     outcome.profile_ids[i] = profile_id;
     owners[i] = owner;
-    carried[i] = identity::optional_array(identities.carried_ids(i, owner));
+    carried[i] = identities.carried_ids(i, owner);
   }
 
   outcome.decisions = decisions;

@@ -37,7 +37,7 @@ void keep_messages(const std::vector<Candidate> &candidates, const std::vector<I
     received.push_back(one.received_at);
     imports.push_back(lines[one.incoming].import);
     message_ids.push_back(one.message.message_id);
-    texts.push_back(collect::alone(one));
+    texts.push_back(collect::alone(one, lines[one.incoming]));
     hashed.push_back(is_treated ? std::optional(one.treated_as) : std::nullopt);
     came_as.push_back(is_treated && one.knows_content ? std::optional(pg::uuid_text(one.content_hash))
                                                       : std::nullopt);

@@ -232,7 +232,7 @@ void Exchanger::store_facts() {
                             "FROM unnest($1, $2) WITH ORDINALITY AS c (ids, seq, place) ORDER BY c.place");
   auto &decisions = result_.outcome.decisions;
   Ids owners(candidates().size()), asked;
-  std::vector<std::optional<std::string>> carried(candidates().size());
+  std::vector<std::vector<std::int64_t>> carried(candidates().size());
   std::vector<std::string> sets;
   for (std::size_t i = 0; i < candidates().size(); ++i)
     if (is_accepted(i)) {
@@ -252,7 +252,7 @@ void Exchanger::store_facts() {
   }
   for (std::size_t i = 0; i < candidates().size(); ++i)
     if (is_accepted(i)) {
-      carried[i] = identity::optional_array(identities_.carried_ids(i, owners[i]));
+      carried[i] = identities_.carried_ids(i, owners[i]);
       refold_->include(owners[i]);
       result_.outcome.profile_ids[i] = refold_->person_of(owners[i]);
     }

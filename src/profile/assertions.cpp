@@ -1,10 +1,46 @@
+#include "identity/evidence.hpp"
+#include "pg/append_rows.hpp"
 #include "profile/people.hpp"
 
 namespace cdp::profile {
 
+namespace {
+
+bool is_assertion(const collect::Candidate &candidate) {
+  return candidate.fate == collect::Fate::accepted && !collect::is_event(candidate.message.type);
+}
+
+std::optional<std::string> group_of(const core::Message &message) {
+  return message.type == core::MessageType::group ? std::optional(message.group_id) : std::nullopt;
+}
+
+// False: they are few, or SQL has to write them.
+bool append_assertions(const std::vector<collect::Candidate> &candidates,
+                       const std::vector<std::int64_t> &decisions, const std::vector<std::int64_t> &owners,
+                       const std::vector<std::vector<std::int64_t>> &carried) {
+  constexpr std::size_t many = 20;
+  pg::RowAppend rows(12);
+  for (std::size_t i = 0; i < candidates.size(); ++i)
+    if (const auto &one = candidates[i]; is_assertion(one))
+      rows.add({pg::bigint_cell(decisions[i]), pg::bigint_cell(owners[i]), pg::integer_cell(one.source_id),
+                pg::text_cell(core::to_string(one.message.type)),
+                pg::optional_text_cell(group_of(one.message)), pg::bigint_cell(one.occurred_at),
+                pg::bigint_cell(one.received_at), pg::text_cell(one.message.message_id),
+                pg::pointer_cell(one.traits), pg::pointer_cell(one.context), pg::pointer_cell(one.extra),
+                carried[i].empty() ? pg::null_cell() : pg::bigints_cell(carried[i])});
+  return rows.rows() >= many &&
+         rows.write("cdp", "assertions",
+                    {INT8OID, INT8OID, INT4OID, TEXTOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID,
+                     JSONBOID, JSONBOID, JSONBOID, INT8ARRAYOID});
+}
+
+} // namespace
+
 void store_assertions(const std::vector<collect::Candidate> &candidates,
                       const std::vector<std::int64_t> &decisions, const std::vector<std::int64_t> &owners,
-                      const std::vector<std::optional<std::string>> &carried) {
+                      const std::vector<std::vector<std::int64_t>> &carried) {
+  if (append_assertions(candidates, decisions, owners, carried))
+    return;
   std::vector<std::int64_t> seqs, identifiers;
   std::vector<std::int32_t> sources;
   std::vector<std::string> types, messages;
@@ -14,22 +50,20 @@ void store_assertions(const std::vector<collect::Candidate> &candidates,
   std::vector<std::optional<std::string>> others;
   for (std::size_t i = 0; i < candidates.size(); ++i) {
     const auto &one = candidates[i];
-    const auto type = one.message.type;
-    if (one.fate != collect::Fate::accepted || collect::is_event(type))
+    if (!is_assertion(one))
       continue;
     seqs.push_back(decisions[i]);
     identifiers.push_back(owners[i]);
     sources.push_back(one.source_id);
-    types.emplace_back(core::to_string(type));
-    const bool has_group = type == core::MessageType::group;
-    groups.push_back(has_group ? std::optional(one.message.group_id) : std::nullopt);
+    types.emplace_back(core::to_string(one.message.type));
+    groups.push_back(group_of(one.message));
     asserted.push_back(one.occurred_at);
     received.push_back(one.received_at);
     messages.push_back(one.message.message_id);
     traits.push_back(one.traits);
     contexts.push_back(one.context);
     extras.push_back(one.extra);
-    others.push_back(carried[i]);
+    others.push_back(identity::optional_array(carried[i]));
   }
   if (seqs.empty())
     return;

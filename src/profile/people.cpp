@@ -2,6 +2,9 @@
 
 #include <algorithm>
 
+#include "pg/append_rows.hpp"
+#include "pg/jsonb_make.hpp"
+
 namespace cdp::profile {
 
 namespace {
@@ -13,6 +16,23 @@ template <class People> std::vector<std::int64_t> ids_where(People &people, auto
       ids.push_back(id);
   std::sort(ids.begin(), ids.end());
   return ids;
+}
+
+void *jsonb_of(const std::string &text) {
+  static auto &spelling = *new std::string;
+  auto *made = pg::make_jsonb(text, spelling);
+  return made ? made : pg::parse_jsonb(text);
+}
+
+bool append_profiles(const std::vector<std::int64_t> &ids, const std::vector<pg_uuid_t> &public_ids,
+                     const std::vector<std::string> &traits, const std::vector<std::string> &origins,
+                     const std::vector<Timestamp> &seen, std::int32_t version) {
+  pg::RowAppend rows(6);
+  for (std::size_t i = 0; i < ids.size(); ++i)
+    rows.add({pg::bigint_cell(ids[i]), pg::pointer_cell(&public_ids[i]),
+              pg::pointer_cell(jsonb_of(traits[i])), pg::pointer_cell(jsonb_of(origins[i])),
+              pg::bigint_cell(seen[i]), pg::integer_cell(version)});
+  return rows.write("cdp", "profiles", {INT8OID, UUIDOID, JSONBOID, JSONBOID, TIMESTAMPTZOID, INT4OID});
 }
 
 } // namespace
@@ -287,6 +307,9 @@ void People::insert_new(const pg_uuid_t &secret) {
     origins.push_back(person.origins());
     seen.push_back(person.last_seen_at);
   }
+  constexpr std::size_t many = 20;
+  if (ids.size() >= many && append_profiles(ids, public_ids, traits, origins, seen, fold_.version))
+    return;
   static pg::Statement insert(
       "INSERT INTO cdp.profiles (profile_id, public_id, traits, trait_origins, last_seen_at, rules_version) "
       "SELECT unnest($1), unnest($2), unnest($3)::pg_catalog.jsonb, unnest($4)::pg_catalog.jsonb, "

@@ -121,6 +121,6 @@ private:
 // Writes the identify, group and alias messages of a batch as assertions, each owned by owners[i].
 void store_assertions(const std::vector<collect::Candidate> &candidates,
                       const std::vector<std::int64_t> &decisions, const std::vector<std::int64_t> &owners,
-                      const std::vector<std::optional<std::string>> &carried);
+                      const std::vector<std::vector<std::int64_t>> &carried);
 
 } // namespace cdp::profile
