@@ -1,22 +1,9 @@
 -- A matcher that follows a table: docs/matching.md, third part.
-SET client_min_messages = warning;
-DROP EXTENSION IF EXISTS cdp CASCADE;
-CREATE EXTENSION cdp;
-DROP TABLE IF EXISTS crm CASCADE;
-RESET client_min_messages;
-CREATE TABLE crm (id integer PRIMARY KEY, first_name text, last_name text, born text, zip text, town text, mail text);
-INSERT INTO crm
-SELECT p * 10 + copy,
-       CASE WHEN copy = 1 AND p % 3 = 0 THEN left(f, -1) ELSE f END,
-       CASE WHEN copy = 1 AND p % 4 = 0 THEN l || 's' ELSE l END,
-       CASE WHEN copy = 1 AND p % 5 = 0 THEN to_char(b, 'YYYY-DD-MM') ELSE to_char(b, 'YYYY-MM-DD') END,
-       CASE WHEN copy = 1 AND p % 7 = 0 THEN NULL ELSE (1000 + p * 37 % 90)::text END,
-       t, CASE WHEN (p + copy) % 2 = 0 THEN lower(f) || '.' || lower(l) || (p % 5) || '@example.com' END
-FROM (SELECT p, (ARRAY['Anna','Bram','Clara','Daan','Emma','Finn','Greta','Hugo','Iris','Joris','Karin','Lars'])[1 + p % 12] AS f,
-             (ARRAY['Jansen','Bakker','Visser','Smit','Meijer','Mulder','Bos','Vos','Peters','Hendriks','Dekker','Brouwer','Dijkstra','Koster','Prins','Kuipers','Postma'])[1 + p * 7 % 17] AS l,
-             date '1950-01-01' + (p * 7919 % 18000) AS b, (ARRAY['Utrecht','Leiden','Breda','Zwolle','Arnhem'])[1 + p % 5] AS t
-      FROM generate_series(1, 400) AS p) AS people, generate_series(0, 1) AS copy
-WHERE copy = 0 OR p % 2 = 0;
+\getenv sources PG_ABS_SRCDIR
+\set crm :sources '/sql/crm.inc'
+\set ECHO none
+\i :crm
+\set ECHO all
 SELECT cdp.create_matcher('crm', cdp.people_matcher(
   '{"given_name": "first_name", "family_name": "last_name", "date_of_birth": "born",
     "postal_code": "zip", "city": "town", "email": "mail"}', id_column => 'id'));

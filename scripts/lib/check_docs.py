@@ -2,12 +2,14 @@
 """Every ```sql block of README.md and docs/ stands in a regression test, and every ```text block in an expected output.
 
 A word after sql (```sql meaning) marks a block that is not a statement, or whose output depends on the server.
+A heading that says `in ten statements` has so many below it, and one test runs them in a row.
 Every shipped template has a line in docs/templates.md that names its parameters, and no other has."""
 import glob
 import os
 import re
 import sys
 
+NUMBERS = {word: n for n, word in enumerate("three four five six seven eight nine ten eleven twelve".split(), 3)}
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 
 
@@ -29,6 +31,22 @@ def templates_not_told():
     return sorted(name for name in made.keys() | told.keys() if made.get(name) != told.get(name))
 
 
+def without_comments(text):
+    return squeeze("\n".join(line for line in text.splitlines() if not line.startswith("--")))
+
+
+def not_so_many_statements(path, tests):
+    """A heading `… in ten statements`: so many are below it, and one test runs these, in a row."""
+    page = open(path, encoding="utf-8").read()
+    for heading, number, body in re.findall(r"^#+ (.* in (\w+) statements)\n(.*?)(?=^#|\Z)", page, re.M | re.S):
+        blocks = [squeeze(block) for block in re.findall(r"^```sql\n(.*?)^```$", body, re.M | re.S)]
+        said = sum(len(re.findall(r";$", block, re.M)) for block in blocks)
+        if NUMBERS.get(number) != said:
+            yield f"{heading}: there are {said}"
+        if not any("\n".join(blocks) in without_comments(test) for test in tests):
+            yield f"{heading}: no test runs them one after the other"
+
+
 def main():
     tests = {"sql": read("sql/*.sql"), "text": read("expected/*.out")}
     bad = 0
@@ -39,6 +57,9 @@ def main():
             if not any(squeeze(block) in test for test in tests[kind]):
                 bad += 1
                 print(f"{os.path.relpath(path, ROOT)}: no test has this {kind} block:\n{block}")
+        for problem in not_so_many_statements(path, tests["sql"]):
+            bad += 1
+            print(f"{os.path.relpath(path, ROOT)}: {problem}")
     for name in templates_not_told():
         bad += 1
         print(f"docs/templates.md: template {name} is not told as it is shipped")

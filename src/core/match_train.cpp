@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <numeric>
 #include <optional>
 #include <random>
 
@@ -392,6 +393,22 @@ void settle(Model &model, const std::vector<Session> &sessions) {
     }
     if (matches > 0)
       settle_unreached(model.comparisons[c], reached, matches);
+  }
+}
+
+void settle(Model &model, const Shares &matches) {
+  for (std::size_t c = 0; c < model.comparisons.size(); ++c) {
+    const auto levels = by_gamma(model.comparisons[c]);
+    const double all = std::accumulate(matches[c].begin(), matches[c].end(), 0.0);
+    if (all <= 0)
+      continue;
+    std::vector<bool> reached(levels.size());
+    for (std::size_t g = 0; g < levels.size(); ++g) {
+      reached[g] = levels[g]->fixed_m ? levels[g]->m.has_value() : matches[c][g] > 0;
+      if (matches[c][g] > 0 && !levels[g]->fixed_m)
+        levels[g]->m = matches[c][g] / all;
+    }
+    settle_unreached(model.comparisons[c], reached, all);
   }
 }
 

@@ -119,6 +119,9 @@ Session expect_and_maximise(const Model &model, const Patterns &patterns, std::s
 /// that was reached; comparisons that no session trained keep what they have.
 void settle(Model &model, const std::vector<Session> &sessions);
 
+/// The same from pairs that are known to be matches: how many are at each level.
+void settle(Model &model, const Shares &matches);
+
 double median(std::vector<double> values); // of at least one
 
 } // namespace cdp::core::match

@@ -62,17 +62,25 @@ template <bool transpositions, class Text> std::size_t in_a_word(Text a, Text b,
   return edits_in_a_word<transpositions>(Places<Text>(a), a.size(), b, limit);
 }
 
-/// Myers' blocks: of a column, 64 rows a word; what goes over the edge of a word is carried to the next.
+/// Myers' blocks: of a column, 64 rows a word; what goes over the edge of a word is carried to the next. Of
+/// each character only words that have it are kept: an alphabet may be as large as the text.
 template <class Text> std::size_t in_many_words(Text a, Text b, std::size_t limit) {
   using Char = typename Text::value_type;
   const auto words = (a.size() + kBits - 1) / kBits;
-  std::unordered_map<Char, std::vector<Word>> places;
+  struct Places {
+    std::size_t word;
+    Word bits;
+  };
+  std::unordered_map<Char, std::vector<Places>> places;
   for (std::size_t i = 0; i < a.size(); ++i) {
     auto &of = places[a[i]];
-    of.resize(words);
-    of[i / kBits] |= Word{1} << i % kBits;
+    if (of.empty() || of.back().word != i / kBits)
+      of.push_back({i / kBits, 0});
+    of.back().bits |= Word{1} << i % kBits;
   }
-  const std::vector<Word> nowhere(words);
+  for (auto &entry : places)
+    entry.second.push_back({words, 0}); // the end
+  const std::vector<Places> nowhere{{words, 0}};
   std::vector<Word> ups(words, ~Word{0}), downs(words);
   const Word last = Word{1} << (a.size() - 1) % kBits;
   std::size_t distance = a.size();
@@ -80,10 +88,11 @@ template <class Text> std::size_t in_many_words(Text a, Text b, std::size_t limi
   for (std::size_t j = 0; j < b.size(); ++j) {
     patience.step(words);
     const auto found = places.find(b[j]);
-    const auto &equals = found == places.end() ? nowhere : found->second;
+    const Places *equals = (found == places.end() ? nowhere : found->second).data();
     Word right_in = 1, left_in = 0;
     for (std::size_t w = 0; w < words; ++w) {
-      const Word up = ups[w], down = downs[w], equal = equals[w] | left_in;
+      const Word here = equals->word == w ? equals++->bits : 0;
+      const Word up = ups[w], down = downs[w], equal = here | left_in;
       const Word diagonal = (((equal & up) + up) ^ up) | equal | down;
       const Word right = down | ~(diagonal | up), left = diagonal & up;
       if (w + 1 == words) {
@@ -132,41 +141,61 @@ template <class Text> std::size_t alignment_by_rows(Text a, Text b, std::size_t 
   return std::min(row[b.size()], limit + 1);
 }
 
-/// Lowrance and Wagner: for each cell the nearest transposition that may end there.
-template <class Text> std::size_t damerau_by_table(Text a, Text b, std::size_t limit) {
-  using Char = typename Text::value_type;
-  const auto width = b.size() + 2;
-  const auto far = a.size() + b.size();
-  std::vector<std::size_t> table((a.size() + 2) * width);
-  const auto at = [&](std::size_t i, std::size_t j) -> std::size_t & { return table[i * width + j]; };
-  at(0, 0) = far;
-  for (std::size_t i = 0; i <= a.size(); ++i) {
-    at(i + 1, 0) = far;
-    at(i + 1, 1) = i;
-  }
-  for (std::size_t j = 0; j <= b.size(); ++j) {
-    at(0, j + 1) = far;
-    at(1, j + 1) = j;
-  }
-  std::unordered_map<Char, std::size_t> last_row; // of a character of a
+/// Lowrance and Wagner's distance. A transposition with characters between both the ones and the others costs
+/// no less than replacing all of them, so one of the two lies next to itself: then the row before the last
+/// and, of each column, what lay before its latest match are all that is asked for (Zhao and Sahni, BMC
+/// Bioinformatics 20, 2019), and memory grows with the shorter text alone.
+template <class Text> std::size_t damerau_by_rows(Text a, Text b, std::size_t limit) {
+  using Cell = std::uint32_t; // a text has less than 2^30 characters
+  if (a.size() < b.size())
+    std::swap(a, b);
+  if (b.empty())
+    return std::min(a.size(), limit + 1);
+  const auto far = static_cast<Cell>(a.size() + b.size());
+  struct Match {
+    Cell row = 0, before = 0; // the latest of a column, and what lies left of it, a row up and two columns
+  };
+  std::vector<Match> matches(b.size() + 1);
+  std::vector<Cell> two_before(b.size() + 1, far), before(b.size() + 1, far), row(b.size() + 1);
+  for (std::size_t j = 0; j <= b.size(); ++j)
+    row[j] = static_cast<Cell>(j);
   match::Patience patience;
   for (std::size_t i = 1; i <= a.size(); ++i) {
-    patience.step(b.size() * 8);
-    std::size_t last_column = 0;
-    for (std::size_t j = 1; j <= b.size(); ++j) {
-      const auto found = last_row.find(b[j - 1]);
-      const auto row = found == last_row.end() ? 0 : found->second;
-      const auto column = last_column;
+    std::swap(two_before, before);
+    std::swap(before, row);
+    const auto first = i > limit ? i - limit : 1,
+               last = limit < b.size() - std::min(i, b.size()) ? i + limit : b.size();
+    if (first > last)
+      return limit + 1; // one is longer by more than the limit
+    patience.step(last - first + 1);
+    const auto this_row = static_cast<Cell>(i);
+    row[first - 1] = first == 1 ? this_row : far;
+    Cell least = row[first - 1], column = 0, above = 0; // the latest match of this row
+    for (std::size_t j = first; j <= last; ++j) {
+      const auto this_column = static_cast<Cell>(j);
+      Match &match = matches[j];
       const bool same = a[i - 1] == b[j - 1];
-      if (same)
-        last_column = j;
-      at(i + 1, j + 1) =
-          std::min({at(i, j) + !same, at(i + 1, j) + 1, at(i, j + 1) + 1,
-                    row && column ? at(row, column) + (i - row - 1) + 1 + (j - column - 1) : far});
+      Cell best = std::min({before[j - 1] + !same, row[j - 1] + 1, before[j] + 1});
+      if (column && match.row) {
+        if (column + 1 == this_column)
+          best = std::min(best, match.before + (this_row - match.row));
+        else if (match.row + 1 == this_row)
+          best = std::min(best, above + (this_column - column));
+      }
+      if (same) {
+        match = {this_row, j > 1 ? before[j - 2] : far};
+        column = this_column;
+        above = i > 1 ? two_before[j - 1] : far;
+      }
+      row[j] = best;
+      least = std::min(least, best);
     }
-    last_row[a[i - 1]] = i;
+    if (last < b.size())
+      row[last + 1] = far;
+    if (least > limit)
+      return limit + 1;
   }
-  return std::min(at(a.size() + 1, b.size() + 1), limit + 1);
+  return std::min<std::size_t>(row[b.size()], limit + 1);
 }
 
 /// The same for short texts of bytes and a small limit: only cells as far from the diagonal as the limit can
@@ -202,7 +231,7 @@ std::size_t damerau_in_a_band(std::string_view a, std::string_view b, std::size_
 } // namespace
 
 std::size_t damerau_of_bytes(std::string_view a, std::string_view b, std::size_t limit) {
-  return limit < 20 ? damerau_in_a_band(a, b, limit) : damerau_by_table(a, b, limit);
+  return limit < 20 ? damerau_in_a_band(a, b, limit) : damerau_by_rows(a, b, limit);
 }
 
 namespace {
@@ -228,7 +257,7 @@ template <Kind kind, class Text> std::size_t distance_of(Text a, Text b, std::si
     if constexpr (std::is_same_v<Text, std::string_view>)
       if (b.size() < kBits - 2)
         return damerau_of_bytes(a, b, limit);
-    return damerau_by_table(a, b, limit);
+    return damerau_by_rows(a, b, limit);
   }
   return aligned;
 }

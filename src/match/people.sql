@@ -9,42 +9,34 @@ COMMENT ON FUNCTION cdp_internal.level(text, text, text, boolean) IS 'Part of cd
 -- $L and $R stand for a column of the left and of the right record, $O and $P for another one's.
 CREATE FUNCTION cdp_internal.people_comparison(role text, col text, other text) RETURNS jsonb
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
-  WITH levels (role, place, label, condition) AS (VALUES
-    ('name', 1, 'the same', '$L = $R'),
-    ('name', 2, 'Jaro-Winkler at least 0.92', 'jaro_winkler_similarity($L, $R) >= 0.92'),
-    ('name', 3, 'Jaro-Winkler at least 0.88', 'jaro_winkler_similarity($L, $R) >= 0.88'),
-    ('name', 4, 'names changed places', '$L = $P OR $O = $R'),
-    ('given', 5, 'one may be called what the other is', 'list_has_any(name_forms($L), name_forms($R))'),
-    ('name', 6, 'the beginning of the other', 'left($L, 3) = left($R, 3)'),
-    ('name', 7, 'Jaro-Winkler at least 0.7', 'jaro_winkler_similarity($L, $R) >= 0.7'),
-    ('date', 1, 'the same', '$L = $R'),
-    ('date', 2, 'one edit apart', 'damerau_levenshtein($L, $R) <= 1'),
-    ('date', 3, 'two edits apart', 'damerau_levenshtein($L, $R) <= 2'),
-    ('date', 4, 'within a year', 'ABS(EPOCH(coalesce(try_strptime($L, ''%Y-%m-%d''), try_strptime($L, ''%Y%m%d''))) - EPOCH(coalesce(try_strptime($R, ''%Y-%m-%d''), try_strptime($R, ''%Y%m%d'')))) <= 31557600.0'),
-    ('date', 5, 'within ten years', 'ABS(EPOCH(coalesce(try_strptime($L, ''%Y-%m-%d''), try_strptime($L, ''%Y%m%d''))) - EPOCH(coalesce(try_strptime($R, ''%Y-%m-%d''), try_strptime($R, ''%Y%m%d'')))) <= 315576000.0'),
-    ('code', 1, 'the same', '$L = $R'),
-    ('code', 2, 'one edit apart', 'damerau_levenshtein($L, $R) <= 1'),
-    ('code', 3, 'two edits apart', 'damerau_levenshtein($L, $R) <= 2'),
-    ('code', 4, 'the same beginning', 'left($L, 2) = left($R, 2)'),
-    ('text', 1, 'the same', '$L = $R'),
-    ('address', 2, 'the same in normal form', 'normal_address($L) = normal_address($R)'),
-    ('text', 3, 'Jaro-Winkler at least 0.95', 'jaro_winkler_similarity($L, $R) >= 0.95'),
-    ('text', 4, 'Jaro-Winkler at least 0.88', 'jaro_winkler_similarity($L, $R) >= 0.88'),
-    ('text', 5, 'Jaro-Winkler at least 0.7', 'jaro_winkler_similarity($L, $R) >= 0.7'),
-    ('email', 1, 'the same', '$L = $R'),
-    ('email', 2, 'the same before the @', 'NULLIF(regexp_extract($L, ''^[^@]+'', 0), '''') = NULLIF(regexp_extract($R, ''^[^@]+'', 0), '''')'),
-    ('email', 3, 'Jaro-Winkler at least 0.92', 'jaro_winkler_similarity($L, $R) >= 0.92'),
-    ('email', 4, 'Jaro-Winkler at least 0.88', 'jaro_winkler_similarity($L, $R) >= 0.88'),
-    ('email', 5, 'Jaro-Winkler at least 0.7', 'jaro_winkler_similarity($L, $R) >= 0.7'),
-    ('category', 1, 'the same', '$L = $R'))
+  WITH levels (kinds, place, label, condition) AS (VALUES
+    ('{name,date,code,text,email,category}'::text[], 1, 'the same', '$L = $R'),
+    ('{date,code}', 2, 'one edit apart', 'damerau_levenshtein($L, $R) <= 1'),
+    ('{date,code}', 3, 'two edits apart', 'damerau_levenshtein($L, $R) <= 2'),
+    ('{address}', 4, 'the same in normal form', 'normal_address($L) = normal_address($R)'),
+    ('{email}', 5, 'the same before the @', 'NULLIF(regexp_extract($L, ''^[^@]+'', 0), '''') = NULLIF(regexp_extract($R, ''^[^@]+'', 0), '''')'),
+    ('{text}', 6, 'Jaro-Winkler at least 0.95', 'jaro_winkler_similarity($L, $R) >= 0.95'),
+    ('{name,email}', 7, 'Jaro-Winkler at least 0.92', 'jaro_winkler_similarity($L, $R) >= 0.92'),
+    ('{name,text,email}', 8, 'Jaro-Winkler at least 0.88', 'jaro_winkler_similarity($L, $R) >= 0.88'),
+    ('{name}', 9, 'names changed places', '$L = $P OR $O = $R'),
+    ('{given}', 10, 'one may be called what the other is', 'list_has_any(name_forms($L), name_forms($R))'),
+    ('{name}', 11, 'the beginning of the other', 'left($L, 3) = left($R, 3)'),
+    ('{name,text,email}', 12, 'Jaro-Winkler at least 0.7', 'jaro_winkler_similarity($L, $R) >= 0.7'),
+    ('{date}', 13, 'within a year', 'ABS($D) <= 31557600.0'),
+    ('{date}', 14, 'within ten years', 'ABS($D) <= 315576000.0'),
+    ('{code}', 15, 'the same beginning', 'left($L, 2) = left($R, 2)')),
+  spelt AS (
+    SELECT l.kinds, l.place, l.label, replace(l.condition, '$D', (SELECT string_agg(format('EPOCH(coalesce(try_strptime(%s, ''%%Y-%%m-%%d''), try_strptime(%1$s, ''%%Y%%m%%d'')))', side), ' - ')
+                                                                  FROM unnest('{$L,$R}'::text[]) AS side)) AS condition
+    FROM levels AS l)
   SELECT jsonb_build_object('output_column_name', col, 'comparison_description', people_comparison.role, 'comparison_levels',
     jsonb_build_array(cdp_internal.level(col || ' is unknown', format('"%s_l" IS NULL OR "%1$s_r" IS NULL', col), NULL, true))
     || jsonb_agg(cdp_internal.level(l.label,
          replace(replace(replace(replace(l.condition, '$L', format('"%s_l"', col)), '$R', format('"%s_r"', col)), '$O', format('"%s_l"', other)), '$P', format('"%s_r"', other)),
          CASE l.place WHEN 1 THEN col END) ORDER BY l.place)
     || cdp_internal.level('anything else', 'ELSE'))
-  FROM levels AS l
-  WHERE l.role IN (people_comparison.role, CASE people_comparison.role WHEN 'given' THEN 'name' WHEN 'address' THEN 'text' END) AND (other IS NOT NULL OR l.condition NOT LIKE '%$P%')
+  FROM spelt AS l
+  WHERE l.kinds && ARRAY[people_comparison.role, CASE people_comparison.role WHEN 'given' THEN 'name' WHEN 'address' THEN 'text' END] AND (other IS NOT NULL OR l.condition NOT LIKE '%$P%')
 $$;
 COMMENT ON FUNCTION cdp_internal.people_comparison(text, text, text) IS 'Part of cdp.people_matcher';
 

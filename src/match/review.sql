@@ -340,10 +340,10 @@ CREATE FUNCTION cdp.unlinkable_records(matcher text, records regclass, threshold
 COMMENT ON FUNCTION cdp.unlinkable_records(text, regclass, double precision) IS
   'Records that say so little that not even their own copy would be linked to them at the threshold. Errors: 42704 unknown matcher';
 
-CREATE FUNCTION cdp_internal.count_label_levels(matcher text, records regclass, ids text[], other_ids text[], sources text[], other_sources text[])
-  RETURNS TABLE (comparison integer, level integer, pairs bigint)
-  LANGUAGE c STABLE STRICT SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'cdp_count_label_levels';
-COMMENT ON FUNCTION cdp_internal.count_label_levels(text, regclass, text[], text[], text[], text[]) IS 'Part of cdp.train_from_labels';
+CREATE FUNCTION cdp_internal.learn_from_labels(matcher text, records regclass, ids text[], other_ids text[], sources text[], other_sources text[])
+  RETURNS TABLE (comparison integer, level integer, m double precision)
+  LANGUAGE c STABLE STRICT SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'cdp_learn_from_labels';
+COMMENT ON FUNCTION cdp_internal.learn_from_labels(text, regclass, text[], text[], text[], text[]) IS 'Part of cdp.train_from_labels';
 
 CREATE FUNCTION cdp.train_from_labels(matcher text, records regclass, labels regclass) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -358,13 +358,10 @@ BEGIN
     RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = 'no label says that two records are one person',
       HINT = 'cdp.accept_match makes labels; a table with id_l, id_r and is_match will do as well.';
   END IF;
-  UPDATE cdp.matcher_levels AS o SET m = coalesce(c.pairs / t.pairs, 1e-6)
-    FROM (SELECT l.matcher, l.comparison, l.level, n.pairs, sum(n.pairs) OVER (PARTITION BY l.comparison) AS of_all
-          FROM cdp.matcher_levels AS l LEFT JOIN cdp_internal.count_label_levels(matcher, records, named.l, named.r, named.sl, named.sr) AS n USING (comparison, level)
-          WHERE l.matcher = train_from_labels.matcher AND NOT l.is_null_level) AS c
-    CROSS JOIN LATERAL (SELECT c.of_all AS pairs) AS t
-    WHERE (o.matcher, o.comparison, o.level) = (c.matcher, c.comparison, c.level) AND NOT o.fix_m AND t.pairs > 0;
+  UPDATE cdp.matcher_levels AS o SET m = n.m
+    FROM cdp_internal.learn_from_labels(matcher, records, named.l, named.r, named.sl, named.sr) AS n
+    WHERE (o.matcher, o.comparison, o.level) = (train_from_labels.matcher, n.comparison, n.level);
   RETURN cardinality(named.l);
 END $$;
 COMMENT ON FUNCTION cdp.train_from_labels(text, regclass, regclass) IS
-  'Sets m to the shares of levels among the labelled pairs that are one person (labels: id_l, id_r, is_match and, where there are several sources, source_l, source_r; such as cdp.match_labels); u and the prior stay. Returns how many pairs. Errors: 42704 unknown matcher, P0002 a label about no record, 55000 no such label';
+  'Sets m to the shares of levels among the labelled pairs that are one person (labels: id_l, id_r, is_match and, where there are several sources, source_l, source_r; such as cdp.match_labels); levels without such a pair weigh as after cdp.train_matcher; u and the prior stay. Returns how many pairs. Errors: 42704 unknown matcher, P0002 a label about no record, 55000 no such label';

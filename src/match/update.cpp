@@ -2,6 +2,8 @@
 // clusters that this concerns are made anew. What is read and written is as much as changed.
 #include "core/match_wanted.hpp"
 #include "match/follow.hpp"
+#include "match/lookups.hpp"
+#include "pg/append_rows.hpp"
 #include "pg/shown_progress.hpp"
 
 #include <algorithm>
@@ -26,7 +28,8 @@ class Update {
 public:
   Update(Binding &binding, const Matcher &matcher)
       : binding_(binding), matcher_(matcher),
-        order_(has_integer_id(matcher, binding.relation), !matcher.source_column.empty()) {}
+        order_(has_integer_id(matcher, binding.relation), !matcher.source_column.empty()),
+        kept_rows_(binding.id) {}
 
   void run(const std::vector<RecordKey> &keys) {
     read_changed(keys);
@@ -70,6 +73,7 @@ private:
   Binding &binding_;
   const Matcher &matcher_;
   engine::RecordOrder order_;
+  Lookups kept_rows_;
   std::unordered_map<Number, Kept> kept_;                    // all that were looked at
   std::set<Number> same_;                                    // asked for, but as they were
   std::set<Number> changed_, gone_;                          // gone: of those that changed
@@ -92,29 +96,25 @@ void Update::take_rows(const pg::Rows &rows) {
 }
 
 void Update::load(std::vector<Number> numbers) {
-  static pg::Statement select(
-      "SELECT r.record, r.id, r.source, r.features, r.neighbours, r.cluster FROM pg_catalog.unnest($2) AS "
-      "n (record) JOIN cdp_internal.match_records AS r ON r.binding_id = $1 AND r.record = n.record",
-      pg::few_keys);
   std::erase_if(numbers, [&](Number number) { return kept_.contains(number); });
   std::sort(numbers.begin(), numbers.end());
   numbers.erase(std::unique(numbers.begin(), numbers.end()), numbers.end());
-  constexpr std::size_t kAtOnce = 10000;
-  for (std::size_t first = 0; first < numbers.size(); first += kAtOnce) {
-    pg::check_for_interrupts();
-    const auto end = std::min(first + kAtOnce, numbers.size());
-    const std::vector<std::int32_t> some(numbers.begin() + static_cast<std::ptrdiff_t>(first),
-                                         numbers.begin() + static_cast<std::ptrdiff_t>(end));
-    take_rows(select.run(pg::Params().integer(binding_.id).integers(some)));
+  for (const auto number : numbers) {
+    patience_.step(10);
+    kept_rows_.record(number, [&](const pg::Cells &row) {
+      kept_[number] = {std::string(row.text(0)), std::string(row.text(1)), std::string(row.text(2)),
+                       engine::unpack_neighbours(row.text(3)), row.integer(4)};
+    });
   }
 }
 
 // What the table says now of these keys, beside what is kept; of what is as it was nothing more is done.
 void Update::read_changed(const std::vector<RecordKey> &keys) {
   static pg::Statement select(
-      "SELECT r.record, r.id, r.source, r.features, r.neighbours, r.cluster FROM ROWS FROM "
-      "(pg_catalog.unnest($2), pg_catalog.unnest($3)) AS n (id, source) JOIN cdp_internal.match_records AS r "
-      "ON r.binding_id = $1 AND r.id = n.id AND r.source = n.source",
+      "SELECT r.* FROM ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest($3)) AS n (id, source) CROSS JOIN "
+      "LATERAL (SELECT o.record, o.id, o.source, o.features, o.neighbours, o.cluster FROM "
+      "cdp_internal.match_records AS o WHERE o.binding_id = $1 AND o.id = n.id AND o.source = n.source "
+      "OFFSET 0) AS r",
       pg::few_keys);
   const auto records = [&] {
     pg::AsOwner owner(binding_.settings, pg::Names::as_written);
@@ -230,54 +230,36 @@ void Update::ask_for_keys(Wishes &wishes) {
 void Update::read_index(
     const Wishes &wishes,
     const std::function<void(int part, std::uint64_t hash, Number asks, Number found)> &take) {
-  static pg::Statement select("SELECT i.part, i.bucket, i.entries FROM ROWS FROM (pg_catalog.unnest($2), "
-                              "pg_catalog.unnest($3)) AS n (part, bucket) JOIN cdp_internal.match_index AS i "
-                              "ON i.binding_id = $1 AND i.part = n.part AND i.bucket = n.bucket",
-                              pg::few_keys);
   for (const auto &[part, wanted] : wishes) {
-    pg::check_for_interrupts();
     std::map<std::int32_t, std::vector<Wanted>> by_bucket;
     for (const auto &one : wanted)
       by_bucket[engine::Buckets::bucket_of(one.hash, binding_.bits.at(part))].push_back(one);
-    std::vector<std::int32_t> parts(by_bucket.size(), part), buckets;
-    for (const auto &entry : by_bucket)
-      buckets.push_back(entry.first);
-    const auto rows = select.run(pg::Params().integer(binding_.id).integers(parts).integers(buckets));
-    for (std::size_t row = 0; row < rows.size(); ++row)
-      for (const auto &one : by_bucket.at(rows.integer(row, 2)))
-        for (const auto found : engine::entries_of(rows.view(row, 3), one.hash)) {
-          patience_.step(10);
-          take(part, one.hash, one.record, found);
-        }
+    for (const auto &[bucket, asked] : by_bucket) {
+      patience_.step(10);
+      kept_rows_.bucket(part, bucket, [&](const pg::Cells &row) {
+        for (const auto &one : asked)
+          for (const auto found : engine::entries_of(row.text(0), one.hash))
+            take(part, one.hash, one.record, found);
+      });
+    }
   }
 }
 
 // Those that came since the full run.
 void Update::read_additions(const Wishes &wishes, std::set<std::pair<Number, Number>> &pairs) {
-  static pg::Statement select(
-      "SELECT a.part, a.key, a.record FROM ROWS FROM (pg_catalog.unnest($2), "
-      "pg_catalog.unnest($3)) AS n (part, key) JOIN cdp_internal.match_additions AS a "
-      "ON a.binding_id = $1 AND a.part = n.part AND a.key = n.key",
-      pg::few_keys);
   std::map<std::pair<int, std::uint64_t>, std::vector<Number>> by_key;
   for (const auto &[part, wanted] : wishes)
     for (const auto &one : wanted)
       by_key[{part, one.hash}].push_back(one.record);
-  std::vector<std::int32_t> parts;
-  std::vector<std::int64_t> keys;
   for (const auto &[key, records] : by_key) {
-    parts.push_back(key.first);
-    keys.push_back(static_cast<std::int64_t>(key.second));
-  }
-  const auto rows = select.run(pg::Params().integer(binding_.id).integers(parts).bigints(keys));
-  const auto add = [&](Number asks, Number found) {
     patience_.step(10);
-    if (asks != found && !is_changed(found))
-      pairs.emplace(asks, found);
-  };
-  for (std::size_t row = 0; row < rows.size(); ++row)
-    for (const auto asks : by_key.at({rows.integer(row, 1), static_cast<std::uint64_t>(rows.bigint(row, 2))}))
-      add(asks, static_cast<Number>(rows.integer(row, 3)));
+    kept_rows_.additions(key.first, key.second, [&](const pg::Cells &row) {
+      const auto found = static_cast<Number>(row.integer(0));
+      for (const auto asks : records)
+        if (asks != found && !is_changed(found))
+          pairs.emplace(asks, found);
+    });
+  }
   for (const auto &[part, key, record] : keys_) // and those that change with them
     if (const auto found = by_key.find({part, key}); found != by_key.end())
       for (const auto asks : found->second) {
@@ -458,22 +440,38 @@ void Update::judge(JudgedRows &rows) const {
 }
 
 void Update::write_additions() {
+  std::sort(keys_.begin(), keys_.end()); // as the index has them, so that its pages are near
   RowWriter writer(
       binding_.id,
       "INSERT INTO cdp_internal.match_additions (binding_id, part, key, record) SELECT $1, n.* "
       "FROM ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest($3), pg_catalog.unnest($4)) AS n "
       "ON CONFLICT DO NOTHING");
-  for (const auto &[part, key, record] : keys_) {
+  pg::RowAppend fresh(4); // of records that were not there nothing is there
+  const auto put = [&](int part, std::uint64_t key, Number record) {
     writer.integer(part).bigint(static_cast<std::int64_t>(key)).integer(static_cast<std::int32_t>(record));
     writer.end_row();
-  }
+  };
+  for (const auto &[part, key, record] : keys_)
+    if (kept_.at(record).is_new)
+      fresh.add({pg::integer_cell(binding_.id), pg::integer_cell(part),
+                 pg::bigint_cell(static_cast<std::int64_t>(key)),
+                 pg::integer_cell(static_cast<std::int32_t>(record))});
+    else
+      put(part, key, record);
+  if (fresh.rows() > 0 &&
+      !fresh.write("cdp_internal", "match_additions", {INT4OID, INT4OID, INT8OID, INT4OID}))
+    for (const auto &[part, key, record] : keys_)
+      if (kept_.at(record).is_new)
+        put(part, key, record);
   writer.finish();
 }
 
 void Update::write() {
-  static pg::Statement remove("DELETE FROM cdp_internal.match_records AS r USING pg_catalog.unnest($2) AS n "
-                              "(record) WHERE r.binding_id = $1 AND r.record = n.record",
-                              pg::few_keys);
+  static pg::Statement remove(
+      "DELETE FROM cdp_internal.match_records AS r WHERE r.ctid = ANY (ARRAY(SELECT f.ctid FROM "
+      "pg_catalog.unnest($2) AS n (record) CROSS JOIN LATERAL (SELECT o.ctid FROM "
+      "cdp_internal.match_records AS o WHERE o.binding_id = $1 AND o.record = n.record OFFSET 0) AS f))",
+      pg::few_keys);
   static pg::Statement note(
       "UPDATE cdp_internal.match_bindings SET next_record = $2, records_kept = records_kept + $3, changed = "
       "changed + "

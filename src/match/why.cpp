@@ -2,7 +2,6 @@
 #include "match/matcher.hpp"
 
 #include <algorithm>
-#include <map>
 #include <numeric>
 #include <optional>
 
@@ -113,19 +112,21 @@ private:
 
 } // namespace
 
-// cdp_internal.count_label_levels(matcher text, records regclass, ids text[], other_ids text[], sources
-// text[], other_sources text[]): (comparison, level, pairs) a row, of levels that occur
-CDP_FUNCTION(cdp_count_label_levels) {
+// cdp_internal.learn_from_labels(matcher text, records regclass, ids text[], other_ids text[], sources
+// text[], other_sources text[]): (comparison, level, m) a row, of the comparisons that these matches tell of
+CDP_FUNCTION(cdp_learn_from_labels) {
   pg::call([&] { InitMaterializedSRF(fcinfo, 0); });
   auto *result = reinterpret_cast<ReturnSetInfo *>(fcinfo->resultinfo);
   pg::Session session;
-  const auto matcher = match::load_matcher(pg::text_argument(fcinfo, 0), {});
+  auto matcher = match::load_matcher(pg::text_argument(fcinfo, 0), {});
   const auto ids = pg::texts_argument(fcinfo, 2), others = pg::texts_argument(fcinfo, 3),
              sources = pg::texts_argument(fcinfo, 4), other_sources = pg::texts_argument(fcinfo, 5);
   const auto records = match::read_records(matcher, PG_GETARG_OID(1));
   const Places places(records);
   engine::Comparer comparer(matcher.model, records);
-  std::map<std::pair<std::size_t, std::size_t>, std::int64_t> counts;
+  engine::Shares matches;
+  for (const auto &comparison : matcher.model.comparisons)
+    matches.emplace_back(static_cast<std::size_t>(comparison.others()));
   std::vector<std::int8_t> gammas(comparer.comparisons() + 1);
   const bool sourced = !matcher.source_column.empty();
   const auto need = [&](const std::string &id, const std::string &source) {
@@ -140,16 +141,23 @@ CDP_FUNCTION(cdp_count_label_levels) {
     const auto a = need(ids[i], sources[i]), b = need(others[i], other_sources[i]);
     comparer.compare(std::min(a, b), std::max(a, b), gammas.data());
     for (std::size_t c = 0; c < comparer.comparisons(); ++c)
-      ++counts[{c + 1, level_of(matcher.model.comparisons[c], gammas[c]) + 1}];
+      if (gammas[c] >= 0)
+        ++matches[c][static_cast<std::size_t>(gammas[c])];
   }
-  for (const auto &entry : counts)
-    pg::call([&] {
-      Datum values[3] = {Int32GetDatum(static_cast<std::int32_t>(entry.first.first)),
-                         Int32GetDatum(static_cast<std::int32_t>(entry.first.second)),
-                         Int64GetDatum(entry.second)};
-      bool nulls[3] = {};
-      tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
-    });
+  engine::settle(matcher.model, matches);
+  for (std::size_t c = 0; c < matches.size(); ++c) {
+    const auto &levels = matcher.model.comparisons[c].levels;
+    if (std::all_of(matches[c].begin(), matches[c].end(), [](double pairs) { return pairs == 0; }))
+      continue;
+    for (std::size_t l = 0; l < levels.size(); ++l)
+      if (!levels[l].is_null && !levels[l].fixed_m)
+        pg::call([&] {
+          Datum values[3] = {Int32GetDatum(static_cast<std::int32_t>(c) + 1),
+                             Int32GetDatum(static_cast<std::int32_t>(l) + 1), Float8GetDatum(*levels[l].m)};
+          bool nulls[3] = {};
+          tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+        });
+  }
   PG_RETURN_NULL();
 }
 

@@ -3,6 +3,8 @@
 #pragma once
 #include "pg/guard.hpp"
 
+struct evp_md_ctx_st; // OpenSSL's
+
 namespace cdp::pg {
 
 // nullptr for an empty text, which stands for SQL NULL.
@@ -27,7 +29,7 @@ public:
   pg_uuid_t finish();
 
 private:
-  struct evp_md_ctx_st *context_; // OpenSSL's
+  ::evp_md_ctx_st *context_;
 };
 
 // First 128 bits of the SHA-256 of the text itself, as sha256(convert_to(text, 'UTF8')) gives in SQL.

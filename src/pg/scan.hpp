@@ -182,6 +182,7 @@ struct KeyPart {
   Datum value;
 };
 KeyPart bigint_part(std::int64_t value);
+KeyPart integer_part(std::int32_t value);
 KeyPart text_part(std::string_view value); // made in the current memory context
 
 // The rows under some keys, for a few of them: a statement would take several times as long to start.

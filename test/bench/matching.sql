@@ -5,7 +5,7 @@ CREATE TABLE clusters (id text PRIMARY KEY, cluster text NOT NULL);
 
 -- Pairs at or above each weight against all true pairs; across: only those between sources.
 CREATE FUNCTION pair_quality(at float8, OUT threshold float8, OUT prec numeric, OUT recall numeric, OUT f1 numeric, OUT found bigint, OUT ceiling numeric)
-LANGUAGE sql AS $$
+LANGUAGE sql SET enable_nestloop = off SET work_mem = '256MB' AS $$
   WITH total AS (SELECT sum(n * (n - 1) / 2)::numeric AS n FROM (SELECT count(*) AS n FROM truth GROUP BY person) AS s),
   judged AS (SELECT p.match_probability AS probability, (a.person = b.person)::int AS right FROM pairs AS p
              JOIN truth AS a ON a.id = p.id_l JOIN truth AS b ON b.id = p.id_r),
@@ -18,7 +18,7 @@ $$;
 
 -- Who is in no pair is a cluster of one.
 CREATE FUNCTION cluster_quality(OUT prec numeric, OUT recall numeric, OUT f1 numeric, OUT b3 numeric, OUT largest bigint)
-LANGUAGE sql AS $$
+LANGUAGE sql SET enable_nestloop = off SET work_mem = '256MB' AS $$
   WITH joined AS (SELECT t.id, t.person, coalesce(c.cluster, t.id) AS cluster FROM truth AS t LEFT JOIN clusters AS c USING (id)),
   cells AS (SELECT person, cluster, count(*)::numeric AS n FROM joined GROUP BY 1, 2),
   people AS (SELECT person, count(*)::numeric AS n FROM joined GROUP BY 1),

@@ -9,11 +9,9 @@ process that does the work is killed.
 DIR holds the socket of a server that preloads cdp. SEED and CASES are defaults.
 """
 
-import argparse
 import json
 import math
 import os
-import random
 import signal
 import sys
 import threading
@@ -22,7 +20,7 @@ import time
 import psycopg2
 
 import matching_model as oracle
-from matchers import COLUMNS, Maker, close, fail
+from matchers import COLUMNS, Maker, arguments, close, fail, run_models
 
 FLOOR = 0.001
 
@@ -250,31 +248,8 @@ class Follower:
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--host", required=True, help="directory of the server's socket")
-    parser.add_argument("--seed", default=os.environ.get("SEED") or str(random.SystemRandom().randint(1, 10**6)))
-    parser.add_argument("--models", type=int, default=int(os.environ.get("CASES") or 40))
-    args = parser.parse_args()
-    print(f"--seed {args.seed}", flush=True)
-    connection = psycopg2.connect(host=args.host, user="postgres", dbname="postgres")
-    connection.autocommit = True
-    cursor = connection.cursor()
-    cursor.execute("DROP DATABASE IF EXISTS followers WITH (FORCE)")
-    cursor.execute("CREATE DATABASE followers")
-    connection.close()
-    connection = psycopg2.connect(host=args.host, user="postgres", dbname="followers")
-    connection.autocommit = True
-    connection.cursor().execute("CREATE EXTENSION cdp")
-    connection.close()
-    rounds = pairs = 0
-    for number in range(args.models):
-        follower = Follower(args.host, "followers", random.Random(f"{args.seed} {number}"), number % 10 == 9)
-        try:
-            done, found = follower.run()
-        except BaseException:
-            print(f"model {number}", flush=True)
-            raise
-        rounds, pairs = rounds + done, pairs + found
+    args = arguments(__doc__, 40)
+    rounds, pairs = run_models(args, lambda number, chance: Follower(args.host, args.database, chance, number % 10 == 9).run())
     print(f"{args.models} models, {rounds} rounds of changes, {pairs} pairs in the end: as from scratch")
     if pairs == 0:
         sys.exit("that says too little")

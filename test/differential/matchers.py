@@ -304,34 +304,49 @@ class Case:
         return len(found), clusters
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def arguments(doc, cases):
+    """What the command line says, with a database of its own, made anew: its connection's settings in `database`."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--host", required=True, help="directory of the server's socket")
     parser.add_argument("--seed", default=os.environ.get("SEED") or str(random.SystemRandom().randint(1, 10**6)))
-    parser.add_argument("--models", type=int, default=int(os.environ.get("CASES") or 60))
+    parser.add_argument("--models", type=int, default=int(os.environ.get("CASES") or cases))
     args = parser.parse_args()
     print(f"--seed {args.seed}", flush=True)
-    connection = psycopg2.connect(host=args.host, user="postgres", dbname="postgres")
-    connection.autocommit = True
-    cursor = connection.cursor()
-    cursor.execute("DROP DATABASE IF EXISTS matchers")
-    cursor.execute("CREATE DATABASE matchers")
-    connection.close()
-    connection = psycopg2.connect(host=args.host, user="postgres", dbname="matchers")
-    cursor = connection.cursor()
-    cursor.execute("CREATE EXTENSION cdp")
-    connection.commit()
-    pairs = clusters = 0
+    args.database = os.path.splitext(os.path.basename(sys.argv[0]))[0]
+    for name, statements in (("postgres", (f"DROP DATABASE IF EXISTS {args.database} WITH (FORCE)", f"CREATE DATABASE {args.database}")),
+                             (args.database, ("CREATE EXTENSION cdp",))):
+        connection = psycopg2.connect(host=args.host, user="postgres", dbname=name)
+        connection.autocommit = True
+        for statement in statements:
+            connection.cursor().execute(statement)
+        connection.close()
+    return args
+
+
+def run_models(args, run):
+    """run(number, chance) gives two counts each; their sums."""
+    sums = [0, 0]
     for number in range(args.models):
-        case = Case(cursor, random.Random(f"{args.seed} {number}"))
         try:
-            found, groups = case.run()
+            counts = run(number, random.Random(f"{args.seed} {number}"))
         except BaseException:
             print(f"model {number}", flush=True)
             raise
-        pairs += found
-        clusters += groups
+        sums = [a + b for a, b in zip(sums, counts)]
+    return sums
+
+
+def main():
+    args = arguments(__doc__, 60)
+    connection = psycopg2.connect(host=args.host, user="postgres", dbname=args.database)
+    cursor = connection.cursor()
+
+    def run(_, chance):
+        counts = Case(cursor, chance).run()
         connection.rollback()
+        return counts
+
+    pairs, clusters = run_models(args, run)
     print(f"{args.models} models, {pairs} pairs, {clusters} clusters: as by the book")
     if pairs == 0:
         sys.exit("there was no pair")

@@ -185,6 +185,67 @@ TEST(Damerau, IsTheShortestWay) {
   }
 }
 
+/// Lowrance and Wagner's table, as they printed it: every cell kept, and every transposition looked at.
+std::size_t by_whole_table(const std::string &a, const std::string &b) {
+  std::vector<std::vector<std::size_t>> d(a.size() + 1, std::vector<std::size_t>(b.size() + 1));
+  std::map<char, std::size_t> last_row;
+  for (std::size_t i = 0; i <= a.size(); ++i) {
+    std::size_t last_column = 0;
+    for (std::size_t j = 0; j <= b.size(); ++j) {
+      d[i][j] = i + j;
+      if (i == 0 || j == 0)
+        continue;
+      const auto row = last_row[b[j - 1]], column = last_column;
+      d[i][j] = std::min({d[i - 1][j] + 1, d[i][j - 1] + 1, d[i - 1][j - 1] + (a[i - 1] != b[j - 1])});
+      if (row && column)
+        d[i][j] = std::min(d[i][j], d[row - 1][column - 1] + (i - row) + (j - column) - 1);
+      if (a[i - 1] == b[j - 1])
+        last_column = j;
+    }
+    if (i > 0)
+      last_row[a[i - 1]] = i;
+  }
+  return d[a.size()][b.size()];
+}
+
+TEST(Damerau, NeedsNoWholeTable) {
+  std::mt19937 random(5);
+  for (int round = 0; round < 4000; ++round) {
+    const std::size_t most = round % 20 == 0 ? 200 : round % 3 == 0 ? 70 : 12;
+    const int letters = round % 2 ? 3 : 8;
+    const auto a = random_word(random, most, letters),
+               b = random() % 2 ? edited(a, random) : random_word(random, most, letters);
+    const auto wanted = by_whole_table(a, b);
+    ASSERT_EQ(damerau_levenshtein(a, b), wanted) << a << ' ' << b;
+    ASSERT_EQ(damerau_levenshtein(widened(a), widened(b)), wanted) << a << ' ' << b;
+    const std::size_t limit = random() % 40;
+    ASSERT_EQ(damerau_levenshtein(widened(a), widened(b), limit), std::min(wanted, limit + 1))
+        << a << ' ' << b;
+  }
+}
+
+/// Each character another: neither a table of both, nor one of places by character would be small.
+TEST(EditDistances, OfLongTextsNeedLittleMemory) {
+  std::string a, b;
+  const auto add = [](std::string &text, unsigned code) {
+    text += static_cast<char>(0xE0 | code >> 12);
+    text += static_cast<char>(0x80 | (code >> 6 & 63));
+    text += static_cast<char>(0x80 | (code & 63));
+  };
+  for (unsigned i = 0; i < 2500; ++i) {
+    add(a, 0x1000 + i);
+    add(b, 0x4000 + i * 7 % 2500);
+  }
+  EXPECT_EQ(levenshtein(a, b), 2500u);
+  EXPECT_EQ(damerau_levenshtein(a, b), 2500u);
+  EXPECT_EQ(damerau_levenshtein(a, b, 50), 51u);
+  std::string moved = a.substr(3 * 2499) + a.substr(0, 3 * 2499);
+  EXPECT_EQ(levenshtein(a, moved), 2u);
+  EXPECT_EQ(damerau_levenshtein(a, moved), 2u);
+  std::swap_ranges(moved.begin() + 300, moved.begin() + 303, moved.begin() + 303);
+  EXPECT_EQ(damerau_levenshtein(a, moved), 3u);
+}
+
 TEST(Grams, AreCounted) {
   EXPECT_DOUBLE_EQ(jaccard("night", "nacht"), 3.0 / 7);
   EXPECT_DOUBLE_EQ(jaccard("night", "nacht", 2), 1.0 / 7);
