@@ -6,6 +6,7 @@
 #include "collect/candidate.hpp"
 #include "core/text.hpp"
 #include "pg/append_rows.hpp"
+#include "pg/scan.hpp"
 
 namespace cdp::collect {
 
@@ -30,18 +31,6 @@ struct Claim {
   }
 };
 
-// How many batches in a row brought nothing known, and how many it takes until none is expected.
-struct Newness {
-  int batches = 0, needed = 2;
-
-  bool is_expected() const { return batches >= needed; }
-  void learn(bool any_known) { batches = any_known ? 0 : std::min(batches + 1, needed); }
-  void disappoint() { // each time costs rows that are thrown away
-    batches = 0;
-    needed = std::min(needed * 2, 64);
-  }
-};
-
 // Sorted by key, each once; of repeats inside the batch the first one counts.
 class Claims {
 public:
@@ -63,23 +52,11 @@ public:
   // That of an open candidate.
   Claim &of(std::size_t candidate) { return claims_[claim_of_[candidate]]; }
 
-  // Many are looked for before they are written: INSERT … ON CONFLICT looks, writes and confirms each. Where
-  // nothing was known for some time, they are written at once: the index says whether one is there already.
+  // Many are looked for before they are written: INSERT … ON CONFLICT looks, writes and confirms each.
   void settle() {
-    static Newness newness;
     constexpr std::size_t many = 20;
-    if (size() >= many) {
-      if (newness.is_expected()) {
-        if (append())
-          return;
-        newness.disappoint();
-      }
-      look_up();
-      newness.learn(
-          std::any_of(claims_.begin(), claims_.end(), [](const auto &one) { return one.is_known; }));
-      if (append())
-        return;
-    }
+    if (size() >= many && append())
+      return;
     insert();
     look_up();
   }
@@ -87,6 +64,7 @@ public:
 private:
   void look_up();
   bool append();
+  bool append_some(pg::KeyScan &known, std::size_t from, std::size_t to);
   void insert();
 
   Claim &at(std::int32_t source, const pg_uuid_t &key) {
@@ -123,25 +101,46 @@ void Claims::look_up() {
   }
 }
 
-// Writes the keys that are not known, a page at a time. False: somebody claims one of them at this moment.
+// Writes the keys that are not known, a page at a time. False: somebody claims one of them at this moment, or
+// SQL has to write them.
 bool Claims::append() {
-  pg::RowAppend rows(3);
-  for (const auto &claim : claims_)
-    if (!claim.is_known)
-      rows.add({pg::integer_cell(claim.source_id), pg::pointer_cell(&claim.key),
-                pg::pointer_cell(&claim.content_hash)});
+  // Few enough for the pages of the index that were looked at to be at hand still.
+  constexpr std::size_t some = 500;
   pg::Failure failure;
-  bool written = false;
   const bool done = pg::subtransaction(
       [&] {
-        written = rows.write("cdp", "message_keys", {INT4OID, UUIDOID, UUIDOID});
+        pg::show_own_writes();
+        const pg::Moment moment;
+        pg::KeyScan known(moment, "cdp", "message_keys", "message_keys_pkey", {{"content_hash", UUIDOID}});
+        bool can = known.usable();
+        for (std::size_t from = 0; from < size() && can; from += some)
+          can = append_some(known, from, std::min(from + some, size()));
+        if (!can)
+          throw Error(ERRCODE_WRONG_OBJECT_TYPE, "SQL has to write the keys of messages");
       },
       failure);
-  if (!done || !written)
+  if (!done)
     return false;
   for (auto &claim : claims_)
     claim.is_ours = !claim.is_known;
   return true;
+}
+
+bool Claims::append_some(pg::KeyScan &known, std::size_t from, std::size_t to) {
+  pg::RowAppend rows(3);
+  for (auto i = from; i < to; ++i) {
+    pg::check_for_interrupts();
+    auto &claim = claims_[i];
+    known.each({pg::integer_part(claim.source_id), pg::uuid_part(&claim.key)}, [&](const pg::Cells &row) {
+      claim.content_hash = row.uuid(0);
+      claim.is_known = true;
+      return false;
+    });
+    if (!claim.is_known)
+      rows.add({pg::integer_cell(claim.source_id), pg::pointer_cell(&claim.key),
+                pg::pointer_cell(&claim.content_hash)});
+  }
+  return rows.rows() == 0 || rows.write("cdp", "message_keys", {INT4OID, UUIDOID, UUIDOID});
 }
 
 // The keys nobody had become ours; whoever claims the same at this moment waits for our commit.

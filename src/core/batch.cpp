@@ -2,8 +2,6 @@
 #include "message.hpp"
 #include "message_reject.hpp"
 
-#include <cstring>
-
 namespace cdp::core {
 
 namespace {
@@ -79,12 +77,10 @@ std::optional<Rejection> read_defaults(const Envelope &envelope, BatchDefaults &
 } // namespace
 
 bool may_be_batch(std::string_view json) {
-  const auto holds = [&](std::string_view what) {
-    return memmem(json.data(), json.size(), what.data(), what.size()) != nullptr;
-  };
   const std::string_view text = json::trim_space(json);
-  return text.empty() || json.size() > kMaxJsonBytes || text.front() == '[' || holds("batch\"") ||
-         holds("\\u"); // the key, spelt out or by escapes
+  return text.empty() || json.size() > kMaxJsonBytes || text.front() == '[' ||
+         json.find("batch\"") != std::string_view::npos ||
+         json.find("\\u") != std::string_view::npos; // the key, spelt out or by escapes
 }
 
 std::variant<Batch, Rejection> split_batch(std::string_view json) {

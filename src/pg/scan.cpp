@@ -241,6 +241,10 @@ KeyPart integer_part(std::int32_t value) {
   return {F_INT4EQ, Int32GetDatum(value)};
 }
 
+KeyPart uuid_part(const pg_uuid_t *value) {
+  return {F_UUID_EQ, UUIDPGetDatum(value)};
+}
+
 KeyPart text_part(std::string_view value) {
   return {F_TEXTEQ, call([&] {
             return PointerGetDatum(cstring_to_text_with_len(value.data(), static_cast<int>(value.size())));

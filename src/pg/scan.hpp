@@ -183,6 +183,7 @@ struct KeyPart {
 };
 KeyPart bigint_part(std::int64_t value);
 KeyPart integer_part(std::int32_t value);
+KeyPart uuid_part(const pg_uuid_t *value); // which lives as long as it is looked for
 KeyPart text_part(std::string_view value); // made in the current memory context
 
 // The rows under some keys, for a few of them: a statement would take several times as long to start.

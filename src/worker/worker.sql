@@ -171,7 +171,7 @@ CREATE FUNCTION cdp_internal.run_batch(INOUT size integer, INOUT in_a_row intege
                                        OUT finished boolean)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  full_size integer := coalesce(current_setting('cdp.batch_size', true), '4000')::integer;
+  full_size integer := coalesce(current_setting('cdp.batch_size', true), '20000')::integer;
   taken     bigint;
 BEGIN
   size := least(coalesce(size, full_size), full_size);
