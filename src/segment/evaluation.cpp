@@ -30,6 +30,7 @@ struct Evaluation::State {
   Timelines timelines; // that these events were added to, as they are since
   ListMembers lists;
   KeptRuns runs;
+  StoredPeople kept;                             // of whoever was judged
   std::map<std::int32_t, std::size_t> places;    // of segments
   std::set<std::int64_t> people;                 // who was judged,
   core::Timestamp latest = core::kMinusInfinity; // and up to when
@@ -42,6 +43,8 @@ struct Evaluation::State {
   // Of those whom rules look at, what these rules look at.
   Histories read_histories(const std::vector<std::vector<const Step *>> &chosen) const;
   void follow_traits(const std::vector<std::vector<const Step *>> &chosen);
+  std::vector<std::vector<const Stored::Row *>>
+  read_stored(const std::vector<std::vector<const Step *>> &chosen);
   void evaluate(const std::vector<std::vector<const Step *>> &chosen, const Histories &histories);
 };
 
@@ -165,6 +168,23 @@ void Evaluation::State::follow_traits(const std::vector<std::vector<const Step *
     runs.follow(steps);
 }
 
+// What each segment has of those who are judged, in order of ids.
+std::vector<std::vector<const Stored::Row *>>
+Evaluation::State::read_stored(const std::vector<std::vector<const Step *>> &chosen) {
+  StoredPeople::Starts starts;
+  for (const auto &some : chosen)
+    for (const auto *step : some) {
+      auto start = starts.emplace(step->profile_id, step->from).first;
+      start->second = std::min(start->second, step->from);
+    }
+  kept.read(starts);
+  std::vector<std::vector<const Stored::Row *>> rows(segments.size());
+  for (const auto &row : kept.rows().all())
+    if (const auto place = places.find(row.segment_id); place != places.end())
+      rows[place->second].push_back(&row);
+  return rows;
+}
+
 // Level by level: what a rule asks about is known when it is judged.
 void Evaluation::State::evaluate(const std::vector<std::vector<const Step *>> &chosen,
                                  const Histories &histories) {
@@ -182,6 +202,10 @@ void Evaluation::State::evaluate(const std::vector<std::vector<const Step *>> &c
   const auto stored = stored_of(asking, asked, from);
   Insides insides(stored, [&](std::int32_t id) { return found(id); });
   follow_traits(chosen);
+  const auto rows = read_stored(chosen);
+  const bool notes_less = !anybody_failed(); // else whoever no longer fails is to be noted
+  for (std::size_t i = 0; i < segments.size(); ++i)
+    segments[i].know(notes_less ? std::optional(StoredRows(rows[i])) : std::nullopt);
   for (std::size_t begin = 0, end = 0; begin < segments.size(); begin = end) {
     std::vector<std::vector<Stint>> stints(segments.size());
     for (; end < segments.size() && segments[end].judge().level() == segments[begin].judge().level(); ++end) {
@@ -268,7 +292,8 @@ void Evaluation::store() {
     if (found.back().broken)
       broken.push_back(found.back().segment_id);
   }
-  store_found(found);
+  store_found(found, std::move(state_->kept));
+  state_->kept = {};
   state_->runs.store();
   // A rule may have asked about a segment before that turned out to be broken, and stays as it was.
   if (!broken.empty())

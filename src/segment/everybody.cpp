@@ -284,7 +284,7 @@ public:
       else if (why && why->sqlstate == pg::out_of_time)
         slow_.insert(static_cast<std::size_t>(&one - segments.data()));
     }
-    effort.changed += store_found(found, &stored_);
+    effort.changed += store_found(found, stored_);
   }
 
 private:

@@ -42,6 +42,14 @@ std::pair<std::vector<Stint>, std::vector<Stint>> split(const std::vector<Stint>
   return {std::move(once), std::move(often)};
 }
 
+// Whether a row that begins at a step or later has the decision that it would be written with.
+bool is_of(const Stored::Row &row, const Step &step) {
+  if (row.from < step.from)
+    return true;
+  const bool decided = row.from == step.from && step.decision_seq != kAllEvents;
+  return row.has_decision == decided && (!decided || row.decision == step.decision_seq);
+}
+
 } // namespace
 
 bool is_general(int sqlstate) {
@@ -153,7 +161,7 @@ void Progress::sweep(std::vector<Progress> &segments, const Shares &together, bo
       const bool beyond = !segment.judge_.sweep(stint, ranges);
       if (beyond)
         ranges.clear();
-      if (beyond || !rest || !is_stored(*rest, *stint.step, ranges))
+      if (beyond || !rest || !segment.is_stored(*rest, *stint.step, ranges))
         news.push_back({share.segment, &stint, std::move(ranges), beyond});
     }
   }
@@ -172,7 +180,7 @@ Progress::Alone Progress::sweep_alone(std::vector<Progress> &segments, const Sha
       ranges.clear();
       if (!segment.judge_.sweep_alone(stint, ranges))
         found.rest.push_back({share.segment, &stint, {}, false});
-      else if (!rest || !is_stored(*rest, *stint.step, ranges))
+      else if (!rest || !segment.is_stored(*rest, *stint.step, ranges))
         found.news.push_back({share.segment, &stint, std::move(ranges), false});
     }
   }
@@ -217,19 +225,21 @@ bool Progress::try_together(std::vector<Progress> &segments, const Shares &toget
 }
 
 // Of somebody who is judged once, for all the future. Takes the rows of people up to them away.
-bool Progress::is_stored(StoredRows &rows, const Step &step, const std::vector<Range> &ranges) {
+bool Progress::is_stored(StoredRows &rows, const Step &step, const std::vector<Range> &ranges) const {
   std::size_t first = 0;
   while (first < rows.size() && rows[first]->profile_id < step.profile_id)
     ++first;
   rows = rows.subspan(first);
-  std::size_t count = 0;
-  while (count < rows.size() && rows[count]->profile_id == step.profile_id)
-    ++count;
-  return std::equal(rows.begin(), rows.begin() + static_cast<std::ptrdiff_t>(count), ranges.begin(),
-                    ranges.end(), [&](const Stored::Row *row, const Range &range) {
-                      return row->key() == range.key && row->to == range.to &&
-                             std::max(row->from, step.from) == range.from;
-                    });
+  auto range = ranges.begin();
+  for (auto row = rows.begin(); row != rows.end() && (*row)->profile_id == step.profile_id; ++row) {
+    if (by_steps_ && (*row)->to < step.from)
+      continue;
+    if (range == ranges.end() || (*row)->key() != range->key || (*row)->to != range->to ||
+        std::max((*row)->from, step.from) != range->from || (by_steps_ && !is_of(**row, step)))
+      return false;
+    ++range;
+  }
+  return range == ranges.end() && (!by_steps_ || !found_.people.contains(step.profile_id));
 }
 
 // The last of a person for all the future: what comes later may fail for them, and then it stands on.

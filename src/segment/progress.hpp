@@ -24,6 +24,11 @@ public:
   }
 
   const Judge &judge() const { return judge_; }
+  // The same of people who come by steps, some of them again: for the next evaluation.
+  void know(std::optional<StoredRows> stored) {
+    stored_ = stored;
+    by_steps_ = true;
+  }
 
   // Steps of people, each with its history where the judge looks at timelines. A person's steps come in
   // order; each counts up to their next, the last for all the future.
@@ -62,7 +67,7 @@ private:
   static void sweep(std::vector<Progress> &segments, const Shares &together, bool skip,
                     std::vector<News> &news);
   static Alone sweep_alone(std::vector<Progress> &segments, const Shares &together);
-  static bool is_stored(StoredRows &rows, const Step &step, const std::vector<Range> &ranges);
+  bool is_stored(StoredRows &rows, const Step &step, const std::vector<Range> &ranges) const;
   static std::vector<Stint> bounded(std::vector<Stint> stints);
   void try_all(const std::vector<Stint> &stints, const Places &chosen);
   void one_person_at_a_time(const std::vector<Stint> &stints, const Places &chosen);
@@ -73,6 +78,7 @@ private:
 
   Judge &judge_;
   std::optional<StoredRows> stored_; // of people still to come
+  bool by_steps_ = false;
   Found found_;
   int slow_ = 0; // people for whom the rule ran out of time
 };

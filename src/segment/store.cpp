@@ -45,9 +45,8 @@ struct Errors {
   std::vector<Timestamp> at;
 };
 
-// All ranges that reach the first instant anything is known for, a person each. What a person has is few
-// rows, so those of other segments are left out here.
-Stored read_stored(const std::vector<Found> &found, const std::map<std::int64_t, Timestamp> &starts) {
+// All ranges of a person that reach an instant: what a person has is few rows.
+void read_by_sql(const std::map<std::int64_t, Timestamp> &starts, Stored &stored) {
   static pg::Statement read(
       "SELECT m.segment_id, m.profile_id, m.key, m.entered_at, m.left_at, m.decision_seq, m.ctid FROM "
       "unnest($1::int8[], $2::timestamptz[]) AS p (profile_id, start) CROSS JOIN LATERAL (SELECT o.ctid, o.* "
@@ -56,27 +55,38 @@ Stored read_stored(const std::vector<Found> &found, const std::map<std::int64_t,
       pg::few_keys);
   std::vector<std::int64_t> profiles;
   std::vector<Timestamp> from;
-  std::vector<std::int32_t> segments;
   for (auto [profile, start] : starts) {
     profiles.push_back(profile);
     from.push_back(start);
   }
-  for (const auto &one : found)
-    if (!one.people.empty())
-      segments.push_back(one.segment_id);
-  std::sort(segments.begin(), segments.end());
-  Stored stored;
   auto rows = read.run(pg::Params().bigints(profiles).timestamps(from));
   for (std::size_t i = 0; i < rows.size(); ++i) {
-    if (!std::binary_search(segments.begin(), segments.end(), rows.integer(i, 1)))
-      continue;
     const bool has_key = !rows.is_null(i, 3), has_decision = !rows.is_null(i, 6);
     stored.add({rows.bigint(i, 2), rows.integer(i, 1), has_key, has_decision,
                 has_key ? rows.view(i, 3) : std::string_view(), rows.timestamp(i, 4), rows.timestamp(i, 5),
                 has_decision ? rows.bigint(i, 6) : 0, rows.place(i, 7)});
   }
-  stored.finish();
-  return stored;
+}
+
+// The same by the index alone. False: it is not there.
+bool read_by_person(const std::map<std::int64_t, Timestamp> &starts, Stored &stored) {
+  pg::show_own_writes();
+  const pg::Moment moment;
+  pg::KeyScan scan(moment, "cdp", "memberships", "memberships_person",
+                   {{"segment_id", INT4OID},
+                    {"key", TEXTOID},
+                    {"entered_at", TIMESTAMPTZOID},
+                    {"left_at", TIMESTAMPTZOID},
+                    {"decision_seq", INT8OID}});
+  for (auto start = starts.begin(); scan.usable() && start != starts.end(); ++start)
+    scan.each({pg::bigint_part(start->first)}, [&](const pg::Cells &row) {
+      if (row.timestamp(3) >= start->second)
+        stored.add({start->first, row.integer(0), !row.is_null(1), !row.is_null(4),
+                    row.is_null(1) ? std::string_view() : row.text(1), row.timestamp(2), row.timestamp(3),
+                    row.is_null(4) ? 0 : row.bigint(4), row.place()});
+      return true;
+    });
+  return scan.usable();
 }
 
 #define THE_ROWS                                                                                             \
@@ -130,8 +140,7 @@ void write(const Errors &errors) {
       "AS u (segment_id, profile_id, sqlstate, message, failed_at) ON CONFLICT (segment_id, profile_id) "
       "DO UPDATE SET sqlstate = excluded.sqlstate, message = excluded.message, failed_at = "
       "excluded.failed_at");
-  static pg::Statement any("SELECT EXISTS (SELECT FROM cdp.segment_errors WHERE profile_id IS NOT NULL)");
-  if (!errors.cleared_segments.empty() && any.run().boolean(0, 1))
+  if (!errors.cleared_segments.empty() && anybody_failed())
     clear.run(pg::Params().integers(errors.cleared_segments).bigints(errors.cleared_profiles));
   if (!errors.segments.empty())
     record.run(pg::Params()
@@ -238,19 +247,58 @@ Stored Stored::of_everybody(std::vector<std::int32_t> segments, Timestamp at) {
   return stored;
 }
 
-std::int64_t store_found(const std::vector<Found> &found, const Stored *given) {
-  std::map<std::int64_t, Timestamp> starts;
-  Errors errors;
+void StoredPeople::read(const Starts &starts) {
+  Starts missing;
+  for (const auto &[person, start] : starts)
+    if (const auto known = read_.find(person); known == read_.end())
+      missing.emplace(person, start);
+    else if (known->second > start)
+      return read_again(starts);
+  if (missing.empty())
+    return;
+  if (!read_by_person(missing, rows_))
+    read_by_sql(missing, rows_);
+  rows_.finish();
+  read_.merge(missing);
+}
+
+// Somebody from an earlier instant on.
+void StoredPeople::read_again(const Starts &starts) {
+  auto all = std::exchange(read_, {});
+  for (const auto &[person, start] : starts) {
+    auto one = all.emplace(person, start).first;
+    one->second = std::min(one->second, start);
+  }
+  rows_ = Stored();
+  read(all);
+}
+
+bool anybody_failed() {
+  static pg::Statement any("SELECT EXISTS (SELECT FROM cdp.segment_errors WHERE profile_id IS NOT NULL)");
+  return any.run().boolean(0, 1);
+}
+
+namespace {
+
+// From when on each is known.
+StoredPeople::Starts starts_of(const std::vector<Found> &found) {
+  StoredPeople::Starts starts;
   Course made;
+  for (const auto &segment : found)
+    for (const auto &[profile, person] : segment.people)
+      if (const auto &course = whole(segment, person, made); !course.empty()) {
+        auto start = starts.emplace(profile, course.start()).first;
+        start->second = std::min(start->second, course.start());
+      }
+  return starts;
+}
+
+Errors errors_of(const std::vector<Found> &found) {
+  Errors errors;
   for (const auto &segment : found) {
     if (segment.broken)
       add_error(errors, segment.segment_id, 0, *segment.broken, segment.failed_at);
     for (const auto &[profile, person] : segment.people) {
-      const auto &course = whole(segment, person, made);
-      if (!course.empty()) {
-        auto start = starts.emplace(profile, course.start()).first;
-        start->second = std::min(start->second, course.start());
-      }
       if (segment.broken)
         continue;
       if (person.failure && !person.ended) {
@@ -261,18 +309,18 @@ std::int64_t store_found(const std::vector<Found> &found, const Stored *given) {
       }
     }
   }
-  if (found.empty() || (starts.empty() && errors.segments.empty()))
-    return 0;
+  return errors;
+}
 
-  pg::Session session;
-  const auto read = given ? Stored() : read_stored(found, starts);
-  const auto &stored = given ? *given : read;
-  struct Written {
-    std::int32_t segment_id;
-    std::int64_t profile_id;
-    Change change;
-    const Stored::Row *row; // nullptr: there is none, or it is not known where
-  };
+struct Written {
+  std::int32_t segment_id;
+  std::int64_t profile_id;
+  Change change;
+  const Stored::Row *row; // nullptr: there is none, or it is not known where
+};
+
+std::vector<Written> changes_of(const std::vector<Found> &found, const Stored &stored) {
+  Course made;
   std::vector<Written> changes;
   for (const auto &segment : found) {
     for (const auto &[profile, person] : segment.people) {
@@ -288,7 +336,8 @@ std::int64_t store_found(const std::vector<Found> &found, const Stored *given) {
         const auto row = std::find_if(all.begin(), all.end(), [&](const Stored::Row &one) {
           return one.from == change.row.from && one.key() == change.row.key;
         });
-        const bool known = !given && change.kind != Change::insert && row != all.end();
+        const bool known =
+            change.kind != Change::insert && row != all.end() && ItemPointerIsValid(&row->place);
         changes.push_back({segment.segment_id, profile, std::move(change), known ? &*row : nullptr});
       }
     }
@@ -298,6 +347,10 @@ std::int64_t store_found(const std::vector<Found> &found, const Stored *given) {
     return std::tie(a.profile_id, a.segment_id, a.change.row.from) <
            std::tie(b.profile_id, b.segment_id, b.change.row.from);
   });
+  return changes;
+}
+
+std::int64_t write(const std::vector<Written> &changes) {
   Columns removed, updated, inserted;
   for (const auto &[segment_id, profile_id, change, row] : changes) {
     auto &columns = change.kind == Change::insert   ? inserted
@@ -306,8 +359,32 @@ std::int64_t store_found(const std::vector<Found> &found, const Stored *given) {
     columns.add(segment_id, profile_id, change.row, row ? &row->place : nullptr);
   }
   write(removed, updated, inserted);
+  return static_cast<std::int64_t>(changes.size());
+}
+
+} // namespace
+
+std::int64_t store_found(const std::vector<Found> &found, StoredPeople stored) {
+  const auto starts = starts_of(found);
+  const auto errors = errors_of(found);
+  if (starts.empty() && errors.segments.empty() && errors.cleared_segments.empty())
+    return 0;
+  pg::Session session;
+  stored.read(starts);
+  const auto changed = write(changes_of(found, stored.rows()));
   write(errors);
-  return static_cast<std::int64_t>(removed.size() + updated.size() + inserted.size());
+  return changed;
+}
+
+std::int64_t store_found(const std::vector<Found> &found, const Stored &stored) {
+  const auto changes = changes_of(found, stored);
+  const auto errors = errors_of(found);
+  if (changes.empty() && errors.segments.empty() && errors.cleared_segments.empty())
+    return 0;
+  pg::Session session;
+  const auto changed = write(changes);
+  write(errors);
+  return changed;
 }
 
 } // namespace cdp::segment

@@ -3,6 +3,7 @@
 #include "segment/ledger.hpp"
 
 #include <limits>
+#include <map>
 #include <memory_resource>
 #include <span>
 #include <unordered_map>
@@ -59,7 +60,8 @@ public:
 
   Stored() : memory_(std::make_unique<std::pmr::monotonic_buffer_resource>()) {}
   void add(Row row); // its key is copied
-  void finish();     // once, when all are added
+  void finish();     // when some are added
+  Rows all() const { return rows_; }
   Rows of(std::int64_t profile_id) const;
   Rows of(std::int64_t profile_id, std::int32_t segment_id) const;
 
@@ -71,8 +73,28 @@ private:
   std::vector<Row> rows_; // by person, segment, key and time
 };
 
-// Against what is stored, which is read if it is not given. Returns how many memberships changed.
-std::int64_t store_found(const std::vector<Found> &found, const Stored *stored = nullptr);
+// What is stored of people whose locks are held, from an instant on. Read once, with where it lies: nobody
+// else writes it meanwhile.
+class StoredPeople {
+public:
+  using Starts = std::map<std::int64_t, Timestamp>; // by person
+  void read(const Starts &starts);                  // whoever was not read from there on
+  const Stored &rows() const { return rows_; }
+
+private:
+  void read_again(const Starts &starts);
+
+  Stored rows_;
+  Starts read_;
+};
+
+// Whether somebody is written down for whom a rule failed.
+bool anybody_failed();
+
+// Against what is stored, and will be read for those that were not. Returns how many memberships changed.
+std::int64_t store_found(const std::vector<Found> &found, StoredPeople stored = {});
+// Against what is stored of everybody.
+std::int64_t store_found(const std::vector<Found> &found, const Stored &stored);
 
 // Judges some people, whose profiles must be locked, and by the rules that ask about this segment.
 void evaluate_people(std::int32_t segment_id, const std::vector<std::int64_t> &people, Timestamp at);

@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <map>
 #include <set>
+#include <unordered_set>
 
+#include "pg/scan.hpp"
 #include "pg/spi.hpp"
 
 namespace cdp::segment {
@@ -12,7 +14,7 @@ namespace {
 
 using core::TimelineEvent;
 
-constexpr std::size_t kMostEvents = 256, kMostBytes = 6000; // of a row: it stays on its page
+constexpr std::size_t kMostEvents = 64, kMostBytes = 1600; // of a row: its page has room for the next one
 constexpr Timestamp kStart = core::kMinusInfinity;
 
 std::vector<TimelineEvent> unpack(std::string_view packed) {
@@ -113,6 +115,80 @@ void add_cut(Stretch whole, std::vector<Stretch> &into) {
   into.push_back(std::move(whole));
 }
 
+struct Row {
+  std::int64_t identifier_id;
+  Timestamp from;
+  std::int32_t inputs;
+  ItemPointerData place;
+  std::string packed;
+};
+
+// What is stored of these identifiers, of one after the other; of those of `brief` one row is enough. By the
+// index alone, which costs a fraction of a statement.
+std::vector<Row> read_rows(const std::vector<std::int64_t> &ids, const std::set<std::int64_t> &brief = {}) {
+  static pg::Statement read(
+      "SELECT t.identifier_id, t.from_at, t.inputs, t.ctid, t.events FROM unnest($1) AS "
+      "i (id) JOIN cdp_internal.timelines AS t ON t.identifier_id = i.id",
+      pg::few_keys);
+  std::vector<Row> found;
+  pg::show_own_writes();
+  const pg::Moment moment;
+  pg::KeyScan scan(moment, "cdp_internal", "timelines", "timelines_pkey",
+                   {{"from_at", TIMESTAMPTZOID}, {"inputs", INT4OID}, {"events", BYTEAOID}});
+  for (std::size_t i = 0; scan.usable() && i < ids.size(); ++i)
+    scan.each({pg::bigint_part(ids[i])}, [&](const pg::Cells &row) {
+      found.push_back({ids[i], row.timestamp(0), row.integer(1), row.place(), std::string(row.text(2))});
+      return !brief.contains(ids[i]);
+    });
+  if (scan.usable() || ids.empty())
+    return found;
+  auto rows = read.run(pg::Params().bigints(ids));
+  for (std::size_t i = 0; i < rows.size(); ++i)
+    found.push_back(
+        {rows.bigint(i, 1), rows.timestamp(i, 2), rows.integer(i, 3), rows.place(i, 4), rows.bytes(i, 5)});
+  return found;
+}
+
+// Whose identifiers these are.
+std::vector<std::pair<std::int64_t, std::int64_t>> identifiers_of(const std::vector<std::int64_t> &people) {
+  static pg::Statement read("SELECT i.profile_id, i.identifier_id FROM unnest($1) AS p (id) "
+                            "JOIN cdp.identifiers AS i ON i.profile_id = p.id",
+                            pg::few_keys);
+  std::vector<std::pair<std::int64_t, std::int64_t>> found;
+  pg::show_own_writes();
+  const pg::Moment moment;
+  pg::KeyScan scan(moment, "cdp", "identifiers", "identifiers_profile", {{"identifier_id", INT8OID}});
+  for (std::size_t i = 0; scan.usable() && i < people.size(); ++i)
+    scan.each({pg::bigint_part(people[i])}, [&](const pg::Cells &row) {
+      found.emplace_back(people[i], row.bigint(0));
+      return true;
+    });
+  if (scan.usable() || people.empty())
+    return found;
+  auto rows = read.run(pg::Params().bigints(people));
+  for (std::size_t i = 0; i < rows.size(); ++i)
+    found.emplace_back(rows.bigint(i, 1), rows.bigint(i, 2));
+  return found;
+}
+
+bool none_is_missing() {
+  static pg::Statement complete("SELECT EXISTS (SELECT FROM cdp_internal.timelines_complete)");
+  return complete.run().boolean(0, 1);
+}
+
+// Those of which nothing is stored, though there may be events.
+std::vector<std::int64_t> doubtful(const std::vector<std::int64_t> &ids, const std::vector<Row> &rows) {
+  std::unordered_set<std::int64_t> there;
+  for (const auto &row : rows)
+    there.insert(row.identifier_id);
+  std::vector<std::int64_t> missing;
+  std::copy_if(ids.begin(), ids.end(), std::back_inserter(missing),
+               [&](std::int64_t id) { return !there.contains(id); });
+  if (!missing.empty() && none_is_missing())
+    missing.clear();
+  return missing;
+}
+
 EventFacts facts_of(const pg::Rows &rows, std::size_t row) {
   const auto jsonb = [&](int column) {
     return rows.is_null(row, column) ? nullptr : DatumGetPointer(rows.datum(row, column));
@@ -197,24 +273,14 @@ make_timelines(const std::vector<std::int64_t> &identifiers) {
 
 Histories read_histories(const std::vector<std::int64_t> &profile_ids, const Wants &wants,
                          const Timelines &known) {
-  static pg::Statement own("SELECT i.profile_id, i.identifier_id FROM unnest($1) AS p (id) "
-                           "JOIN cdp.identifiers AS i ON i.profile_id = p.id",
-                           pg::few_keys);
-  static pg::Statement read(
-      "SELECT i.id, t.inputs, t.events, t.identifier_id IS NULL "
-      "AND NOT EXISTS (SELECT FROM cdp_internal.timelines_complete) "
-      "FROM unnest($1) AS i (id) LEFT JOIN cdp_internal.timelines AS t ON t.identifier_id = i.id",
-      pg::few_keys);
   const auto newest = Inputs::current().newest();
   Histories histories;
   for (auto id : profile_ids)
     histories.emplace(id, History());
   std::unordered_map<std::int64_t, History *> whose; // of identifiers
   std::vector<std::int64_t> ids;
-  auto identifiers = own.run(pg::Params().bigints(profile_ids));
-  for (std::size_t i = 0; i < identifiers.size(); ++i) {
-    const auto id = identifiers.bigint(i, 2);
-    auto &history = histories.at(identifiers.bigint(i, 1));
+  for (const auto &[profile_id, id] : identifiers_of(profile_ids)) {
+    auto &history = histories.at(profile_id);
     whose[id] = &history;
     if (const auto found = known.find(id); found == known.end())
       ids.push_back(id);
@@ -222,18 +288,14 @@ Histories read_histories(const std::vector<std::int64_t> &profile_ids, const Wan
       for (const auto &packed : found->second)
         history.add(packed);
   }
-  std::vector<std::int64_t> doubtful;
-  auto rows = read.run(pg::Params().bigints(ids));
-  for (std::size_t i = 0; i < rows.size(); ++i)
-    if (rows.boolean(i, 4))
-      doubtful.push_back(rows.bigint(i, 1));
-  auto old = with_events(doubtful, INT64_MAX);
-  for (std::size_t i = 0; i < rows.size(); ++i)
-    if (!rows.is_null(i, 3) && rows.integer(i, 2) < newest)
-      old.insert(rows.bigint(i, 1));
-  for (std::size_t i = 0; i < rows.size(); ++i)
-    if (const auto id = rows.bigint(i, 1); !rows.is_null(i, 3) && !old.contains(id))
-      whose.at(id)->keep(rows.bytes(i, 3));
+  auto rows = read_rows(ids);
+  auto old = with_events(doubtful(ids, rows), INT64_MAX);
+  for (const auto &row : rows)
+    if (row.inputs < newest)
+      old.insert(row.identifier_id);
+  for (auto &row : rows)
+    if (!old.contains(row.identifier_id))
+      whose.at(row.identifier_id)->keep(std::move(row.packed));
   for (auto &[id, packed] : make_timelines({old.begin(), old.end()}))
     whose.at(id)->keep(std::move(packed));
   Wanted wanted;
@@ -247,13 +309,12 @@ Histories read_histories(const std::vector<std::int64_t> &profile_ids, const Wan
 }
 
 std::vector<std::int64_t> identifiers_without_timeline() {
-  static pg::Statement complete("SELECT EXISTS (SELECT FROM cdp_internal.timelines_complete)");
   static pg::Statement read(
       "SELECT DISTINCT r.identifier_id FROM cdp.event_records AS r WHERE NOT EXISTS "
       "(SELECT FROM cdp_internal.timelines AS t WHERE t.identifier_id = r.identifier_id)");
   std::vector<std::int64_t> identifiers;
   pg::Session session;
-  if (complete.run().boolean(0, 1))
+  if (none_is_missing())
     return identifiers;
   read.each({}, [&](const pg::Rows &rows) {
     for (std::size_t i = 0; i < rows.size(); ++i)
@@ -314,16 +375,6 @@ void add_into(Touched &one, const std::vector<TimelineEvent> &added, std::vector
 
 std::vector<Observed> add_events(const std::vector<EventFacts> &events, std::int64_t first,
                                  Timelines &known) {
-  // All rows of an identifier that something is added to: whoever is judged for it needs them too. Else those
-  // from where its events fall. None and older events: never made.
-  static pg::Statement read(
-      "SELECT p.id, t.from_at, t.inputs, t.events, t.from_at IS NULL "
-      "AND NOT EXISTS (SELECT FROM cdp_internal.timelines_complete), t.ctid FROM unnest($1, $2) AS p (id, "
-      "at) LEFT JOIN LATERAL (SELECT o.ctid, o.* "
-      "FROM cdp_internal.timelines AS o WHERE o.identifier_id = p.id AND o.from_at >= "
-      "CASE WHEN p.at = '-infinity' THEN p.at ELSE (SELECT max(x.from_at) FROM cdp_internal.timelines AS x "
-      "WHERE x.identifier_id = p.id AND x.from_at <= p.at) END) AS t ON true",
-      pg::few_keys);
   auto &inputs = Inputs::current();
   if (events.empty() || !inputs.any())
     return std::vector<Observed>(events.size());
@@ -332,42 +383,31 @@ std::vector<Observed> add_events(const std::vector<EventFacts> &events, std::int
   for (std::size_t i = 0; i < events.size(); ++i)
     added[events[i].identifier_id].push_back({events[i].occurred_at, events[i].event_id, observed[i].values});
   std::vector<std::int64_t> ids;
-  std::vector<Timestamp> starts;
-  std::set<std::int64_t> says_something;
+  std::set<std::int64_t> silent; // to which nothing is added
   for (auto &[id, some] : added) {
     std::sort(some.begin(), some.end(), [](const auto &a, const auto &b) { return a.order() < b.order(); });
     ids.push_back(id);
-    starts.push_back(some.front().at);
     if (std::all_of(some.begin(), some.end(), [](const auto &one) { return one.values.empty(); }))
-      continue;
-    starts.back() = kStart;
-    says_something.insert(id);
+      silent.insert(id);
   }
   Keeper keeper;
   std::map<std::int64_t, Touched> touched;
-  std::vector<std::int64_t> doubtful;
-  auto rows = read.run(pg::Params().bigints(ids).timestamps(starts));
-  for (std::size_t i = 0; i < rows.size(); ++i)
-    if (rows.boolean(i, 5))
-      doubtful.push_back(rows.bigint(i, 1));
-  const auto never_made = with_events(doubtful, first);
-  for (std::size_t i = 0; i < rows.size(); ++i) {
-    const auto id = rows.bigint(i, 1);
-    if (never_made.contains(id)) {
+  auto rows = read_rows(ids, silent);
+  const auto never_made = with_events(doubtful(ids, rows), first);
+  for (auto id : ids)
+    if (never_made.contains(id))
       known.erase(id);
-      continue;
-    }
-    auto &[stretches, is_whole] = touched[id];
-    if (stretches.empty())
-      is_whole = says_something.contains(id);
-    if (rows.is_null(i, 2)) {
-      stretches.push_back({id, kStart, inputs.newest(), std::nullopt, {}});
-      continue;
-    }
-    is_whole = is_whole && rows.integer(i, 3) >= inputs.newest();
+    else
+      touched[id].is_whole = !silent.contains(id);
+  for (auto &row : rows) {
+    auto &[stretches, is_whole] = touched[row.identifier_id];
+    is_whole = is_whole && row.inputs >= inputs.newest();
     stretches.push_back(
-        {id, rows.timestamp(i, 2), rows.integer(i, 3), rows.place(i, 6), {}, keep(keeper, rows.bytes(i, 4))});
+        {row.identifier_id, row.from, row.inputs, row.place, {}, keep(keeper, std::move(row.packed))});
   }
+  for (auto &[id, one] : touched)
+    if (one.stretches.empty())
+      one.stretches.push_back({id, kStart, inputs.newest(), std::nullopt, {}});
   std::vector<Stretch> changed;
   for (auto &[id, one] : touched)
     add_into(one, added[id], changed, known);

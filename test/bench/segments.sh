@@ -211,7 +211,8 @@ warm() { # warm RELATION…
 }
 warm_cdp() { # into empty memory: what is read into full memory drives itself out again
   as_server_user "$BIN/pg_ctl" -D "$WORK/server/data" -l "$WORK/server/log" -m fast -w -s restart
-  warm cdp.event_records_owner cdp.message_keys_pkey cdp_internal.timelines{,_pkey} cdp.identifiers{,_pkey,_profile,_type_value_key} \
+  warm $(bench -c "SELECT indexrelid::regclass FROM pg_index WHERE indexrelid::regclass::text ~ '^cdp_months[.]events_.*_owner'") \
+    cdp.message_keys_pkey cdp_internal.timelines{,_pkey} cdp.identifiers{,_pkey,_profile,_type_value_key} \
     cdp.profiles{,_pkey} cdp.memberships{,_person,_present,_entered}
 }
 warm_views() { warm $(bench -c "SELECT 'dw' UNION ALL SELECT indexrelid::regclass::text FROM pg_index WHERE indrelid = 'dw'::regclass"); }
