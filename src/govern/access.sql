@@ -46,7 +46,7 @@ DECLARE
     'GRANT INSERT, UPDATE ON cdp.matches, cdp.match_decisions TO %1$I',
     'GRANT EXECUTE ON PROCEDURE cdp.link_all_matches TO %1$I',
     'GRANT EXECUTE ON FUNCTION cdp.find_matches, cdp_internal.judge_matches, cdp_internal.put_matches, cdp_internal.check_match_thresholds, cdp_internal.lock_matcher, cdp_internal.need_read_committed, cdp.follow_matches, cdp.unfollow_matches, cdp.update_matches, cdp.accept_match, cdp.reject_match, cdp.undo_match, cdp_internal.decide_match, cdp.link_matches, cdp_internal.link_batch, cdp_internal.count_unlinked, cdp_internal.end_progress, cdp.train_from_labels, cdp_internal.learn_from_labels TO %1$I',
-    'GRANT EXECUTE ON FUNCTION cdp.people_matcher, cdp_internal.people_roles, cdp_internal.people_comparison, cdp_internal.level, cdp.create_matcher, cdp.drop_matcher, cdp.train_matcher, cdp_internal.train_matcher, cdp_internal.check_matcher, cdp_internal.add_matcher_rules, cdp_internal.trained_probability TO %1$I',
+    'GRANT EXECUTE ON FUNCTION cdp.people_matcher, cdp_internal.people_roles, cdp_internal.quoted, cdp_internal.people_comparison, cdp_internal.level, cdp.create_matcher, cdp.drop_matcher, cdp.train_matcher, cdp_internal.train_matcher, cdp_internal.check_matcher, cdp_internal.add_matcher_rules, cdp_internal.trained_probability TO %1$I',
     'GRANT SELECT ON cdp.quarantine_reasons TO %1$I', 'GRANT EXECUTE ON FUNCTION cdp.fix_quarantined, cdp_internal.as_jsonb, cdp.retry_quarantined, cdp.allow_link, cdp.forbid_link, cdp.remove_link, cdp.remove_identifier, '
     'cdp.split_profile, cdp.revoke_decision TO %1$I'];
   seeing_all constant text[] := ARRAY['GRANT SELECT ON cdp.quarantine, cdp.quarantine_reasons, cdp.inbox, cdp.suppressed TO %1$I',

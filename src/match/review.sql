@@ -172,6 +172,9 @@ CREATE FUNCTION cdp.find_matches(matcher text, records regclass, merge_threshold
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
 BEGIN
+  IF matcher IS NULL OR records IS NULL OR max_pairs IS NULL THEN
+    RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'matcher, records and max_pairs must be given';
+  END IF;
   PERFORM cdp_internal.check_match_thresholds(merge_threshold, review_threshold, cluster_threshold), cdp_internal.need_read_committed(), cdp_internal.lock_matcher(matcher);
   IF EXISTS (SELECT FROM cdp.followed_matchers AS f WHERE f.matcher = find_matches.matcher) THEN
     RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = format('matcher "%s" follows a table', matcher),
