@@ -18,7 +18,7 @@ SELECT p.oid::regprocedure::text AS search_path_not_pinned FROM pg_proc AS p
 WHERE pronamespace IN ('cdp'::regnamespace, 'cdp_internal'::regnamespace)
   AND NOT coalesce('search_path=pg_catalog, pg_temp' = ANY (proconfig), false) AND prokind <> 'a'
   AND NOT EXISTS (SELECT FROM pg_aggregate AS a, pg_language AS l WHERE p.oid IN (a.aggtransfn, a.aggfinalfn) AND l.oid = p.prolang AND l.lanname = 'c')
-  AND p.proname <> 'as_type'
+  AND p.proname NOT IN ('as_type', 'listed_name_forms')
 ORDER BY 1;
 
 -- What PUBLIC can execute: pure functions.

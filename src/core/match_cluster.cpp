@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <memory_resource>
 #include <numeric>
 #include <queue>
 #include <unordered_map>
@@ -84,7 +85,8 @@ public:
   Merger(std::size_t members, const std::vector<Edge> &edges, double threshold, double unknown, double cap,
          Uniques uniques)
       : unknown_(unknown), uniques_(std::move(uniques)), sets_(singletons(members)), sizes_(members, 1),
-        versions_(members), firsts_(members), bonds_(members) {
+        versions_(members), firsts_(members),
+        bonds_(*new (arena_.allocate(sizeof(Bonds), alignof(Bonds))) Bonds(members, &arena_)) {
     std::iota(firsts_.begin(), firsts_.end(), 0u);
     for (const auto &edge : edges) {
       patience_.step();
@@ -172,7 +174,7 @@ private:
       bonds_[other].erase(b);
       bonds_[other][a] = both;
     }
-    bonds_[b] = {};
+    bonds_[b].clear();
     for (const auto &[other, bond] : bonds_[a]) {
       patience_.step();
       offer(a, other, bond);
@@ -185,7 +187,10 @@ private:
   BasicUnionFind<std::uint32_t> sets_;
   std::vector<std::uint64_t> sizes_;
   std::vector<std::uint32_t> versions_, firsts_;
-  std::vector<std::unordered_map<Group, Bond>> bonds_;
+  // Goes with its memory, at once: taking millions of entries apart one by one would keep a cancel waiting.
+  using Bonds = std::pmr::vector<std::pmr::unordered_map<Group, Bond>>;
+  std::pmr::monotonic_buffer_resource arena_;
+  Bonds &bonds_;
   std::priority_queue<Offer> queue_;
 };
 

@@ -5,6 +5,8 @@
 #include "pg/shown_progress.hpp"
 
 #include <algorithm>
+#include <cmath>
+#include <cstring>
 #include <numeric>
 
 using namespace cdp;
@@ -13,21 +15,30 @@ namespace engine = match::engine;
 namespace {
 
 struct Pairs {
-  engine::Dictionary keys; // source, U+001F, id
+  engine::Dictionary keys; // how long the source is, source, id
   std::vector<engine::Edge> edges;
 
   std::uint32_t member(std::string_view source, std::string_view id) {
-    return keys.code(std::string(source) + '\x1F' + std::string(id)) - 1;
+    const auto size = static_cast<std::uint32_t>(source.size());
+    std::string key(reinterpret_cast<const char *>(&size), sizeof size);
+    return keys.code(key.append(source).append(id)) - 1;
   }
   std::string_view source(std::uint32_t member) const {
     const auto key = keys.text(member + 1);
-    return key.substr(0, key.find('\x1F'));
+    return key.substr(sizeof(std::uint32_t), source_size(key));
   }
   std::string_view id(std::uint32_t member) const {
     const auto key = keys.text(member + 1);
-    return key.substr(key.find('\x1F') + 1);
+    return key.substr(sizeof(std::uint32_t) + source_size(key));
   }
   std::size_t members() const { return keys.size() - 1; }
+
+private:
+  static std::uint32_t source_size(std::string_view key) {
+    std::uint32_t size;
+    std::memcpy(&size, key.data(), sizeof size);
+    return size;
+  }
 };
 
 void read_pairs(Pairs &pairs, const std::string &relation) {
@@ -39,10 +50,13 @@ void read_pairs(Pairs &pairs, const std::string &relation) {
     for (std::size_t row = 0; row < rows.size(); ++row) {
       if (rows.is_null(row, 1) || rows.is_null(row, 2))
         throw Error(ERRCODE_NOT_NULL_VIOLATION, "a pair has no id_l or id_r");
+      const double weight = DatumGetFloat8(rows.datum(row, 5));
+      if (std::isnan(weight))
+        throw Error(ERRCODE_INVALID_PARAMETER_VALUE, "the match_weight of a pair is not a number");
       const auto a = pairs.member(rows.text(row, 3), rows.text(row, 1)),
                  b = pairs.member(rows.text(row, 4), rows.text(row, 2));
       if (a != b)
-        pairs.edges.push_back({a, b, DatumGetFloat8(rows.datum(row, 5))});
+        pairs.edges.push_back({a, b, weight});
     }
   });
 }

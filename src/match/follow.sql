@@ -213,7 +213,7 @@ BEGIN
   IF everything THEN
     DELETE FROM cdp_internal.match_changes AS c WHERE c.binding_id = b.binding_id;
     SELECT p.linked, p.waiting, p.gone, 1 INTO linked, waiting, gone, taken
-      FROM cdp_internal.put_matches(b.matcher, format('SELECT * FROM cdp_internal.rebuild_matches(%s)', b.binding_id), NULL, NULL) AS p;
+      FROM cdp_internal.put_all_matches(b.matcher, format('SELECT * FROM cdp_internal.rebuild_matches(%s)', b.binding_id)) AS p;
     RETURN;
   END IF;
   IF ids IS NULL THEN

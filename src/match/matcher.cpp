@@ -64,13 +64,28 @@ void load_comparisons(Matcher &matcher) {
   }
 }
 
+// Compiling a statement that reads a table once costs more than it saves.
+class WithoutJit {
+public:
+  WithoutJit() { jit_enabled = false; }
+  ~WithoutJit() { jit_enabled = before_; }
+  WithoutJit(const WithoutJit &) = delete;
+  WithoutJit &operator=(const WithoutJit &) = delete;
+
+private:
+  const bool before_ = jit_enabled;
+};
+
 } // namespace
 
 void each_batch(const std::string &sql, const std::function<void(const pg::Rows &)> &take) {
   constexpr long kRows = 10000;
   SPIParseOpenOptions options{};
   options.read_only = true;
-  Portal portal = pg::call([&] { return SPI_cursor_parse_open(nullptr, sql.c_str(), &options); });
+  Portal portal = [&] {
+    const WithoutJit planned;
+    return pg::call([&] { return SPI_cursor_parse_open(nullptr, sql.c_str(), &options); });
+  }();
   for (bool more = true; more;) {
     pg::check_for_interrupts();
     pg::call([&] { SPI_cursor_fetch(portal, true, kRows); });

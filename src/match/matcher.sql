@@ -8,10 +8,10 @@ CREATE TABLE cdp.matchers (
   source_column    text,
   prior            double precision NOT NULL CHECK (prior > 0 AND prior < 1),
   recall           double precision NOT NULL CHECK (recall > 0 AND recall <= 1),
-  em_convergence   double precision NOT NULL CHECK (em_convergence > 0),
+  em_convergence   double precision NOT NULL CHECK (em_convergence > 0 AND em_convergence <= 1),
   max_iterations   integer NOT NULL CHECK (max_iterations > 0),
-  pairs_per_record double precision CHECK (pairs_per_record > 0),
-  total_pairs_per_record double precision CHECK (total_pairs_per_record > 0),
+  pairs_per_record double precision CHECK (pairs_per_record > 0 AND pairs_per_record < 'NaN'),
+  total_pairs_per_record double precision CHECK (total_pairs_per_record > 0 AND total_pairs_per_record < 'NaN'),
   settings         jsonb NOT NULL,
   created_at       timestamptz NOT NULL DEFAULT now(),
   trained_at       timestamptz,
@@ -53,8 +53,8 @@ CREATE TABLE cdp.matcher_levels (
   fix_m         boolean NOT NULL,
   fix_u         boolean NOT NULL,
   tf_column     text,
-  tf_weight     double precision NOT NULL,
-  tf_minimum_u  double precision NOT NULL,
+  tf_weight     double precision NOT NULL CHECK (tf_weight BETWEEN 0 AND 100),
+  tf_minimum_u  double precision NOT NULL CHECK (tf_minimum_u BETWEEN 0 AND 1),
   tf_own_u      boolean NOT NULL,
   PRIMARY KEY (matcher, comparison, level),
   FOREIGN KEY (matcher, comparison) REFERENCES cdp.matcher_comparisons ON UPDATE CASCADE ON DELETE CASCADE
@@ -127,7 +127,7 @@ CREATE FUNCTION cdp_internal.add_matcher_rules(matcher text, purpose text, rules
 LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
   INSERT INTO cdp.matcher_rules (matcher, purpose, number, rule)
   SELECT matcher, purpose, r.number, CASE jsonb_typeof(r.rule) WHEN 'object' THEN r.rule ->> 'blocking_rule' ELSE r.rule #>> '{}' END
-  FROM jsonb_array_elements(coalesce(rules, '[]')) WITH ORDINALITY AS r (rule, number)
+  FROM jsonb_array_elements(coalesce(nullif(rules, 'null'), '[]')) WITH ORDINALITY AS r (rule, number)
 $$;
 COMMENT ON FUNCTION cdp_internal.add_matcher_rules(text, text, jsonb) IS 'Part of cdp.create_matcher';
 
@@ -153,6 +153,16 @@ BEGIN
   IF jsonb_typeof(settings -> 'comparisons') IS DISTINCT FROM 'array' OR jsonb_array_length(settings -> 'comparisons') = 0 THEN
     RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'the settings of a matcher need comparisons, an array',
       HINT = 'cdp.people_matcher makes settings from names of columns; a model saved by Splink does as well.';
+  END IF;
+  IF jsonb_path_exists(settings, '$.comparisons[*] ? (@.type() != "object" || !(exists (@.comparison_levels[0])) || @.comparison_levels.type() != "array" || exists (@.comparison_levels[*] ? (@.type() != "object")))') THEN
+    RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'each comparison has comparison_levels, an array of objects';
+  END IF;
+  SELECT string_agg(format('%s is %s', k.key, settings -> k.key), ', ' ORDER BY k.key) INTO unknown
+  FROM unnest('{blocking_rules_to_generate_predictions,training_rules,deterministic_rules}'::text[]) AS k (key)
+  WHERE jsonb_typeof(settings -> k.key) NOT IN ('array', 'null')
+     OR jsonb_typeof(settings -> k.key) = 'array' AND jsonb_path_exists(settings -> k.key, '$[*] ? (@.type() != "string" && !(@.type() == "object" && @.blocking_rule.type() == "string"))');
+  IF unknown IS NOT NULL THEN
+    RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'rules are an array of texts, or of objects with a blocking_rule', DETAIL = format('In the settings %s.', unknown);
   END IF;
   SELECT string_agg(k.key, ', ' ORDER BY k.key) INTO unknown
   FROM jsonb_array_elements(settings -> 'comparisons') AS c (o), jsonb_array_elements(c.o -> 'comparison_levels') AS l (o), jsonb_object_keys(l.o) AS k (key)
@@ -199,12 +209,19 @@ COMMENT ON FUNCTION cdp.create_matcher(text, jsonb) IS
 CREATE FUNCTION cdp.drop_matcher(name text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
+  IF EXISTS (SELECT FROM cdp.followed_matchers AS f WHERE f.matcher = drop_matcher.name) THEN
+    RAISE EXCEPTION USING ERRCODE = 'object_in_use', MESSAGE = format('matcher "%s" follows a table', name), HINT = format('SELECT cdp.unfollow_matches(%L) ends that.', name);
+  END IF;
+  IF EXISTS (SELECT FROM cdp.matches AS o WHERE o.matcher = drop_matcher.name) THEN
+    RAISE EXCEPTION USING ERRCODE = 'object_in_use', MESSAGE = format('cdp.matches holds what matcher "%s" found', name),
+      HINT = 'Delete these rows first; while links were made of some (linked_seq), cdp.reject_match and cdp.link_matches take these back.';
+  END IF;
   DELETE FROM cdp.matchers AS m WHERE m.name = drop_matcher.name;
   IF NOT FOUND THEN
     RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('there is no matcher "%s"', name);
   END IF;
 END $$;
-COMMENT ON FUNCTION cdp.drop_matcher(text) IS 'Drops a matcher and what it learnt. Errors: 42704 when there is none';
+COMMENT ON FUNCTION cdp.drop_matcher(text) IS 'Drops a matcher and what it learnt. Errors: 42704 when there is none, 55006 while it follows a table, or cdp.matches holds what it found';
 
 CREATE FUNCTION cdp.export_matcher(name text) RETURNS jsonb
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -249,7 +266,7 @@ BEGIN
   RETURN QUERY SELECT s.rule, s.pairs, s.iterations, s.converged, s.lambda FROM cdp.matcher_sessions AS s WHERE s.matcher = train_matcher.matcher ORDER BY s.session;
 END $$;
 COMMENT ON FUNCTION cdp.train_matcher(text, regclass, bigint, bigint, boolean) IS
-  'Learns a matcher''s prior, u and m from the records of a table or view, without labels: the prior from the deterministic rules, u from at most max_pairs pairs drawn at random, m by expectation and maximisation over the pairs of each training rule, its median; refine: from the beginning, and then the prior anew from all pairs of blocking, and u without the matches among the drawn pairs: the same for the same records and seed; without refine it goes on from the m there is, as Splink does. Errors: 42704 unknown matcher, 55000 without training rules, 23505 an id twice. Source: Fellegi and Sunter (1969), Winkler (1988), Enamorado, Fifield and Imai (2019), Splink';
+  'Learns a matcher''s prior, u and m from the records of a table or view, without labels: the prior from the deterministic rules, u from at most max_pairs pairs drawn at random, m by expectation and maximisation over the pairs of each training rule, its median; refine: from the beginning, and then the prior anew from all pairs of blocking, and u without the matches among the drawn pairs: the same for the same records and seed; without refine it goes on from the m there is, as Splink does. Errors: 42704 unknown matcher, 55000 without training rules or without two records, 23505 an id twice. Source: Fellegi and Sunter (1969), Winkler (1988), Enamorado, Fifield and Imai (2019), Splink';
 
 CREATE FUNCTION cdp.blocking_analysis(matcher text, records regclass)
   RETURNS TABLE (purpose text, number integer, rule text, pairs bigint, largest_block bigint, members bigint, value text, used boolean) LANGUAGE c STABLE STRICT

@@ -28,8 +28,9 @@ SELECT f[1], n, true FROM (SELECT string_to_array(line, ' ') AS f FROM unnest(AR
   'theresa terry tess', 'thomas tom tommy', 'timothy tim', 'valerie val', 'victoria vicky', 'vincent vince', 'virginia ginny', 'walter walt', 'wilhelmina mien mina willemien', 'willem pim wim', 'william bill billy liam will', 'zachary zach'
   ]) AS line) AS s, unnest(f[2:]) AS n;
 
+-- Called for every record, it would pay for a setting each time; its one statement is spelt out in full.
 CREATE FUNCTION cdp_internal.listed_name_forms(given_name text) RETURNS text
-  LANGUAGE c STABLE STRICT SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'cdp_listed_name_forms';
+  LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'cdp_listed_name_forms';
 COMMENT ON FUNCTION cdp_internal.listed_name_forms(text) IS 'What cdp.name_forms gives, each with U+001F behind it';
 
 CREATE FUNCTION cdp.name_forms(given_name text) RETURNS text[]

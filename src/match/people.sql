@@ -6,6 +6,10 @@ RETURN jsonb_strip_nulls(jsonb_build_object('sql_condition', condition, 'label_f
                                             'tf_adjustment_weight', CASE WHEN tf_column IS NOT NULL THEN 1.0 END, 'is_null_level', nullif(is_null, false)));
 COMMENT ON FUNCTION cdp_internal.level(text, text, text, boolean) IS 'Part of cdp.people_matcher';
 
+CREATE FUNCTION cdp_internal.quoted(name text) RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp RETURN '"' || replace(name, '"', '""') || '"';
+COMMENT ON FUNCTION cdp_internal.quoted(text) IS 'Part of cdp.people_matcher';
+
 -- $L and $R stand for a column of the left and of the right record, $O and $P for another one's.
 CREATE FUNCTION cdp_internal.people_comparison(role text, col text, other text) RETURNS jsonb
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -30,9 +34,10 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
                                                                   FROM unnest('{$L,$R}'::text[]) AS side)) AS condition
     FROM levels AS l)
   SELECT jsonb_build_object('output_column_name', col, 'comparison_description', people_comparison.role, 'comparison_levels',
-    jsonb_build_array(cdp_internal.level(col || ' is unknown', format('"%s_l" IS NULL OR "%1$s_r" IS NULL', col), NULL, true))
-    || jsonb_agg(cdp_internal.level(l.label,
-         replace(replace(replace(replace(l.condition, '$L', format('"%s_l"', col)), '$R', format('"%s_r"', col)), '$O', format('"%s_l"', other)), '$P', format('"%s_r"', other)),
+    jsonb_build_array(cdp_internal.level(col || ' is unknown', format('%s IS NULL OR %s IS NULL', cdp_internal.quoted(col || '_l'), cdp_internal.quoted(col || '_r')), NULL, true))
+    || jsonb_agg(cdp_internal.level(l.label, -- in one go, whatever columns are called
+         format(replace(replace(replace(replace(replace(l.condition, '%', '%%'), '$L', '%1$s'), '$R', '%2$s'), '$O', '%3$s'), '$P', '%4$s'),
+                cdp_internal.quoted(col || '_l'), cdp_internal.quoted(col || '_r'), cdp_internal.quoted(other || '_l'), cdp_internal.quoted(other || '_r')),
          CASE l.place WHEN 1 THEN col END) ORDER BY l.place)
     || cdp_internal.level('anything else', 'ELSE'))
   FROM spelt AS l
@@ -56,16 +61,19 @@ LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   unknown text := (SELECT string_agg(k, ', ' ORDER BY k) FROM jsonb_object_keys(columns) AS k WHERE k NOT IN (SELECT r.role FROM cdp_internal.people_roles() AS r));
 BEGIN
+  IF jsonb_path_exists(columns, '$.* ? (@.type() != "string" || @ == "")') THEN
+    RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'a role is given the name of a column', DETAIL = format('They are %s.', columns);
+  END IF;
   IF unknown IS NOT NULL OR columns = '{}' THEN
     RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = coalesce(format('unknown role of a column: %s', unknown), 'no column is named'),
       HINT = 'There are ' || (SELECT string_agg(r.role, ', ' ORDER BY r.place) FROM cdp_internal.people_roles() AS r) || '.';
   END IF;
   RETURN (
-    WITH roles AS (SELECT r.*, columns ->> r.role AS col FROM cdp_internal.people_roles() AS r WHERE columns ? r.role),
-    singles AS (SELECT r.place, format('l."%s" = r."%1$s"', r.col) AS rule FROM roles AS r WHERE r.alone),
-    pairs AS (SELECT a.place, b.place AS second, format('l."%s" = r."%1$s" AND l."%s" = r."%2$s"', a.col, b.col) AS rule
+    WITH roles AS (SELECT r.*, columns ->> r.role AS col, cdp_internal.quoted(columns ->> r.role) AS spelt FROM cdp_internal.people_roles() AS r WHERE columns ? r.role),
+    singles AS (SELECT r.place, format('l.%s = r.%1$s', r.spelt) AS rule FROM roles AS r WHERE r.alone),
+    pairs AS (SELECT a.place, b.place AS second, format('l.%s = r.%1$s AND l.%s = r.%2$s', a.spelt, b.spelt) AS rule
               FROM roles AS a JOIN roles AS b ON a.place < b.place WHERE a.paired AND b.paired),
-    swapped AS (SELECT format('l."%s" = r."%s" AND l."%2$s" = r."%1$s"', columns ->> 'given_name', columns ->> 'family_name') AS rule
+    swapped AS (SELECT format('l.%s = r.%s AND l.%2$s = r.%1$s', cdp_internal.quoted(columns ->> 'given_name'), cdp_internal.quoted(columns ->> 'family_name')) AS rule
                 WHERE columns ?& '{given_name,family_name}')
     SELECT jsonb_build_object(
       'link_type', link_type, 'unique_id_column_name', id_column, 'pairs_per_record', 60, 'total_pairs_per_record', 8,

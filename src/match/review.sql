@@ -136,9 +136,15 @@ CREATE FUNCTION cdp_internal.judge_matches(matcher text, records regclass, merge
 COMMENT ON FUNCTION cdp_internal.judge_matches(text, regclass, double precision, double precision, double precision, bigint) IS 'Part of cdp.find_matches';
 
 -- Brings cdp.matches up to date with what a query of pairs for review says: with all of a matcher's, or those of some records and some more.
+-- Statistics may be from before this matcher found anything: a few rows are looked up one by one (LATERAL, OFFSET 0), all are joined at once.
 -- Only rows that change are locked: people decide about the others meanwhile. And what they said last holds, whenever they said it.
 CREATE FUNCTION cdp_internal.put_matches(matcher text, query text, ids text[], sources text[], OUT linked bigint, OUT waiting bigint, OUT gone bigint)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  join_to constant text := CASE WHEN ids IS NULL THEN 'LEFT JOIN %1$s AS %2$s ON %3$s' ELSE 'LEFT JOIN LATERAL (SELECT %2$s.* FROM %1$s AS %2$s WHERE %3$s OFFSET 0) AS %2$s ON true' END;
+  pair constant text := '(%1$s.matcher, %1$s.source_l, %1$s.id_l, %1$s.source_r, %1$s.id_r) = ($1, j.source_l, j.id_l, j.source_r, j.id_r)';
+  near constant text := 'SELECT m.match_id FROM ROWS FROM (unnest($2), unnest($3)) AS k (id, source)
+      CROSS JOIN LATERAL (SELECT o.match_id FROM cdp.matches AS o WHERE (o.matcher, o.source_%1$s, o.id_%1$s) = ($1, k.source, k.id) OFFSET 0) AS m';
 BEGIN
   EXECUTE format($q$
   WITH judged AS MATERIALIZED (%s),
@@ -147,39 +153,44 @@ BEGIN
     SELECT $1, j.id_l, j.id_r, j.source_l, j.source_r, j.match_weight, j.match_probability, j.found,
            CASE d.is_match WHEN true THEN 'accepted' WHEN false THEN 'rejected' ELSE j.found END
     FROM judged AS j
-    LEFT JOIN cdp.matches AS m ON (m.matcher, m.source_l, m.id_l, m.source_r, m.id_r) = ($1, j.source_l, j.id_l, j.source_r, j.id_r)
-    LEFT JOIN cdp.match_decisions AS d ON (d.matcher, d.source_l, d.id_l, d.source_r, d.id_r) = ($1, j.source_l, j.id_l, j.source_r, j.id_r) AND d.undone_at IS NULL
+    %s
+    %s
     WHERE m.match_id IS NULL OR (m.match_weight, m.match_probability, m.found) IS DISTINCT FROM (j.match_weight, j.match_probability, j.found)
     ON CONFLICT ON CONSTRAINT matches_matcher_source_l_id_l_source_r_id_r_key DO UPDATE
       SET match_weight = excluded.match_weight, match_probability = excluded.match_probability, found = excluded.found,
           state = CASE WHEN o.state IN ('accepted', 'rejected') THEN o.state ELSE excluded.found END
   ), lost AS (
     UPDATE cdp.matches AS o SET found = 'gone', state = CASE WHEN o.state IN ('accepted', 'rejected') THEN o.state ELSE 'gone' END
-    WHERE o.match_id IN (SELECT p.match_id FROM %s AS p) AND o.found <> 'gone' AND NOT EXISTS (
+    WHERE %s AND o.found <> 'gone' AND NOT EXISTS (
       SELECT FROM judged AS j WHERE (j.source_l, j.id_l, j.source_r, j.id_r) = (o.source_l, o.id_l, o.source_r, o.id_r))
     RETURNING o.state
   )
   SELECT count(*) FILTER (WHERE j.found = 'linked'), count(*) FILTER (WHERE j.found = 'waiting'), (SELECT count(*) FROM lost AS l WHERE l.state = 'gone') FROM judged AS j
-  $q$, query, CASE WHEN ids IS NULL THEN '(SELECT m.match_id FROM cdp.matches AS m WHERE m.matcher = $1)' ELSE
-    '(SELECT m.match_id FROM ROWS FROM (unnest($2), unnest($3)) AS k (id, source) JOIN cdp.matches AS m ON (m.matcher, m.source_l, m.id_l) = ($1, k.source, k.id)
-      UNION SELECT m.match_id FROM ROWS FROM (unnest($2), unnest($3)) AS k (id, source) JOIN cdp.matches AS m ON (m.matcher, m.source_r, m.id_r) = ($1, k.source, k.id))' END)
-    INTO linked, waiting, gone USING matcher, ids, sources;
+  $q$, query, format(join_to, 'cdp.matches', 'm', format(pair, 'm')),
+    format(join_to, 'cdp.match_decisions', 'd', format(pair, 'd') || ' AND d.undone_at IS NULL'),
+    CASE WHEN ids IS NULL THEN 'o.matcher = $1' ELSE format('o.match_id IN (%s UNION %s)', format(near, 'l'), format(near, 'r')) END) INTO linked, waiting, gone USING matcher, ids, sources;
 END $$;
 COMMENT ON FUNCTION cdp_internal.put_matches(text, text, text[], text[]) IS 'Part of cdp.find_matches and cdp.update_matches';
+CREATE FUNCTION cdp_internal.put_all_matches(matcher text, query text, OUT linked bigint, OUT waiting bigint, OUT gone bigint)
+LANGUAGE sql SET search_path = pg_catalog, pg_temp SET enable_nestloop = off AS $$ SELECT p.linked, p.waiting, p.gone FROM cdp_internal.put_matches(matcher, query, NULL, NULL) AS p $$;
+COMMENT ON FUNCTION cdp_internal.put_all_matches(text, text) IS 'Part of cdp.find_matches and cdp.update_matches';
 
 CREATE FUNCTION cdp.find_matches(matcher text, records regclass, merge_threshold double precision DEFAULT 0.99, review_threshold double precision DEFAULT 0.5,
     cluster_threshold double precision DEFAULT 0.5, max_pairs bigint DEFAULT 200000000, OUT linked bigint, OUT waiting bigint, OUT gone bigint)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
 BEGIN
+  IF matcher IS NULL OR records IS NULL OR max_pairs IS NULL THEN
+    RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'matcher, records and max_pairs must be given';
+  END IF;
   PERFORM cdp_internal.check_match_thresholds(merge_threshold, review_threshold, cluster_threshold), cdp_internal.need_read_committed(), cdp_internal.lock_matcher(matcher);
   IF EXISTS (SELECT FROM cdp.followed_matchers AS f WHERE f.matcher = find_matches.matcher) THEN
     RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = format('matcher "%s" follows a table', matcher),
       HINT = format('SELECT * FROM cdp.update_matches(%L) brings its matches up to date, with rebuild => true from the beginning.', matcher);
   END IF;
   SELECT p.linked, p.waiting, p.gone INTO linked, waiting, gone
-    FROM cdp_internal.put_matches(matcher, format('SELECT * FROM cdp_internal.judge_matches(%L, %s, %s, %s, %s, %s)', matcher, records::oid, merge_threshold,
-      review_threshold, cluster_threshold, max_pairs), NULL, NULL) AS p;
+    FROM cdp_internal.put_all_matches(matcher, format('SELECT * FROM cdp_internal.judge_matches(%L, %s, %s, %s, %s, %s)', matcher, records::oid, merge_threshold,
+      review_threshold, cluster_threshold, max_pairs)) AS p;
 END $$;
 COMMENT ON FUNCTION cdp.find_matches(text, regclass, double precision, double precision, double precision, bigint) IS
   'Scores and clusters all records and brings cdp.matches up to date: linked are pairs of at least merge_threshold within a cluster that holds together; others of at least review_threshold wait in cdp.match_review; what people said holds on; what is no longer found is gone. Nobody is merged before cdp.link_matches. Errors: as cdp.score_pairs, 22023 thresholds, 55000 the matcher follows a table, 25001 above READ COMMITTED';

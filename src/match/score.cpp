@@ -38,8 +38,11 @@ CDP_FUNCTION(cdp_score_pairs) {
     throw Error(ERRCODE_INVALID_PARAMETER_VALUE,
                 "the threshold is a probability: " + std::to_string(threshold), {},
                 "Give a number from 0 to 1.");
-  const double least = match::engine::log_odds(threshold);
+  // Above a weight of 53 a probability is 1, as far as a double tells.
+  const double least = std::min(match::engine::log_odds(threshold), 53.0);
   const bool levels = !PG_ARGISNULL(4) && PG_GETARG_BOOL(4);
+  if (PG_ARGISNULL(0) || PG_ARGISNULL(1) || PG_ARGISNULL(3))
+    throw Error(ERRCODE_NULL_VALUE_NOT_ALLOWED, "matcher, records and max_pairs must be given");
   pg::Session session;
   const auto matcher = match::load_matcher(pg::text_argument(fcinfo, 0), {"blocking"});
   const auto records = match::read_records(matcher, PG_GETARG_OID(1));

@@ -140,6 +140,8 @@ void Training::estimate_m() {
 // The share of all pairs that blocking's pairs, weighed by what is known now, come to.
 void Training::refine_prior(const engine::Patterns &patterns) {
   const auto all = static_cast<double>(blocking_.all_pairs());
+  if (all == 0)
+    return; // all records are of one source
   engine::Patience patience;
   for (int step = 0; step < 20; ++step) {
     double matches = 0;
@@ -300,6 +302,10 @@ CDP_FUNCTION(cdp_train_matcher) {
                 "one that "
                 "does not use its columns.");
   const auto records = match::read_records(matcher, PG_GETARG_OID(1));
+  if (records.size() < 2)
+    throw Error(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                "from " + std::string(records.size() ? "one record" : "no record") +
+                    " nothing can be learnt");
   Training training(matcher, records, static_cast<std::uint64_t>(PG_GETARG_INT64(2)),
                     static_cast<std::uint64_t>(PG_GETARG_INT64(3)));
   training.run(PG_GETARG_BOOL(4));

@@ -166,6 +166,10 @@ CDP_FUNCTION(cdp_learn_from_labels) {
 CDP_FUNCTION(cdp_unlinkable_records) {
   pg::call([&] { InitMaterializedSRF(fcinfo, 0); });
   auto *result = reinterpret_cast<ReturnSetInfo *>(fcinfo->resultinfo);
+  if (!(PG_GETARG_FLOAT8(2) >= 0 && PG_GETARG_FLOAT8(2) <= 1))
+    throw Error(ERRCODE_INVALID_PARAMETER_VALUE,
+                "the threshold is a probability: " + std::to_string(PG_GETARG_FLOAT8(2)), {},
+                "Give a number from 0 to 1.");
   pg::Session session;
   const auto matcher = match::load_matcher(pg::text_argument(fcinfo, 0), {});
   const auto records = match::read_records(matcher, PG_GETARG_OID(1));

@@ -81,9 +81,9 @@ if [ "${1:-0}" -gt 0 ]; then /usr/bin/python3 "$ROOT/test/bench/matching_cancel.
 # otherwise: what it has in the end must be what it has after another full run.
 if [ "${1:-0}" -gt 0 ]; then
   fresh=$((${1} + 1))
-  # measured WHAT MATCHER
+  # measured WHAT MATCHER [CHANGE]; a change is matched by a process that has matched before, as the worker has.
   measured() {
-    bench -f - <<<"SELECT cpu() AS before, clock_timestamp() AS at \gset
+    bench -f - <<<"${3:+SELECT FROM cdp.update_matches('$2', ids => '{77}'); $3;} SELECT cpu() AS before, clock_timestamp() AS at \gset
       SELECT linked + waiting AS found FROM cdp.update_matches('$2') \gset
       SELECT '  $1: ' || round((cpu() - :before)::numeric, 3) || ' s, ' || round(extract(epoch FROM clock_timestamp() - :'at'::timestamptz), 3) || ' s on the clock, ' || :found || ' pairs'"
   }
@@ -100,8 +100,7 @@ if [ "${1:-0}" -gt 0 ]; then
   for what in "a thousand came:CREATE TEMP TABLE n (LIKE people); COPY n FROM PROGRAM 'cat $WORK/new.csv' WITH (FORMAT csv, HEADER); INSERT INTO people SELECT n.id, n.person, p.first_name, p.last_name, p.dob, p.postcode, p.city, n.phone, p.email FROM n JOIN people AS p ON p.id = (n.id::bigint * 37 % 100000 + 1)::text WHERE n.id::bigint % 2 = 0; INSERT INTO people SELECT * FROM n WHERE n.id::bigint % 2 = 1" \
     "a thousand changed:UPDATE people SET city = upper(city), phone = NULL WHERE id::bigint BETWEEN 5000 AND 5999" \
     "a thousand went:DELETE FROM people WHERE id::bigint BETWEEN 8000 AND 8999" "one came:INSERT INTO people SELECT '-1', 'x', first_name, last_name, dob, postcode, city, NULL, email FROM people WHERE id = '77'"; do
-    bench -c "${what#*:}" >/dev/null
-    ${TIMED_BY:-} bash -c "$(declare -f psql bench measured); BIN='$BIN' WORK='$WORK'; measured '${what%%:*}' people"
+    WHAT=${what%%:*} CHANGE=${what#*:} ${TIMED_BY:-} bash -c "$(declare -f psql bench measured); BIN='$BIN' WORK='$WORK'; measured \"\$WHAT\" people \"\$CHANGE\""
     measured "${what%%:*}, without frequencies" plain
   done
   bench -c "CREATE VIEW state AS SELECT id_l, id_r, match_weight::text, found FROM cdp.matches WHERE matcher = 'plain' AND found <> 'gone' UNION ALL SELECT 'cluster of', id, cluster_id, NULL FROM cdp.match_clusters WHERE matcher = 'plain'" \

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 """How soon matching stops when it is told to, and what cdp.progress shows meanwhile: matching_cancel.py HOST DATABASE [TIMES]. Runs
-training, matching and clustering of the table people and cancels each at random moments; prints the longest wait of each, in
+all long statements of matching over the table people and cancels each at random moments; prints the longest wait of each, in
 milliseconds on the clock and of the processor (other work on the machine does not count there), and the tasks that were seen. On the
 server's machine."""
 import os
@@ -28,16 +28,26 @@ def used(pid):
 
 
 _, watcher = connect()
-for name, statement in (("training", "SELECT count(*) FROM cdp.train_matcher('people', 'people')"),
+CHANGE = "UPDATE people SET city = upper(city), phone = phone || '1' WHERE id::bigint % 20 = 0"
+watcher.execute("SELECT EXISTS (SELECT FROM cdp.matchers WHERE name = 'followed')")
+if not watcher.fetchone()[0]:
+    watcher.execute("SELECT cdp.create_matcher('followed', cdp.export_matcher('people')), cdp.follow_matches('followed', 'people')")
+for name, statement, *before in (("training", "SELECT count(*) FROM cdp.train_matcher('people', 'people')"),
                         ("matching", "SELECT count(*) FROM cdp.score_pairs('people', 'people', 0.001)"),
                         ("finding", "SELECT * FROM cdp.find_matches('people', 'people')"),
                         *((f"clustering, {method}", f"SELECT count(*) FROM cdp.cluster_pairs('pairs', 0.5, '{method}')")
-                          for method in ("connected", "best_links", "cohesive"))):
+                          for method in ("connected", "best_links", "cohesive")),
+                        ("blocking analysis", "SELECT count(*) FROM cdp.blocking_analysis('people', 'people')"),
+                        ("unlinkable records", "SELECT count(*) FROM cdp.unlinkable_records('people', 'people', 0.5)"),
+                        ("following, a full run", "SELECT * FROM cdp.update_matches('followed', rebuild => true)"),
+                        ("following, of one record in twenty", "SELECT * FROM cdp.update_matches('followed')", CHANGE)):
     waits, costs, seen, length = [], [], {}, None
     while len(waits) < times:
         connection, cursor = connect()
         pid = connection.get_backend_pid()
         ended = {}
+        for change in before:
+            watcher.execute(change)
 
         def work():
             began = time.monotonic()
@@ -55,7 +65,7 @@ for name, statement in (("training", "SELECT count(*) FROM cdp.train_matcher('pe
             for task, done, total in watcher.fetchall():
                 seen.setdefault(task, set()).add(done)
             time.sleep(0.02)
-        told, before = time.monotonic(), used(pid)
+        told, spent = time.monotonic(), used(pid)
         if length:
             watcher.execute("SELECT pg_cancel_backend(%s)", [pid])
         thread.join()
@@ -65,7 +75,8 @@ for name, statement in (("training", "SELECT count(*) FROM cdp.train_matcher('pe
             length = ended["took"]
         else:
             waits.append(max(0, ended["at"] - told) * 1000)
-            costs.append(max(0, used(pid) - before))
+            costs.append(max(0, used(pid) - spent))
         connection.close()
     print(f"  {name}: {length:.1f} s on the clock; stops at most {max(waits):.0f} ms after a cancel (median {sorted(waits)[len(waits) // 2]:.0f}), {max(costs):.0f} ms of the processor; "
           f"shown meanwhile: {', '.join(f'{task} ({len(values)} values)' for task, values in seen.items()) or 'nothing'}")
+watcher.execute("SELECT cdp.unfollow_matches('followed')")
