@@ -204,7 +204,7 @@ CREATE FUNCTION cdp_internal.update_batch(b cdp_internal.match_bindings, everyth
     OUT linked bigint, OUT waiting bigint, OUT gone bigint, OUT taken bigint)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  most constant bigint := coalesce(current_setting('cdp.batch_size', true), '1000')::bigint;
+  most constant bigint := least(1000, coalesce(current_setting('cdp.batch_size', true), '1000')::bigint);
   sourced constant boolean := (SELECT m.source_column IS NOT NULL FROM cdp.matchers AS m WHERE m.name = b.matcher);
   lines bigint[];
   width constant integer := CASE WHEN sourced THEN 2 ELSE 1 END;
