@@ -236,7 +236,7 @@ void Update::read_index(
       by_bucket[engine::Buckets::bucket_of(one.hash, binding_.bits.at(part))].push_back(one);
     for (const auto &[bucket, asked] : by_bucket) {
       patience_.step(10);
-      kept_rows_.bucket(part, bucket, [&](const pg::Cells &row) {
+      kept_rows_.bucket(part, bucket, [&, part = part, &asked = asked](const pg::Cells &row) {
         for (const auto &one : asked)
           for (const auto found : engine::entries_of(row.text(0), one.hash))
             take(part, one.hash, one.record, found);
@@ -253,7 +253,7 @@ void Update::read_additions(const Wishes &wishes, std::set<std::pair<Number, Num
       by_key[{part, one.hash}].push_back(one.record);
   for (const auto &[key, records] : by_key) {
     patience_.step(10);
-    kept_rows_.additions(key.first, key.second, [&](const pg::Cells &row) {
+    kept_rows_.additions(key.first, key.second, [&, &records = records](const pg::Cells &row) {
       const auto found = static_cast<Number>(row.integer(0));
       for (const auto asks : records)
         if (asks != found && !is_changed(found))
