@@ -33,9 +33,9 @@ CREATE TABLE cdp.matches (
   state             text NOT NULL CHECK (state IN ('linked', 'waiting', 'accepted', 'rejected', 'gone')),
   found_at          timestamptz NOT NULL DEFAULT pg_catalog.now(),
   linked_seq        bigint,
-  UNIQUE (matcher, source_l, id_l, source_r, id_r)
+  CONSTRAINT matches_pair UNIQUE (id_l, id_r, source_l, source_r, matcher)
 );
-CREATE INDEX matches_right ON cdp.matches (matcher, source_r, id_r);
+CREATE INDEX matches_right ON cdp.matches (id_r, source_r, matcher); -- ids first: of a new matcher statistics say that it has no matches, and any index would do
 CREATE INDEX matches_waiting ON cdp.matches (matcher, match_weight) WHERE state = 'waiting';
 CREATE INDEX matches_to_link ON cdp.matches (matcher) WHERE (state IN ('linked', 'accepted')) <> (linked_seq IS NOT NULL);
 COMMENT ON TABLE cdp.matches IS 'Pairs that cdp.find_matches found: links, and those that wait for a person''s word';
@@ -156,7 +156,7 @@ BEGIN
     %s
     %s
     WHERE m.match_id IS NULL OR (m.match_weight, m.match_probability, m.found) IS DISTINCT FROM (j.match_weight, j.match_probability, j.found)
-    ON CONFLICT ON CONSTRAINT matches_matcher_source_l_id_l_source_r_id_r_key DO UPDATE
+    ON CONFLICT ON CONSTRAINT matches_pair DO UPDATE
       SET match_weight = excluded.match_weight, match_probability = excluded.match_probability, found = excluded.found,
           state = CASE WHEN o.state IN ('accepted', 'rejected') THEN o.state ELSE excluded.found END
   ), lost AS (

@@ -230,15 +230,14 @@ void Update::ask_for_keys(Wishes &wishes) {
 void Update::read_index(
     const Wishes &wishes,
     const std::function<void(int part, std::uint64_t hash, Number asks, Number found)> &take) {
-  for (const auto &[of, wanted] : wishes) {
-    const int part = of;
+  for (const auto &[part, wanted] : wishes) {
     std::map<std::int32_t, std::vector<Wanted>> by_bucket;
     for (const auto &one : wanted)
       by_bucket[engine::Buckets::bucket_of(one.hash, binding_.bits.at(part))].push_back(one);
-    for (const auto &bucket : by_bucket) {
+    for (const auto &[bucket, asked] : by_bucket) {
       patience_.step(10);
-      kept_rows_.bucket(part, bucket.first, [&](const pg::Cells &row) {
-        for (const auto &one : bucket.second)
+      kept_rows_.bucket(part, bucket, [&, part = part, &asked = asked](const pg::Cells &row) {
+        for (const auto &one : asked)
           for (const auto found : engine::entries_of(row.text(0), one.hash))
             take(part, one.hash, one.record, found);
       });
@@ -252,11 +251,11 @@ void Update::read_additions(const Wishes &wishes, std::set<std::pair<Number, Num
   for (const auto &[part, wanted] : wishes)
     for (const auto &one : wanted)
       by_key[{part, one.hash}].push_back(one.record);
-  for (const auto &asked : by_key) {
+  for (const auto &[key, records] : by_key) {
     patience_.step(10);
-    kept_rows_.additions(asked.first.first, asked.first.second, [&](const pg::Cells &row) {
+    kept_rows_.additions(key.first, key.second, [&, &records = records](const pg::Cells &row) {
       const auto found = static_cast<Number>(row.integer(0));
-      for (const auto asks : asked.second)
+      for (const auto asks : records)
         if (asks != found && !is_changed(found))
           pairs.emplace(asks, found);
     });
