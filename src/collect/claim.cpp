@@ -34,7 +34,8 @@ struct Claim {
 // Sorted by key, each once; of repeats inside the batch the first one counts.
 class Claims {
 public:
-  explicit Claims(const std::vector<Candidate> &candidates) : claim_of_(candidates.size()) {
+  explicit Claims(const std::vector<Candidate> &candidates)
+      : candidates_(candidates), claim_of_(candidates.size()) {
     for (std::size_t i = 0; i < candidates.size(); ++i)
       if (const auto &one = candidates[i]; one.fate == Fate::open)
         claims_.push_back({one.source_id, one.key, one.content_hash, i});
@@ -73,6 +74,7 @@ private:
     });
   }
 
+  const std::vector<Candidate> &candidates_;
   std::vector<Claim> claims_;
   std::vector<std::size_t> claim_of_; // a candidate each
 };
@@ -119,11 +121,14 @@ bool Claims::append() {
           throw Error(ERRCODE_WRONG_OBJECT_TYPE, "SQL has to write the keys of messages");
       },
       failure);
-  if (!done)
-    return false;
   for (auto &claim : claims_)
-    claim.is_ours = !claim.is_known;
-  return true;
+    if (done) {
+      claim.is_ours = !claim.is_known;
+    } else { // what was found may be gone when they are looked for again
+      claim.content_hash = candidates_[claim.candidate].content_hash;
+      claim.is_known = false;
+    }
+  return done;
 }
 
 bool Claims::append_some(pg::KeyScan &known, std::size_t from, std::size_t to) {

@@ -43,6 +43,17 @@ void settle(const Kept &kept, const pipeline::Outcome &outcome) {
   statement.run(pg::Params().bigints(kept.decisions).bigints(decided).texts(sources).texts(message_ids));
 }
 
+// Retention, or whoever detaches a month, may have had their people's locks first: then only traces of events
+// were there to be taken, which do not come back this way.
+bool took_traces(const Kept &kept) {
+  static pg::Statement statement(
+      "SELECT EXISTS (SELECT FROM cdp.withdrawn_messages AS m WHERE m.decision_seq = ANY ($1) "
+      "AND m.kind = 'event' AND NOT EXISTS (SELECT FROM cdp.withdrawn_events AS e "
+      "WHERE e.event_id = m.decision_seq))",
+      pg::few_keys);
+  return statement.run(pg::Params().bigints(kept.decisions)).boolean(0, 1);
+}
+
 } // namespace
 
 // cdp_internal.reprocess(decision_seqs bigint[], reason text): how many were accepted again.
@@ -52,8 +63,9 @@ CDP_FUNCTION(cdp_reprocess) {
   if (kept.lines.empty())
     PG_RETURN_INT64(0);
   const auto exchange = pipeline::exchange(kept.decisions, kept.lines, pg::text_argument(fcinfo, 1));
-  if (exchange.taken != static_cast<std::int64_t>(kept.decisions.size()))
-    throw Error(ERRCODE_T_R_SERIALIZATION_FAILURE, "a message was withdrawn while it was taken anew", "",
+  if (exchange.taken != static_cast<std::int64_t>(kept.decisions.size()) || took_traces(kept))
+    throw Error(ERRCODE_T_R_SERIALIZATION_FAILURE,
+                "a message was withdrawn, or its event removed, while it was taken anew", "",
                 "What is left is taken anew as it is now.");
   collect::write_quarantine(exchange.outcome.candidates, kept.lines);
   settle(kept, exchange.outcome);
