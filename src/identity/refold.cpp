@@ -24,8 +24,9 @@ std::set<std::int64_t> people_of(const std::set<std::int64_t> &identifiers) {
 
 } // namespace
 
-void Refold::run(const std::set<std::int64_t> &identifiers, const LockProfiles &lock,
-                 const std::function<void()> &prepare) {
+bool Refold::run(const std::set<std::int64_t> &identifiers, const LockProfiles &lock,
+                 const std::function<void()> &prepare, const std::function<bool()> &accepts) {
+  bool accepted = true;
   auto core = asked_ = identifiers;
   load(core); // without locks: whom to lock first
   // All locks or none: whoever else has to be locked may come earlier in the order of ids.
@@ -40,10 +41,17 @@ void Refold::run(const std::set<std::int64_t> &identifiers, const LockProfiles &
     outcome_ = history_->fold();
     const auto drawn_in = changed_neighbours();
     core.insert(drawn_in.begin(), drawn_in.end());
-    return drawn_in.empty();
-  }))
+    if (!drawn_in.empty())
+      return false;
+    accepted = !accepts || accepts();
+    return accepted;
+  })) {
+    if (!accepted)
+      return false;
     pg::check_for_interrupts();
+  }
   find_changes();
+  return true;
 }
 
 // Reads the people of the core with all their evidence, then their neighbours. Says who to lock.

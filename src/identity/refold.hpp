@@ -16,8 +16,11 @@ public:
   // Locks the people of these identifiers and whoever shares evidence with them, and decides their evidence
   // anew. Who comes out otherwise draws their own neighbours in, until nobody does. `prepare` writes what is
   // to be decided once the locks are held; it is undone and called again when more people are to be locked.
-  void run(const std::set<std::int64_t> &identifiers, const LockProfiles &lock,
-           const std::function<void()> &prepare);
+  // False: `accepts` does not take what was decided, and all is undone. That is asked within the one
+  // subtransaction: who waits for locks of one that was released into another would wait for all of us, and
+  // we, once the other is undone, for them.
+  bool run(const std::set<std::int64_t> &identifiers, const LockProfiles &lock,
+           const std::function<void()> &prepare, const std::function<bool()> &accepts = {});
 
   // Profile ids whose identifiers or facts change: as they were, and as they will be.
   const std::set<std::int64_t> &before() const { return before_; }

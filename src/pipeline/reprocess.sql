@@ -95,6 +95,8 @@ DECLARE
   id constant integer := cdp_internal.known_source(source);
   dropped bigint;
 BEGIN
+  -- A batch on its way keeps its messages anew.
+  PERFORM cdp_internal.take_turn('cdp_internal.reprocessings');
   DELETE FROM cdp.kept_messages AS k WHERE k.source_id = id AND (received_before IS NULL OR k.received_at < received_before);
   GET DIAGNOSTICS dropped = ROW_COUNT;
   RETURN dropped;

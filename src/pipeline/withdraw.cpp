@@ -106,18 +106,15 @@ void Exchanger::decide() {
   if (touched_.empty())
     return;
   const auto types = *identity::find_types({});
-  while (!pg::try_in_subtransaction([&] {
-    refold_.emplace(types);
-    refold_->run(
-        touched_, [&](const Ids &ids) { return people_.lock(ids); },
-        [&] {
-          take_out();
-          identities_.see_again();
-          result_.outcome.decisions = draw_decisions(candidates());
-          add_evidence();
-        });
-    return is_complete();
-  }))
+  while (!refold_.emplace(types).run(
+      touched_, [&](const Ids &ids) { return people_.lock(ids); },
+      [&] {
+        take_out();
+        identities_.see_again();
+        result_.outcome.decisions = draw_decisions(candidates());
+        add_evidence();
+      },
+      [&] { return is_complete(); }))
     pg::check_for_interrupts();
 }
 
