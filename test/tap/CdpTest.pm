@@ -190,7 +190,7 @@ sub inbox_of_people
 			WHEN n % 31 = 0 AND n % 5 = 2 THEN json_build_object('type', 'track', 'event', 'Visited', 'anonymousId', 'a' || (n - 1) * 7 % $devices,
 				'messageId', 'm' || n - 1, 'timestamp', '2026-01-01T00:00:00Z', 'properties', json_build_object('n', n - 1))::text
 			WHEN n % 10 < 2 THEN json_build_object('type', 'identify', 'userId', 'u' || n * 13 % $users, 'anonymousId', 'a' || n * 17 % $devices,
-				'messageId', 'm' || n, 'timestamp', '2026-01-01T00:00:00Z'::timestamptz + n * 7919 % 86400 * interval '1 second',
+				'messageId', 'm' || n, 'timestamp', '2026-01-01T00:00:00Z'::timestamptz + n::bigint * 7919 % 86400 * interval '1 second',
 				'traits', json_build_object('n', n, 't' || n % 7, n % 11,
 					'email', CASE WHEN n % 4 = 0 THEN 'Person' || n % $addresses || '\@Example.com' END))::text
 			WHEN n % 10 = 2 THEN json_build_object('batch', json_build_array(
