@@ -64,6 +64,20 @@ class Difference(Exception):
     pass
 
 
+def decide_and_compare(people, other, decisions):
+    """People as stored are those that the other database has once people decided there, too: (pair, statement)."""
+    for pair, statement in decisions:
+        other.execute("SELECT count(*) FROM cdp.identifiers WHERE (type, value) IN ((%s, %s), (%s, %s))", pair)
+        if other.fetchone()[0] == 2:
+            other.execute(statement)
+    other.execute(PEOPLE)
+    expected = sorted(map(repr, other.fetchall()))
+    stored = sorted(map(repr, people))
+    if stored != expected:
+        raise Difference("stored " + "\n  ".join(sorted(set(stored) - set(expected))) +
+                         "\nexpected " + "\n  ".join(sorted(set(expected) - set(stored))))
+
+
 class History:
     def __init__(self, one, other, seed):
         self.one, self.other, self.random, self.trace = one, other, random.Random(seed), []
@@ -404,16 +418,7 @@ class History:
         other.execute(SEGMENTS)
         for source, text in self.documents():
             other.execute("SELECT cdp.ingest(%s, %s)", [text, source])
-        for pair, statement in self.decisions:
-            other.execute("SELECT count(*) FROM cdp.identifiers WHERE (type, value) IN ((%s, %s), (%s, %s))", pair)
-            if other.fetchone()[0] == 2:
-                other.execute(statement)
-        other.execute(PEOPLE)
-        expected = sorted(map(repr, other.fetchall()))
-        stored = sorted(map(repr, self.execute(PEOPLE)))
-        if stored != expected:
-            raise Difference("stored " + "\n  ".join(sorted(set(stored) - set(expected))) +
-                             "\nexpected " + "\n  ".join(sorted(set(expected) - set(stored))))
+        decide_and_compare(self.execute(PEOPLE), other, self.decisions)
         self.remembered += self.execute(REMEMBER)
 
     def recall(self):

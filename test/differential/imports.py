@@ -17,7 +17,7 @@ import sys
 
 import psycopg2
 
-from attached import PEOPLE, Difference
+from attached import PEOPLE, Difference, decide_and_compare
 from ways import play_in_two
 
 SEGMENTS = """
@@ -175,16 +175,7 @@ class History:
                 decisions.append(one)
             elif one[0] not in self.undone:
                 other.execute("SELECT cdp.ingest(%s, %s)", [one[1], one[2] if one[0] == "again" else SOURCES[one[0]]])
-        for _, pair, statement in decisions:
-            other.execute("SELECT count(*) FROM cdp.identifiers WHERE (type, value) IN ((%s, %s), (%s, %s))", pair)
-            if other.fetchone()[0] == 2:
-                other.execute(statement)
-        other.execute(PEOPLE)
-        expected = sorted(map(repr, other.fetchall()))
-        stored = sorted(map(repr, self.execute(PEOPLE)))
-        if stored != expected:
-            raise Difference("stored " + "\n  ".join(sorted(set(stored) - set(expected))) +
-                             "\nexpected " + "\n  ".join(sorted(set(expected) - set(stored))))
+        decide_and_compare(self.execute(PEOPLE), other, (one[1:] for one in decisions))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import json
 import sys
 
 import imports
-from attached import PEOPLE, Difference
+from attached import PEOPLE, Difference, decide_and_compare
 from ways import play_in_two
 
 KEEPING = ("crm", "erp")
@@ -114,16 +114,7 @@ class History(imports.History):
             other.execute("SELECT accepted FROM cdp.ingest(%s, %s)", [messages[name][1], messages[name][0]])
             if other.fetchone() != (1,):
                 raise Difference(f"{name} is there, and is not accepted under these settings")
-        for _, pair, statement in (one for one in self.said if one[0] == "decision"):
-            other.execute("SELECT count(*) FROM cdp.identifiers WHERE (type, value) IN ((%s, %s), (%s, %s))", pair)
-            if other.fetchone()[0] == 2:
-                other.execute(statement)
-        other.execute(PEOPLE)
-        expected = sorted(map(repr, other.fetchall()))
-        stored = sorted(map(repr, self.execute(PEOPLE)))
-        if stored != expected:
-            raise Difference("stored " + "\n  ".join(sorted(set(stored) - set(expected))) +
-                             "\nexpected " + "\n  ".join(sorted(set(expected) - set(stored))))
+        decide_and_compare(self.execute(PEOPLE), other, (one[1:] for one in self.said if one[0] == "decision"))
 
 
 if __name__ == "__main__":
