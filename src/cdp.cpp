@@ -2,6 +2,7 @@
 #include "collect/months.hpp"
 #include "collect/sources.hpp"
 #include "core/match_wanted.hpp"
+#include "pipeline/company.hpp"
 #include "worker/worker.hpp"
 
 #include "pg/background.hpp"
@@ -24,6 +25,11 @@ void define_settings() {
       "cdp.batch_size", "How many lines of cdp.inbox are decided in one transaction at most.",
       "Fewer, down to 1000, when they would take longer than half a second; the result is the same.",
       &settings.batch_size, settings.batch_size, 1, 100'000, PGC_USERSET, 0, nullptr, nullptr, nullptr);
+  DefineCustomIntVariable(
+      "cdp.inbox_workers", "How many processes decide lines of cdp.inbox together when many wait.",
+      "The worker is one of them; the others take slots of max_worker_processes while they are needed.",
+      &cdp::pipeline::inbox_workers, cdp::pipeline::inbox_workers, 1, 16, PGC_SIGHUP, 0, nullptr, nullptr,
+      nullptr);
   DefineCustomIntVariable("cdp.launcher_naptime", "How often the cdp launcher looks for new databases.",
                           "CREATE EXTENSION is noticed at once, whatever this says.",
                           &settings.launcher_naptime_s, settings.launcher_naptime_s, 1, 3600, PGC_SIGHUP,

@@ -30,4 +30,9 @@ CREATE FUNCTION cdp_internal.take_turn(work regclass, part integer DEFAULT 0) RE
 LANGUAGE c STRICT SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'cdp_take_turn';
 CREATE FUNCTION cdp_internal.try_turn(work regclass, part integer DEFAULT 0) RETURNS boolean
 LANGUAGE c STRICT SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'cdp_try_turn';
-REVOKE ALL ON FUNCTION cdp_internal.take_turn(regclass, integer), cdp_internal.try_turn(regclass, integer) FROM PUBLIC;
+CREATE FUNCTION cdp_internal.share_turn(work regclass, part integer) RETURNS void
+LANGUAGE c STRICT SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'cdp_share_turn';
+CREATE FUNCTION cdp_internal.await_turns(work regclass, part integer) RETURNS void
+LANGUAGE c STRICT SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'cdp_await_turns';
+REVOKE ALL ON FUNCTION cdp_internal.take_turn(regclass, integer), cdp_internal.try_turn(regclass, integer),
+  cdp_internal.share_turn(regclass, integer), cdp_internal.await_turns(regclass, integer) FROM PUBLIC;

@@ -1,6 +1,7 @@
 #include "collect/inbox.hpp"
 
 #include <chrono>
+#include <unordered_set>
 
 #include "pg/delete_rows.hpp"
 #include "pg/scan.hpp"
@@ -36,11 +37,20 @@ Incoming line_of(const pg::Cells &row) {
   return incoming;
 }
 
-Oldest read_from(std::optional<std::int64_t> from, std::int32_t most, std::size_t most_bytes) {
+std::uint64_t number_of(const ItemPointerData &place) {
+  return std::uint64_t{ItemPointerGetBlockNumberNoCheck(&place)} << 16 |
+         ItemPointerGetOffsetNumberNoCheck(&place);
+}
+
+using Places = std::unordered_set<std::uint64_t>;
+
+Oldest read_from(std::optional<std::int64_t> from, std::int32_t most, std::size_t most_bytes,
+                 const Places &but) {
   Oldest oldest;
   oldest.lines.reserve(static_cast<std::size_t>(most));
   oldest.places.reserve(static_cast<std::size_t>(most));
   std::size_t bytes = 0;
+  bool first = true;
   const pg::Moment moment;
   pg::IndexScan scan(moment, "cdp", "inbox", "inbox_pkey",
                      {{"source", TEXTOID},
@@ -51,8 +61,10 @@ Oldest read_from(std::optional<std::int64_t> from, std::int32_t most, std::size_
                       {"inbox_id", INT8OID}},
                      from);
   scan.each([&](const pg::Cells &row) {
-    if (oldest.lines.empty())
+    if (std::exchange(first, false)) // one at a place left out, too: it may have to be read again
       last_found.id = row.bigint(inbox_id);
+    if (!but.empty() && but.contains(number_of(row.place())))
+      return true;
     oldest.places.push_back(row.place());
     oldest.lines.push_back(line_of(row));
     bytes += oldest.lines.back().text.size();
@@ -64,16 +76,36 @@ Oldest read_from(std::optional<std::int64_t> from, std::int32_t most, std::size_
 } // namespace
 
 // One line alone is the very oldest: who asks for it says so of it.
-Oldest read_inbox(std::int32_t most, std::size_t most_bytes) {
+Oldest read_inbox(std::int32_t most, std::size_t most_bytes, const std::vector<ItemPointerData> &but) {
   if (most <= 0)
     return {};
+  Places skipped;
+  for (const auto &place : but)
+    skipped.insert(number_of(place));
   const auto storage = pg::storage_of("cdp", "inbox");
   if (most > 1 && last_found.storage == storage && steady_clock::now() < last_found.until)
-    if (auto oldest = read_from(last_found.id, most, most_bytes); !oldest.lines.empty())
+    if (auto oldest = read_from(last_found.id, most, most_bytes, skipped); !oldest.lines.empty())
       return oldest;
   last_found.until = steady_clock::now() + 1s;
-  auto oldest = read_from(std::nullopt, most, most_bytes);
+  auto oldest = read_from(std::nullopt, most, most_bytes, skipped);
   last_found.storage = oldest.lines.empty() ? InvalidOid : storage;
+  return oldest;
+}
+
+Oldest read_inbox(const std::vector<ItemPointerData> &places) {
+  static pg::Statement statement(
+      "SELECT i.ctid, i.source, i.import, i.received_at, i.message, i.line FROM cdp.inbox AS i "
+      "WHERE i.ctid = ANY ($1) ORDER BY i.inbox_id");
+  auto rows = statement.run(pg::Params().places(places));
+  Oldest oldest;
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    oldest.places.push_back(rows.place(i, 1));
+    auto &incoming =
+        oldest.lines.emplace_back(Incoming{rows.text(i, 2), rows.optional_text(i, 3), rows.timestamp(i, 4),
+                                           rows.optional_text(i, 5).value_or("")});
+    if (!rows.is_null(i, 6))
+      incoming.line = rows.bigint(i, 6);
+  }
   return oldest;
 }
 

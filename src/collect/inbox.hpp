@@ -9,8 +9,11 @@ struct Oldest {
   std::vector<ItemPointerData> places;
 };
 
-// The oldest lines, at most so many; none is begun when there are so many bytes already.
-Oldest read_inbox(std::int32_t most, std::size_t most_bytes);
+// The oldest lines but those at some places, at most so many; none is begun when there are so many bytes already.
+Oldest read_inbox(std::int32_t most, std::size_t most_bytes, const std::vector<ItemPointerData> &but = {});
+
+// Those of these places, oldest first.
+Oldest read_inbox(const std::vector<ItemPointerData> &places);
 
 // Deletes them where they were read, in that order: else an index would be searched for each. Throws when
 // somebody changed one meanwhile.

@@ -20,4 +20,11 @@ void check_times(std::vector<Candidate> &candidates) {
   }
 }
 
+bool months_wait() {
+  static pg::Statement statement("SELECT CASE WHEN EXISTS (SELECT FROM cdp_months.events_other) THEN "
+                                 "cdp_internal.missing_months(50000) <> '{}' "
+                                 "ELSE false END");
+  return statement.run().boolean(0, 1);
+}
+
 } // namespace cdp::collect

@@ -12,4 +12,7 @@ extern int max_event_age, max_event_lead;
 // Puts open candidates aside that say they happened at no time.
 void check_times(std::vector<Candidate> &candidates);
 
+// Whether events wait for tables that the worker is going to make: for that it needs all events for itself.
+bool months_wait();
+
 } // namespace cdp::collect

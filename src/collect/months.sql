@@ -126,7 +126,7 @@ COMMENT ON FUNCTION cdp_internal.make_missing_months(integer, bigint) IS 'Makes 
 
 -- Ordinary work: at most so many events are moved while nobody may read.
 CREATE FUNCTION cdp_internal.make_months() RETURNS bigint
-LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$ SELECT cdp_internal.make_missing_months(100, 20000) $$;
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$ SELECT cdp_internal.make_missing_months(100, 50000) $$;
 COMMENT ON FUNCTION cdp_internal.make_months() IS 'Part of cdp.run and the worker';
 
 CREATE FUNCTION cdp.make_months(patience interval DEFAULT interval '10 seconds') RETURNS integer

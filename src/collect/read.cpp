@@ -217,7 +217,8 @@ void name(Candidate &candidate, const Incoming &line) {
 // Reads one line after the other, each as far as it can be read by itself, while it is at hand.
 class LineReader {
 public:
-  explicit LineReader(const std::vector<Incoming> &lines) : lines_(lines) {
+  enum class Depth { outline, whole };
+  LineReader(const std::vector<Incoming> &lines, Depth depth) : lines_(lines), depth_(depth) {
     candidates.reserve(lines.size());
   }
 
@@ -286,7 +287,7 @@ private:
   bool is_keyed() const { return rules_->is_keyed || lines_[line_].came_as; }
 
   void take(Candidate &candidate, std::string_view text) {
-    if (is_keyed()) {
+    if (is_keyed() && depth_ == Depth::whole) {
       originals.push_back({candidates.size() - 1, candidate});
       take_apart(originals.back().form, text);
     }
@@ -294,7 +295,9 @@ private:
       take_treated(candidate, *treatment_);
     else
       take_apart(candidate, text);
-    if (candidate.fate == Fate::open)
+    if (depth_ == Depth::outline)
+      forget_contents(candidate);
+    else if (candidate.fate == Fate::open)
       make(candidate);
   }
 
@@ -307,11 +310,18 @@ private:
       return unnamed.push_back(place);
     candidate.content_hash = content_hash(candidate, spellings_, "");
     name(candidate, lines_[candidate.incoming]);
-    if (auto &message = candidate.message; !rules_->plan) // what is at hand serves the next one
-      message.traits = message.properties = message.context = message.extra = std::string();
+    if (!rules_->plan)
+      forget_contents(candidate);
+  }
+
+  // The memory that is at hand serves the next one.
+  static void forget_contents(Candidate &candidate) {
+    auto &message = candidate.message;
+    message.traits = message.properties = message.context = message.extra = std::string();
   }
 
   const std::vector<Incoming> &lines_;
+  const Depth depth_;
   Spellings spellings_;
   const Timestamp now_ = GetCurrentTimestamp();
   std::size_t line_ = 0;
@@ -328,8 +338,15 @@ std::string_view content(std::string_view line) {
   return line.find_first_not_of(" \t\r\n") == std::string_view::npos ? std::string_view() : line;
 }
 
+std::vector<Candidate> read_outlines(const std::vector<Incoming> &lines, const Sources &sources) {
+  LineReader reader(lines, LineReader::Depth::outline);
+  for (std::size_t i = 0; i < lines.size(); ++i)
+    reader.read(i, sources.of(lines[i].source).rules);
+  return std::move(reader.candidates);
+}
+
 std::vector<Candidate> read(const std::vector<Incoming> &lines, const Sources &sources) {
-  LineReader reader(lines);
+  LineReader reader(lines, LineReader::Depth::whole);
   for (std::size_t i = 0; i < lines.size(); ++i)
     reader.read(i, sources.of(lines[i].source).rules);
   auto &candidates = reader.candidates;

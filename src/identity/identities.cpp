@@ -80,6 +80,10 @@ void Identities::read(std::vector<Candidate> &candidates) {
   }
 }
 
+std::string Identities::name_of(std::size_t index) const {
+  return key_of(identifiers_[index].type, identifiers_[index].value);
+}
+
 std::vector<std::vector<collect::Name>> Identities::names(const std::vector<Candidate> &candidates) const {
   std::vector<std::vector<collect::Name>> names(candidates.size());
   for (std::size_t i = 0; i < candidates.size(); ++i)

@@ -106,6 +106,9 @@ public:
   void keep_strongest(const std::vector<Candidate> &candidates);
 
   const Carried &of(std::size_t candidate) const { return carried_[candidate]; }
+  std::size_t size() const { return identifiers_.size(); } // identifiers that were read
+  // One of them by type and normal value, as a text that no other one has.
+  std::string name_of(std::size_t index) const;
   // All identifiers of a message by priority, where its owner is not the only one; else empty.
   std::vector<std::int64_t> carried_ids(std::size_t candidate, std::int64_t owner) const;
 
@@ -124,6 +127,11 @@ public:
 
   // As they are stored, the people of a candidate's identifiers.
   std::vector<std::int64_t> people_of(std::size_t candidate) const;
+
+  // Whom open candidates are about, as it is stored now and without locking anybody: for people_met.
+  void meet(const std::vector<Candidate> &candidates);
+  // The people of a candidate's identifiers, and whoever is on its devices.
+  std::vector<std::int64_t> people_met(std::size_t candidate) const;
 
   // Decides one message: which of its identifiers are one person, under the rules. In memory.
   Joined decide(const Candidate &candidate, std::size_t index, std::int64_t decision);

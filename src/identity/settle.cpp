@@ -422,6 +422,28 @@ std::vector<std::int64_t> Identities::people_of(std::size_t candidate) const {
   return people;
 }
 
+void Identities::meet(const std::vector<Candidate> &candidates) {
+  Order named;
+  std::vector<bool> taken(identifiers_.size());
+  for (std::size_t i = 0; i < candidates.size(); ++i)
+    if (candidates[i].fate == collect::Fate::open)
+      for (auto index : carried_[i].identifiers)
+        if (!taken[index]) {
+          taken[index] = true;
+          named.push_back(index);
+        }
+  if (!named.empty())
+    find_existing(named);
+}
+
+std::vector<std::int64_t> Identities::people_met(std::size_t candidate) const {
+  auto people = people_of(candidate);
+  for (auto index : carried_[candidate].identifiers)
+    if (const auto user = identifiers_[index].user_on_device; user != 0)
+      people.push_back(profile_.at(user));
+  return people;
+}
+
 void Identities::read_people() {
   if (find_by_keys([&](const StoredIdentifier &stored) { note_stored(stored); },
                    [&](Finder &finder) {

@@ -30,8 +30,9 @@ namespace {
 MemoryContext process_context = nullptr;
 bool process_is_launcher = false;
 
-BackgroundWorker describe(const ProcessKind &kind) {
-  BackgroundWorker worker;
+} // namespace
+
+void describe(const ProcessKind &kind, BackgroundWorker &worker) {
   memset(&worker, 0, sizeof worker);
   worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
   worker.bgw_start_time = BgWorkerStart_RecoveryFinished; // never on a standby, at once on promotion
@@ -40,11 +41,13 @@ BackgroundWorker describe(const ProcessKind &kind) {
   strlcpy(worker.bgw_function_name, kind.function, sizeof worker.bgw_function_name);
   strlcpy(worker.bgw_type, kind.name, sizeof worker.bgw_type);
   strlcpy(worker.bgw_name, kind.name, sizeof worker.bgw_name);
-  return worker;
 }
 
+namespace {
+
 BackgroundWorker describe_worker(Oid database) {
-  BackgroundWorker worker = describe(worker_process);
+  BackgroundWorker worker;
+  describe(worker_process, worker);
   snprintf(worker.bgw_name, sizeof worker.bgw_name, "cdp worker for database %u", database);
   worker.bgw_main_arg = ObjectIdGetDatum(database);
   return worker;
@@ -56,21 +59,24 @@ void install_launcher() {
   if (IsBinaryUpgrade)
     return;
   workers::install_table();
-  BackgroundWorker launcher = describe(launcher_process);
+  BackgroundWorker launcher;
+  describe(launcher_process, launcher);
   launcher.bgw_restart_time = 5;
   RegisterBackgroundWorker(&launcher);
 }
 
 // ---- Inside a process
 
-void begin_process(const ProcessKind &kind, Oid database) {
-  process_is_launcher = !OidIsValid(database);
+namespace {
+
+void connect(const ProcessKind &kind, Oid database, bool in_table) {
   call([&] {
     pqsignal(SIGHUP, SignalHandlerForConfigReload);
     pqsignal(SIGTERM, die);
-    workers::enter(database);
+    if (in_table)
+      workers::enter(database);
     BackgroundWorkerUnblockSignals();
-    if (process_is_launcher)
+    if (!OidIsValid(database))
       BackgroundWorkerInitializeConnection(nullptr, nullptr, 0);
     else
       BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
@@ -84,6 +90,17 @@ void begin_process(const ProcessKind &kind, Oid database) {
     process_context = AllocSetContextCreate(TopMemoryContext, "cdp process", ALLOCSET_DEFAULT_SIZES);
     MemoryContextSwitchTo(process_context);
   });
+}
+
+} // namespace
+
+void begin_process(const ProcessKind &kind, Oid database) {
+  process_is_launcher = !OidIsValid(database);
+  connect(kind, database, true);
+}
+
+void begin_companion(const ProcessKind &kind, Oid database) {
+  connect(kind, database, false);
 }
 
 void leave_process(Farewell farewell) {

@@ -11,6 +11,8 @@
 
 #include "pg/guard.hpp"
 
+struct BackgroundWorker;
+
 namespace cdp::pg {
 
 using std::chrono::milliseconds;
@@ -21,6 +23,10 @@ struct ProcessKind {
 };
 inline constexpr ProcessKind launcher_process{"cdp_launcher_main", "cdp launcher"};
 inline constexpr ProcessKind worker_process{"cdp_worker_main", "cdp worker"};
+inline constexpr ProcessKind inbox_process{"cdp_inbox_worker_main", "cdp inbox worker"};
+
+// What PostgreSQL has to know to start one.
+void describe(const ProcessKind &kind, BackgroundWorker &worker);
 
 // For _PG_init while the server starts: registers the launcher, the shared table and the DROP DATABASE hook.
 void install_launcher();
@@ -33,6 +39,10 @@ enum class Farewell { failed, no_extension, database_claimed, switched_off, dupl
 // Connects to the database, or with InvalidOid to none (shared catalogs only).
 void begin_process(const ProcessKind &kind, Oid database);
 [[noreturn]] void leave_process(Farewell farewell);
+
+// The same for a process that works for the one that started it (src/pg/companion.hpp): the table does not
+// know it.
+void begin_companion(const ProcessKind &kind, Oid database);
 
 // Sleeps until the time is over or something happens; reloads settings, answers SIGTERM and barriers.
 void sleep(milliseconds time);

@@ -25,6 +25,25 @@ CDP_FUNCTION(cdp_take_turn) {
   PG_RETURN_VOID();
 }
 
+// cdp_internal.share_turn(work regclass, part integer): until the transaction ends somebody does a part of
+// this work, beside others who do.
+CDP_FUNCTION(cdp_share_turn) {
+  const LOCKTAG tag = turn(fcinfo);
+  cdp::pg::call([&] { LockAcquire(&tag, AccessShareLock, false, false); });
+  PG_RETURN_VOID();
+}
+
+// cdp_internal.await_turns(work regclass, part integer): waits until nobody does a part of this work any
+// more.
+CDP_FUNCTION(cdp_await_turns) {
+  const LOCKTAG tag = turn(fcinfo);
+  cdp::pg::call([&] {
+    LockAcquire(&tag, AccessExclusiveLock, false, false);
+    LockRelease(&tag, AccessExclusiveLock, false);
+  });
+  PG_RETURN_VOID();
+}
+
 // cdp_internal.try_turn(work regclass, part integer): the same without waiting; false: somebody else does it.
 CDP_FUNCTION(cdp_try_turn) {
   const LOCKTAG tag = turn(fcinfo);

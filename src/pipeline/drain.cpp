@@ -1,9 +1,14 @@
-// The inbox: its oldest lines are decided, and deleted in the same transaction.
+// The inbox: its oldest lines are decided, and deleted in the same transaction. Where many wait, other
+// processes take parts of them at the same time.
+#include "pipeline/drain.hpp"
+
 #include <algorithm>
 #include <chrono>
 
-#include "collect/inbox.hpp"
+#include "collect/months.hpp"
+#include "pipeline/company.hpp"
 #include "pipeline/ingest.hpp"
+#include "pipeline/share.hpp"
 
 #include "pg/function.hpp"
 
@@ -33,20 +38,95 @@ private:
   std::int32_t size_ = kFewest;
 };
 
+// Who are the people of a line is found out twice for it to be shared out: that has to pay.
+constexpr std::int32_t kWorthSharing = 2000;
+
+// A window of the inbox: for each line, whose part it is. Other parts of the window before may still be on
+// their way.
+class Window {
+public:
+  Window(std::int32_t size, std::int32_t worth) {
+    const auto weights = many_waited && size > 1 ? pipeline::company().weights() : std::vector<double>{1};
+    // As many lines for each as one would take alone.
+    const auto wide = 1 / *std::max_element(weights.begin(), weights.end());
+    oldest_ = collect::read_inbox(static_cast<std::int32_t>(size * wide),
+                                  static_cast<std::size_t>(static_cast<double>(kMostBytes) * wide),
+                                  pipeline::company().out());
+    many_waited = oldest_.lines.size() >= static_cast<std::size_t>(worth);
+    parts_.resize(weights.size());
+    if (many_waited && parts_.size() > 1 && !collect::months_wait())
+      part_of_ = sharing().share_out(oldest_.lines, weights);
+    else
+      sharing().forget();
+  }
+
+  bool is_large() const { return many_waited; }
+
+  // Gives the others theirs, and leaves ours.
+  collect::Oldest take_ours() {
+    if (part_of_.empty())
+      return std::move(oldest_);
+    collect::Oldest ours;
+    for (std::size_t i = 0; i < part_of_.size(); ++i)
+      if (part_of_[i] != 0) {
+        parts_[part_of_[i]].push_back(oldest_.places[i]);
+      } else {
+        ours.lines.push_back(std::move(oldest_.lines[i]));
+        ours.places.push_back(oldest_.places[i]);
+      }
+    pipeline::company().give(parts_);
+    return ours;
+  }
+
+private:
+  static pipeline::Sharing &sharing() {
+    static auto &ours = *new pipeline::Sharing;
+    return ours;
+  }
+
+  static inline bool many_waited = false; // the last time
+  collect::Oldest oldest_;
+  std::vector<std::size_t> part_of_; // empty: all is ours
+  std::vector<std::vector<ItemPointerData>> parts_;
+};
+
+// Those that have had nothing to do for a while leave.
+void note_work(bool many) {
+  constexpr auto patience = 10s;
+  static steady_clock::time_point last;
+  if (many)
+    last = steady_clock::now();
+  else if (steady_clock::now() - last > patience)
+    pipeline::company().let_go();
+}
+
 } // namespace
 
-// cdp_internal.drain_inbox(most integer): decides the oldest lines of the inbox; how many.
-CDP_FUNCTION(cdp_drain_inbox) {
-  static BatchSize size;
-  const auto began = steady_clock::now();
-  pg::Session session;
-  pg::run_once("SELECT cdp_internal.take_turn('cdp.inbox')");
-  const auto oldest = collect::read_inbox(size.of(PG_GETARG_INT32(0)), kMostBytes);
-  if (oldest.lines.empty())
-    PG_RETURN_INT64(0);
-  auto outcome = pipeline::ingest(oldest.lines);
+std::int64_t pipeline::decide(const collect::Oldest &oldest) {
+  auto outcome = ingest(oldest.lines);
   collect::write_quarantine(outcome.candidates, oldest.lines);
   collect::erase_inbox(oldest.places);
-  size.learn(oldest.lines.size(), steady_clock::now() - began);
-  PG_RETURN_INT64(static_cast<std::int64_t>(oldest.lines.size()));
+  return static_cast<std::int64_t>(oldest.lines.size());
+}
+
+// cdp_internal.drain_inbox(most integer): decides the oldest lines of the inbox; how many, those that others
+// were given the last time included.
+CDP_FUNCTION(cdp_drain_inbox) {
+  static BatchSize size;
+  const auto most = PG_GETARG_INT32(0);
+  auto &company = pipeline::company();
+  pg::Session session;
+  pg::run_once("SELECT cdp_internal.take_turn('cdp.inbox')");
+  std::int64_t by_others = most > 1 ? 0 : company.finish(); // one line is the very oldest
+  if (company.out().empty())
+    pg::run_once("SELECT cdp_internal.await_turns('cdp.inbox', 1)"); // somebody else's
+  Window window(size.of(most), std::min(most, kWorthSharing));
+  by_others += company.finish();
+  const auto began = steady_clock::now();
+  const auto ours = window.take_ours();
+  if (!ours.lines.empty())
+    pipeline::decide(ours);
+  size.learn(ours.lines.size(), steady_clock::now() - began);
+  note_work(window.is_large());
+  PG_RETURN_INT64(static_cast<std::int64_t>(ours.lines.size()) + by_others);
 }

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 
+#include "pipeline/company.hpp"
+
 #include "pg/background.hpp"
 #include "pg/spi.hpp"
 
@@ -247,6 +249,7 @@ void Worker::leave_if_asked() {
     pg::leave_process(pg::Farewell::switched_off);
   if (!pg::become_the_worker())
     pg::leave_process(pg::Farewell::duplicate);
+  pipeline::may_have_company = true;
   Worker().run();
 }
 
@@ -255,6 +258,10 @@ void Worker::leave_if_asked() {
 } // namespace cdp::worker
 
 extern "C" {
+PGDLLEXPORT void cdp_inbox_worker_main(Datum database);
+void cdp_inbox_worker_main(Datum database) {
+  cdp::pg::guarded([&] { cdp::pipeline::keep_company(DatumGetObjectId(database)); });
+}
 PGDLLEXPORT void cdp_worker_main(Datum database);
 void cdp_worker_main(Datum database) {
   cdp::pg::guarded([&] { cdp::worker::run(DatumGetObjectId(database)); });

@@ -344,6 +344,9 @@ BEGIN
   IF NOT pg_terminate_backend(worker, 10000) THEN
     RAISE EXCEPTION USING ERRCODE = 'object_in_use', MESSAGE = format('the cdp worker with pid %s does not stop', worker);
   END IF;
+  -- Those that drained the inbox with it leave by themselves, at the end of their batch.
+  PERFORM pg_terminate_backend(a.pid, 10000) FROM pg_stat_activity AS a
+    WHERE a.backend_type = 'cdp inbox worker' AND a.datname = current_database();
   RETURN true;
 END
 $$;

@@ -1,9 +1,10 @@
-# Messages from the inbox to fully processed, beside COPY and INSERT of the same; single calls; how both scale; memory; where the
+# Messages from the inbox to fully processed, beside COPY and INSERT of the same; by several processes; single calls; how both scale; memory; where the
 # time goes. Sourced by scripts/bench: scripts/bench collect [people [messages]].
 PEOPLE=${1:-100000}
 MESSAGES=${2:-2000000}
 SINGLE=${SINGLE:-$((MESSAGES / 200 < 20000 ? MESSAGES / 200 : 20000))} # one a call, for each connection
 CONNECTIONS=${CONNECTIONS:-"1 2 4"}
+WORKERS=${WORKERS:-"1 $(nproc)"}
 
 say "generating $MESSAGES messages of $PEOPLE people"
 "$WORK/cdpgen" --people "$PEOPLE" --events "$MESSAGES" --seed 42 --out "$WORK/data" --csv >/dev/null
@@ -50,6 +51,8 @@ drain() {
   [ -z "$profiler" ] || wait $profiler 2>/dev/null || true
 }
 
+until_drained() { while [ "$(psql -d bench -At -c 'SELECT EXISTS (SELECT FROM cdp.inbox)')" = t ]; do sleep 0.05; done; }
+
 # in_parallel N STATEMENT: N connections at once, each with its number for %; the seconds it took.
 in_parallel() {
   local n=$1 i start waiting=()
@@ -89,6 +92,27 @@ for segments in 0 10; do
     (SELECT count(*) FROM cdp.profiles), (SELECT count(*) FROM cdp.identifiers), (SELECT count(*) FROM cdp.memberships),
     (SELECT count(*) FROM cdp.quarantine))"
 done
+
+# By the worker, alone and with others beside it; and INSERT of as many rows by as many connections, 20,000 a transaction. The worker begins
+# when it sees them, at most a hundredth of a second later.
+part=$((MESSAGES / 4))
+psql -d postgres -c "ALTER SYSTEM SET cdp.worker_naptime = 10" -c "ALTER SYSTEM SET cdp.worker = on"
+for workers in $WORKERS; do
+  psql -d postgres -c "ALTER SYSTEM SET cdp.inbox_workers = $workers" -c "SELECT pg_reload_conf()" >/dev/null
+  fresh
+  psql -d bench -c "CREATE TABLE lines (message jsonb, n serial)" -c "\copy lines (message) FROM PROGRAM 'head -n $part $LINES' $AS_TEXT" -c "ANALYZE lines" \
+    -c "CREATE TABLE rows (LIKE cdp.event_records)" -c "CREATE UNIQUE INDEX ON rows (event_id)" -c "CREATE INDEX ON rows (identifier_id, occurred_at)"
+  in_parallel "$workers" "DO \$\$ BEGIN FOR i IN 0 .. ($part - 1) / 20000 / $workers LOOP
+    INSERT INTO rows SELECT n, n, 1, 'track', l.message ->> 'event', (l.message ->> 'timestamp')::timestamptz, now(), l.message ->> 'messageId',
+      l.message -> 'properties', l.message -> 'context' FROM lines AS l WHERE n > (i * $workers + %) * 20000 AND n <= (i * $workers + % + 1) * 20000; COMMIT; END LOOP; END \$\$"
+  [ "$workers" = 1 ] && insert_alone=$ELAPSED
+  row "INSERT of rows with the same indexes, $workers connections" "$part" "$ELAPSED" "x $(share "$insert_alone" "$ELAPSED")"
+  psql -d bench -c "DROP TABLE lines, rows" -c "\copy cdp.inbox (message) FROM PROGRAM 'head -n $part $LINES' $AS_TEXT"
+  drained=$(seconds until_drained)
+  [ "$workers" = 1 ] && drained_alone=$drained
+  row "inbox by the worker, $workers processes" "$part" "$drained" "x $(share "$drained_alone" "$drained")"
+done
+psql -d postgres -c "ALTER SYSTEM SET cdp.worker = off" -c "SELECT pg_reload_conf()" >/dev/null
 
 # Calls: a message a call and a transaction, against an INSERT of one row into a table with the same indexes.
 fresh

@@ -10,23 +10,26 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-# LINES, and KILLS of each kind of process: scripts/soak crash asks for many.
+# LINES, and KILLS of each kind of process: scripts/soak crash asks for many. WORKERS: how many drain the inbox together; with
+# one of them numbers are compared, too.
 my $lines = $ENV{LINES} // 3000;
 my $kills = $ENV{KILLS} // 5;
 my $times = $lines > 3000 ? int($lines / 3000) : 1;
 my $batch = $lines > 50000 ? int($lines / 1000) : 50;
 my $patience = 60 * $times;
+my $workers = $ENV{WORKERS} // 2;
 my $seed = $ENV{SEED} // time;
 srand $seed;
 note "SEED=$seed";
 my ($out, $err);
+sub state_of { return cdp_state(shift, 'postgres', numbers => $workers == 1) }
 
 # The same inbox, undisturbed, in batches of another size.
 my $calm = new_server('calm', preload => 0, conf => "autovacuum = off\n");
 $calm->start;
 $calm->safe_psql('postgres', 'CREATE EXTENSION cdp;' . answers() . inbox_of_people(1, $lines, $times));
 $calm->safe_psql('postgres', 'CALL cdp.run()');
-my $expected = cdp_state($calm, 'postgres');
+my $expected = state_of($calm);
 verified($calm, 'postgres', 'undisturbed: cdp.verify() finds nothing');
 my @counts = map { $calm->safe_psql('postgres', "SELECT count(*) FROM $_") }
   my @tables = qw(cdp.message_keys cdp.event_records cdp.assertions cdp.quarantine);
@@ -35,7 +38,7 @@ cmp_ok($counts[3], '>', $lines / 60, 'some are quarantined');
 is($counts[0], $counts[1] + $counts[2], 'every accepted message is one fact');
 
 # The storm. Waits at each table that a batch writes make batches long enough to be hit at any stage.
-my $storm = new_server('storm', conf => "cdp.worker = off\ncdp.worker_naptime = 10\ncdp.batch_size = $batch\nautovacuum = off\n");
+my $storm = new_server('storm', conf => "cdp.worker = off\ncdp.worker_naptime = 10\ncdp.batch_size = $batch\ncdp.inbox_workers = $workers\nautovacuum = off\n");
 $storm->start;
 $storm->safe_psql('postgres', 'CREATE EXTENSION cdp;' . answers() . inbox_of_people(1, $lines, $times));
 $storm->safe_psql('postgres', q{
@@ -78,15 +81,20 @@ is($storm->safe_psql('postgres', 'SELECT count(*) FROM cdp.progress'), 0, 'nothi
 $storm->append_conf('postgresql.conf', "cdp.worker = on\n");
 $storm->reload;
 $hits = 0;
+my $struck_beside = 0;
 for my $round (1 .. $kills)
 {
 	my $pid;
 	ok(wait_until(sub { $pid = worker_pid($storm, 'postgres') }), "a worker is there ($round)");
 	wait_until(sub { $storm->safe_psql('postgres', "SELECT state FROM pg_stat_activity WHERE pid = $pid") eq 'active' });
 	sleep rand 0.4;
-	$hits += strike($pid, 'the worker');
+	# Now and then the one that drains with it, if there is one.
+	my $beside = $storm->safe_psql('postgres', "SELECT pid FROM pg_stat_activity WHERE backend_type = 'cdp inbox worker' LIMIT 1");
+	$struck_beside += $beside ne '' && $round % 2;
+	$hits += $beside ne '' && $round % 2 ? strike($beside, 'an inbox worker') : strike($pid, 'the worker');
 }
 cmp_ok($hits, '>=', $kills / 2, 'killed in the middle of its work');
+cmp_ok($struck_beside, '>', 0, 'and so one beside it') if $workers > 1;
 cmp_ok(waiting(), '<', $left, 'it got somewhere');
 $left = waiting();
 
@@ -129,7 +137,7 @@ is($storm->safe_psql('postgres', 'SELECT count(*) - count(DISTINCT (source_id, m
 	(SELECT source_id, message_id FROM cdp.event_records UNION ALL SELECT source_id, message_id FROM cdp.assertions) AS f'),
 	0, 'no message twice');
 verified($storm, 'postgres');
-same_state(cdp_state($storm, 'postgres'), $expected, 'everything is as without the storm, row by row');
+same_state(state_of($storm), $expected, 'everything is as without the storm, row by row');
 
 note 'senders who do not know what became of their message';
 {
@@ -162,7 +170,7 @@ note 'senders who do not know what became of their message';
 		}
 	}
 	cmp_ok($tries, '>=', 30, "all batches were sent, in $tries tries with $kills kills");
-	same_state(cdp_state($storm, 'postgres'), cdp_state($calm, 'postgres'), 'sent again until it is answered: everything exactly once');
+	same_state(state_of($storm), state_of($calm), 'sent again until it is answered: everything exactly once');
 	verified($storm, 'postgres');
 }
 

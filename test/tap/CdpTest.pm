@@ -110,28 +110,38 @@ sub killed_in
 }
 
 # All that cdp knows, as text, one line a fact, by the rank of ids instead of ids: what crashes leave out of sequences
-# does not show, while order and everything else does. A difference says what it is about.
+# does not show, while order and everything else does. A difference says what it is about. numbers => 0: by what identifiers
+# and messages are called, where ids were drawn by several processes; which of two people a merge left is not said then.
 sub cdp_state
 {
-	my ($node, $database) = @_;
+	my ($node, $database, %options) = @_;
+	my $numbers = $options{numbers} // 1;
 	return $node->safe_psql($database, q{
 		SET timezone = 'UTC';
-		CREATE TEMP TABLE person AS SELECT identifier_id AS id, profile_id, row_number() OVER (ORDER BY identifier_id) AS rank
-			FROM cdp.identifiers;
-		CREATE TEMP TABLE decision AS SELECT seq, row_number() OVER (ORDER BY seq) AS rank
-			FROM (SELECT event_id FROM cdp.event_records UNION ALL SELECT decision_seq FROM cdp.assertions) AS d (seq);
+		CREATE TEMP TABLE person AS SELECT identifier_id AS id, profile_id, }
+	. ($numbers ? 'row_number() OVER (ORDER BY identifier_id)::text' : "type || '=' || value") . q{ AS rank FROM cdp.identifiers;
+		CREATE UNIQUE INDEX ON person (id);
+		CREATE TEMP TABLE decision AS SELECT seq, }
+	. ($numbers ? 'row_number() OVER (ORDER BY seq)::text' : "(SELECT s.source FROM cdp.sources AS s WHERE s.source_id = d.source_id) || ' ' || message_id") . q{ AS rank
+			FROM (SELECT event_id, source_id, message_id FROM cdp.event_records UNION ALL SELECT decision_seq, source_id, message_id FROM cdp.assertions) AS d (seq, source_id, message_id);
+		CREATE UNIQUE INDEX ON decision (seq);
+		CREATE TEMP TABLE whole AS SELECT profile_id AS id, }
+	. ($numbers ? '(SELECT o.rank FROM person AS o WHERE o.id = p.profile_id)' : 'min(rank COLLATE "C")') . q{ AS rank FROM person AS p GROUP BY profile_id;
+		CREATE UNIQUE INDEX ON whole (id);
+		ANALYZE person, decision, whole;
 		CREATE TEMP TABLE state (line text);
-		INSERT INTO state SELECT concat_ws(' | ', 'identifier', p.rank, o.rank, i.type, i.value, i.raw_value, i.first_seen_at, i.left_out, i.user_on_device_id)
-			FROM cdp.identifiers AS i JOIN person AS p ON p.id = i.identifier_id LEFT JOIN person AS o ON o.id = i.profile_id;
+		INSERT INTO state SELECT concat_ws(' | ', 'identifier', p.rank, o.rank, i.type, i.value, i.raw_value, i.first_seen_at, i.left_out,
+				(SELECT u.rank FROM person AS u WHERE u.id = i.user_on_device_id))
+			FROM cdp.identifiers AS i JOIN person AS p ON p.id = i.identifier_id LEFT JOIN whole AS o ON o.id = i.profile_id;
 		CREATE FUNCTION pg_temp.ranks(bigint[]) RETURNS text LANGUAGE sql AS $$
-			SELECT string_agg(p.rank::text, ',' ORDER BY i.place) FROM unnest($1) WITH ORDINALITY AS i (id, place) LEFT JOIN person AS p USING (id) $$;
+			SELECT string_agg(p.rank, ',' ORDER BY i.place) FROM unnest($1) WITH ORDINALITY AS i (id, place) LEFT JOIN person AS p USING (id) $$;
 		INSERT INTO state SELECT concat_ws(' | ', 'evidence', d.rank, pg_temp.ranks(e.identifiers), 'refused', pg_temp.ranks(e.refused), e.rule,
 				e.is_explicit, s.source, e.linked_at, e.message_id)
 			FROM cdp.evidence AS e LEFT JOIN decision AS d ON d.seq = e.decision_seq LEFT JOIN cdp.sources AS s USING (source_id);
 		INSERT INTO state SELECT concat_ws(' | ', 'decision', d.kind, pg_temp.ranks(ARRAY[d.identifier_id, d.other_identifier_id]), d.reason,
 				pg_temp.ranks(ARRAY[d.profile_id, d.other_profile_id]), d.revoked_at IS NOT NULL) FROM cdp.identity_decisions AS d;
-		INSERT INTO state SELECT concat_ws(' | ', 'change', d.rank, c.change, pg_temp.ranks(ARRAY[c.profile_id]), pg_temp.ranks(ARRAY[c.from_profile_id]),
-				pg_temp.ranks((SELECT array_agg(i ORDER BY i) FROM unnest(c.identifiers) AS i)))
+		INSERT INTO state SELECT concat_ws(' | ', 'change', d.rank, c.change} . ($numbers ? q{, pg_temp.ranks(ARRAY[c.profile_id]), pg_temp.ranks(ARRAY[c.from_profile_id]),
+				pg_temp.ranks((SELECT array_agg(i ORDER BY i) FROM unnest(c.identifiers) AS i))} : '') . q{)
 			FROM cdp.identity_changes AS c LEFT JOIN decision AS d ON d.seq = c.decision_seq WHERE c.change NOT IN ('linked', 'refused');
 		INSERT INTO state SELECT concat_ws(' | ', 'refusal', d.rank, r.type, r.value, r.rule, r.reason, pg_temp.ranks(r.conflicts), s.source, r.message_id, r.refused_at)
 			FROM cdp.refusals AS r LEFT JOIN decision AS d ON d.seq = r.decision_seq LEFT JOIN cdp.sources AS s USING (source_id);
@@ -146,12 +156,12 @@ sub cdp_state
 		INSERT INTO state SELECT concat_ws(' | ', 'profile', p.rank, f.traits, f.last_seen_at, (SELECT
 				string_agg(concat_ws(' ', o.key, o.value -> 0, d.rank), ', ' ORDER BY o.key COLLATE "C") FROM jsonb_each(f.trait_origins) AS o
 				LEFT JOIN decision AS d ON d.seq = (o.value ->> 1)::bigint))
-			FROM cdp.profiles AS f LEFT JOIN person AS p ON p.id = f.profile_id;
+			FROM cdp.profiles AS f LEFT JOIN whole AS p ON p.id = f.profile_id;
 		INSERT INTO state SELECT concat_ws(' | ', 'membership', g.name, p.rank, m.key, m.entered_at, m.left_at, d.rank)
-			FROM cdp.memberships AS m LEFT JOIN person AS p ON p.id = m.profile_id LEFT JOIN decision AS d ON d.seq = m.decision_seq
+			FROM cdp.memberships AS m LEFT JOIN whole AS p ON p.id = m.profile_id LEFT JOIN decision AS d ON d.seq = m.decision_seq
 			LEFT JOIN cdp.segments AS g USING (segment_id);
 		INSERT INTO state SELECT concat_ws(' | ', 'rule failed', g.name, p.rank, e.sqlstate, e.message, e.failed_at)
-			FROM cdp.segment_errors AS e LEFT JOIN person AS p ON p.id = e.profile_id LEFT JOIN cdp.segments AS g USING (segment_id);
+			FROM cdp.segment_errors AS e LEFT JOIN whole AS p ON p.id = e.profile_id LEFT JOIN cdp.segments AS g USING (segment_id);
 		INSERT INTO state SELECT concat_ws(' | ', 'key', s.source, k.message_key, k.content_hash)
 			FROM cdp.message_keys AS k LEFT JOIN cdp.sources AS s USING (source_id);
 		INSERT INTO state SELECT concat_ws(' | ', 'quarantine', q.source, q.import, q.received_at, q.message, q.message_id, q.code,

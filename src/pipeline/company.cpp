@@ -1,0 +1,140 @@
+#include "pipeline/company.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+#include "pipeline/drain.hpp"
+
+namespace cdp::pipeline {
+
+int inbox_workers = 2;
+bool may_have_company = false;
+
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr auto kRetry = 10s; // after a process could not be started, or went away
+
+struct Taken {
+  std::int64_t lines;
+  std::chrono::nanoseconds took;
+};
+
+template <class T> std::string_view bytes_of(const T *values, std::size_t count) {
+  static_assert(std::is_trivially_copyable_v<T>);
+  return {reinterpret_cast<const char *>(values), count * sizeof(T)};
+}
+
+template <class T> std::vector<T> values_in(std::string_view bytes) {
+  std::vector<T> values(bytes.size() / sizeof(T));
+  std::memcpy(static_cast<void *>(values.data()), bytes.data(), values.size() * sizeof(T));
+  return values;
+}
+
+} // namespace
+
+Company &company() {
+  static auto &ours = *new Company; // never destroyed: a process ends without asking C++
+  return ours;
+}
+
+void Company::gather() {
+  const auto now = std::chrono::steady_clock::now();
+  // One that has our lines is asked for them first.
+  const auto gone =
+      std::erase_if(companions_, [](const auto &one) { return !one->is_busy() && one->is_gone(); });
+  if (gone > 0)
+    not_before_ = now + kRetry;
+  const auto wanted = static_cast<std::size_t>(may_have_company ? inbox_workers - 1 : 0);
+  if (companions_.size() > wanted && out_.empty())
+    companions_.resize(wanted);
+  while (companions_.size() < wanted && now >= not_before_) {
+    if (auto one = pg::Companion::start(pg::inbox_process))
+      companions_.push_back(std::move(one));
+    else
+      not_before_ = now + kRetry;
+  }
+}
+
+std::vector<double> Company::weights() {
+  gather();
+  const auto others = std::count_if(companions_.begin(), companions_.end(),
+                                    [](const auto &one) { return one->is_connected(); });
+  if (others == 0)
+    return {1};
+  const double ours = our_weight_ * 2 / static_cast<double>(others + 1);
+  std::vector<double> weights(static_cast<std::size_t>(others) + 1, (1 - ours) / static_cast<double>(others));
+  weights[0] = ours;
+  return weights;
+}
+
+void Company::let_go() {
+  companions_.clear();
+}
+
+void Company::give(const std::vector<std::vector<ItemPointerData>> &parts) {
+  std::size_t part = 1;
+  for (auto &one : companions_)
+    if (part < parts.size() && one->is_connected()) {
+      const auto &places = parts[part++];
+      if (places.empty())
+        continue;
+      one->give(bytes_of(places.data(), places.size()));
+      out_.insert(out_.end(), places.begin(), places.end());
+    }
+  given_at_ = steady_clock::now();
+  for (auto &one : companions_)
+    if (one->is_busy())
+      one->await_acceptance();
+}
+
+std::int64_t Company::finish() {
+  if (out_.empty())
+    return 0;
+  const auto ours = steady_clock::now() - given_at_;
+  std::int64_t lines = 0;
+  std::chrono::nanoseconds longest{0};
+  std::exception_ptr failed;
+  for (auto &one : companions_)
+    if (one->is_busy())
+      try {
+        const auto taken = values_in<Taken>(one->answer()).at(0);
+        lines += taken.lines;
+        longest = std::max(longest, taken.took);
+      } catch (const Error &) {
+        failed = std::current_exception();
+      }
+  out_.clear();
+  if (failed)
+    std::rethrow_exception(failed);
+  learn(ours, longest);
+  return lines;
+}
+
+// Whoever was done first gets more.
+void Company::learn(steady_clock::duration ours, steady_clock::duration theirs) {
+  const auto our_time = static_cast<double>(ours.count()), their_time = static_cast<double>(theirs.count());
+  our_weight_ *= 1 + (their_time - our_time) / std::max(their_time, our_time) / 2;
+  our_weight_ = std::clamp(our_weight_, 0.1, 0.6);
+}
+
+// As much of the way of a message as drain_inbox does, in a transaction of its own. Others see by the shared
+// turn that lines are being decided.
+void keep_company(Oid database) {
+  pg::serve(pg::inbox_process, database, "draining cdp.inbox", "waiting for lines",
+            [](std::string_view job, const pg::Accept &accept) {
+              const auto began = std::chrono::steady_clock::now();
+              Taken taken{0, 0ns};
+              if (!pg::extension_exists())
+                return std::string(bytes_of(&taken, 1));
+              pg::Session session;
+              pg::run_once("SELECT cdp_internal.share_turn('cdp.inbox', 1)");
+              accept();
+              taken.lines = decide(collect::read_inbox(values_in<ItemPointerData>(job)));
+              taken.took = std::chrono::steady_clock::now() - began;
+              return std::string(bytes_of(&taken, 1));
+            });
+}
+
+} // namespace cdp::pipeline

@@ -1,0 +1,28 @@
+// Lines of the inbox that can be decided beside each other: those that share nobody are shared out.
+#pragma once
+#include <unordered_map>
+
+#include "collect/candidate.hpp"
+
+namespace cdp::pipeline {
+
+// Shares out one window of the inbox after the other. Lines that share an identifier, a person, a messageId
+// or an account are of one part and keep their order, so that the state is that of deciding all in order. So
+// do lines that are joined only by some of the window before, of which parts may still be on their way.
+class Sharing {
+public:
+  // For each line, which part it belongs to; each part gets about its weight of the lines. Locks nobody:
+  // where somebody else merges people meanwhile, parts may wait for each other. Needs an open SPI session.
+  std::vector<std::size_t> share_out(const std::vector<collect::Incoming> &lines,
+                                     const std::vector<double> &weights);
+  // What came before is over.
+  void forget() { before_.clear(); }
+
+private:
+  class Groups;
+  Groups find_groups(const std::vector<collect::Incoming> &lines);
+
+  std::unordered_map<std::uint64_t, std::size_t> before_; // hash of what lines have in common -> their group
+};
+
+} // namespace cdp::pipeline

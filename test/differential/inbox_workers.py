@@ -1,0 +1,182 @@
+#!/usr/bin/env python3
+"""The inbox drained by several processes at once, against the same lines decided in order by one.
+
+    inbox_workers.py --host DIR [--seed N] [--histories 30] [--only I]
+
+DIR holds the socket of a server that preloads cdp. Lines about some dozens of people - merges under limits that depend on
+the order, the same messageId with other content, traits said of the same instant, shared devices, accounts, batches in a line,
+lines that are refused - lie in the inbox of two databases. In one CALL cdp.run() decides them; in the other the worker and
+two processes beside it share them out, a few lines at a time, and sometimes one of them is terminated. Who is who, what was
+said, done, refused and put aside, traits, accounts and segments must be the same but for the numbers, and cdp.verify() empty.
+--seed and --only make a history again; the environment's SEED and CASES are defaults.
+"""
+
+import argparse
+import json
+import os
+import random
+import sys
+import traceback
+
+from attached import PEOPLE, Difference
+from ways import Database, wait_for_worker
+
+SEGMENTS = """
+SELECT cdp.create_segment('buyers', $$count(*) FILTER (WHERE event = 'Seen') >= 3$$);
+SELECT cdp.create_segment('delft', $$traits ->> 'city' = 'DELFT' AND count(*) < 9$$);
+SELECT cdp.create_segment('each', $$count(*) > 1$$, per => $$properties ->> 'total'$$);
+"""
+NAMED = "(SELECT i.type || '=' || i.value FROM cdp.identifiers AS i WHERE i.identifier_id = {})"
+STATE = {
+    "people": PEOPLE,
+    "evidence": f"SELECT {NAMED.format('l.identifier_id')}, {NAMED.format('l.other_identifier_id')}, l.message_id FROM cdp.links AS l",
+    "refusals": "SELECT type, value, reason, message_id FROM cdp.refusals",
+    "owners": f"""SELECT {NAMED.format('e.identifier_id')}, e.message_id, e.received_at FROM cdp.event_records AS e
+        UNION ALL SELECT {NAMED.format('a.identifier_id')}, a.message_id, a.received_at FROM cdp.assertions AS a""",
+    "quarantine": "SELECT code, reason, message_id, message FROM cdp.quarantine",
+    "keys": "SELECT message_key, content_hash FROM cdp.message_keys",
+    "counts": "SELECT what, sum(messages) FROM cdp_internal.source_counts GROUP BY what",
+    "accounts": "SELECT group_id, traits FROM cdp.accounts",
+    "first sights": "SELECT type, value, raw_value, first_seen_at FROM cdp.identifiers",
+}
+BEGIN = 1_767_225_600  # 2026-01-01
+
+
+class Lines:
+    def __init__(self, rolls):
+        self.random, self.number, self.sent = rolls, 0, []
+        self.people = rolls.choice([40, 120, 300])
+
+    def identifiers(self):
+        person = self.random.randrange(self.people)
+        if self.random.random() < 0.04:  # somebody is taken for somebody else
+            person = self.random.choice([person, self.random.randrange(self.people)])
+        other = self.random.randrange(self.people) if self.random.random() < 0.05 else person
+        ids = {"userId": f"u{person}", "anonymousId": f"a{person}-{self.random.randrange(3)}",
+               "email": f"E{other}.{self.random.randrange(4)}@x.example", "device": f"home{person // 5}"}
+        likely = {"userId": 0.5, "anonymousId": 0.5, "email": 0.5, "device": 0.1}
+        return {kind: ids[kind] for kind in ids if self.random.random() < likely[kind]} or {"userId": ids["userId"]}
+
+    def message(self):
+        self.number += 1
+        if self.sent and self.random.random() < 0.04:
+            return self.random.choice(self.sent)
+        ids = self.identifiers()
+        document = {"messageId": f"m{self.number}", "context": {},
+                    "timestamp": f"2026-01-0{self.random.choice([1, 2, 2, 2])}T00:00:00Z"}
+        document |= {kind: ids[kind] for kind in ("userId", "anonymousId") if kind in ids}
+        if "device" in ids:
+            document["context"]["device"] = {"id": ids["device"]}
+        if "email" in ids:
+            document["context"]["traits"] = {"email": ids["email"]}
+        roll = self.random.random()
+        if roll < 0.5:
+            document |= {"type": "identify", "traits": {"city": self.random.choice(["DELFT", "ROME"]), "n": self.number}}
+        elif roll < 0.6 and "userId" in ids:
+            document |= {"timestamp": "2026-01-01T00:00:00Z", "type": "group", "groupId": f"g{self.random.randrange(6)}", "traits": {"plan": self.number}}
+        else:
+            document |= {"type": "track", "event": "Seen", "properties": {"total": self.random.choice([1, 7, 15])}}
+        if self.sent and self.random.random() < 0.02:  # an id that came with other content
+            document["messageId"] = self.random.choice(self.sent).get("messageId")
+        if self.random.random() < 0.02:
+            document["type"] = "nonsense"
+        self.sent.append(document)
+        return document
+
+    def line(self):
+        roll = self.random.random()
+        if roll < 0.01:
+            return self.random.choice(["{", "", '{"type": "track"}'])
+        if roll < 0.06:
+            return json.dumps({"batch": [self.message() for _ in range(self.random.randint(2, 4))]})
+        return json.dumps(self.message())
+
+
+def rules(rolls):
+    for kind in ("user_id", "email", "anonymous_id", "device_id"):
+        yield kind, rolls.choice(["", ", is_unique => true, clear => '{max_values}'", ", is_unique => false, max_values => 1",
+                                  ", is_unique => false, max_values => 2"]) if kind != "device_id" else ""
+
+
+def fill(database, chosen, lines):
+    database.reset()
+    database.cursor.execute("DELETE FROM cdp.identifier_types; SELECT cdp_internal.make_identifier_types();")
+    for kind, rule in chosen:
+        if rule:
+            database.cursor.execute(f"SELECT cdp.alter_identifier_type('{kind}'{rule})")
+    database.cursor.execute("SELECT cdp.apply_identity_rules()")
+    database.cursor.execute("CALL cdp.run()")
+    database.cursor.execute(SEGMENTS)
+    values = [value for n, line in enumerate(lines) for value in (f"{BEGIN + 7_000_000 + n}", line)]
+    database.cursor.execute("INSERT INTO cdp.inbox (received_at, message) VALUES "
+                            + ", ".join(["(to_timestamp(%s), %s)"] * len(lines)), values)
+
+
+def beside(database):
+    database.cursor.execute("SELECT pid FROM pg_stat_activity WHERE backend_type = 'cdp inbox worker' AND datname = current_database()")
+    return [row[0] for row in database.cursor.fetchall()]
+
+
+def play(one, other, seed):
+    rolls = random.Random(seed)
+    chosen, lines = list(rules(rolls)), Lines(rolls)
+    texts = [lines.line() for _ in range(rolls.choice([600, 1200, 2000]))]
+    fill(one, chosen, texts)
+    one.cursor.execute("SET cdp.batch_size = 100000")
+    one.cursor.execute("CALL cdp.run()")
+    shared = False
+    fill(other, chosen, texts)
+    other.cursor.execute("SELECT cdp.start_worker()")
+    while not shared:
+        shared = bool(beside(other))
+        other.cursor.execute("SELECT NOT EXISTS (SELECT FROM cdp.inbox)")
+        if other.cursor.fetchone()[0]:
+            break
+    if rolls.random() < 0.3:
+        for pid in beside(other):
+            other.cursor.execute("SELECT pg_terminate_backend(%s)", [pid])
+    wait_for_worker(other, 120)
+    other.cursor.execute("SELECT cdp.stop_worker()")
+    other.cursor.execute("CALL cdp.run()")
+    for what, query in STATE.items():
+        rows = []
+        for database in (one, other):
+            database.cursor.execute(query)
+            rows.append(sorted(map(repr, database.cursor.fetchall())))
+        if rows[0] != rows[1]:
+            lost, more = sorted(set(rows[0]) - set(rows[1])), sorted(set(rows[1]) - set(rows[0]))
+            raise Difference("\n  ".join([f"{what} differ", "by one:", *lost[:5], "by several:", *more[:5]]))
+    other.cursor.execute("SELECT * FROM cdp.verify()")
+    if found := other.cursor.fetchall():
+        raise Difference(f"cdp.verify(): {found[:5]}")
+    return shared
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--host", required=True, help="directory of the server's socket")
+    parser.add_argument("--seed", default=os.environ.get("SEED") or str(random.SystemRandom().randint(1, 10**6)))
+    parser.add_argument("--histories", type=int, default=int(os.environ.get("CASES") or 30))
+    parser.add_argument("--only", type=int, help="this history alone")
+    args = parser.parse_args()
+    print(f"--seed {args.seed}", flush=True)
+    one, other = Database(args.host, "inbox_alone", worker=False), Database(args.host, "inbox_workers", worker=False)
+    shared = 0
+    try:
+        one.server("ALTER SYSTEM SET cdp.inbox_workers = 3", "ALTER SYSTEM SET cdp.batch_size = 40", "SELECT pg_reload_conf()")
+        for number in range(args.histories) if args.only is None else [args.only]:
+            try:
+                shared += play(one, other, f"{args.seed}-{number}")
+            except Exception:
+                print(f"history {number}: {traceback.format_exc()}")
+                return 1
+        print(f"{args.histories} histories, {shared} of them shared out")
+        return 0 if shared > 0 else 1
+    finally:
+        one.server("ALTER SYSTEM RESET cdp.inbox_workers", "ALTER SYSTEM RESET cdp.batch_size", "SELECT pg_reload_conf()")
+        one.drop()
+        other.drop()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
