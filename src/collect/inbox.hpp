@@ -9,7 +9,8 @@ struct Oldest {
   std::vector<ItemPointerData> places;
 };
 
-// The oldest lines but those at some places, at most so many; none is begun when there are so many bytes already.
+// The oldest lines but those at some places, at most so many; none is begun when there are so many bytes
+// already.
 Oldest read_inbox(std::int32_t most, std::size_t most_bytes, const std::vector<ItemPointerData> &but = {});
 
 // Those of these places, oldest first.
