@@ -217,39 +217,45 @@ Comparer::Comparer(const Model &model, const Records &records)
 void Comparer::fill(const Layout &layout) {
   width_ = layout.number_at(layout.numbers.size());
   width_ = width_ <= 2 ? 2 : width_ <= 4 ? 4 : width_ <= 8 ? 8 : (width_ + kLine - 1) / kLine * kLine;
-  auto rows = std::make_shared<LargeArray<Code>>(records_.size() * width_ + kLine);
+  auto rows = std::make_shared<RoughArray<Code>>(records_.size() * width_ + kLine);
   std::vector<Code> numbers(records_.dictionary().size()), texts;
   Code last = 0;
   Patience patience;
   auto lists = std::make_shared<std::vector<std::uint64_t>>(1);
-  const auto is_turn = [](const Layout::Column &column, int turn) {
-    return turn == (column.is_list ? 0 : column.is_text ? 1 : 2);
-  };
-  for (int turn = 0; turn < 3; ++turn) // lists, other texts that are measured, and what is not
-    for (std::size_t column = 0; column < layout.values.size(); ++column) {
-      if (!is_turn(layout.values[column], turn))
+  for (const bool of_lists : {true, false}) // then other texts that are measured
+    for (const auto &column : layout.values) {
+      if (column.is_list != of_lists || !(column.is_list || column.is_text))
         continue;
-      const auto &codes = records_.codes(layout.values[column].feature);
-      for (std::size_t record = 0; record < codes.size(); ++record, patience.step()) {
-        if (codes[record] == 0)
+      for (const Code code : records_.codes(column.feature)) {
+        patience.step();
+        if (code == 0 || numbers[code] != 0)
           continue;
-        auto &number = numbers[codes[record]];
-        if (number == 0) {
-          number = ++last;
-          if (turn < 2)
-            texts.push_back(codes[record]);
-          if (turn == 0)
-            lists->push_back(bits_of(records_.elements(codes[record])));
-        }
-        (*rows)[record * width_ + column] = number;
+        numbers[code] = ++last;
+        texts.push_back(code);
+        if (of_lists)
+          lists->push_back(bits_of(records_.elements(code)));
       }
     }
-  for (std::size_t i = 0; i < layout.numbers.size(); ++i)
-    for (std::size_t record = 0; record < records_.size(); ++record, patience.step()) {
-      const double number = records_.number(layout.numbers[i], record);
-      std::memcpy(rows->data() + record * width_ + layout.number_at(i), &number, sizeof number);
+  for (std::size_t first = 0, next; first < records_.size();
+       first = next) { // some at a time, near each other
+    need_wanted();
+    next = std::min(first + 1024, records_.size());
+    for (std::size_t column = 0; column < layout.values.size(); ++column) {
+      const auto &codes = records_.codes(layout.values[column].feature);
+      for (auto record = first; record < next; ++record) {
+        const Code code = codes[record];
+        if (code != 0 && numbers[code] == 0)
+          numbers[code] = ++last; // of what is not measured
+        (*rows)[record * width_ + column] = numbers[code];
+      }
     }
-  auto shorts = std::make_shared<LargeArray<ShortText>>();
+    for (std::size_t i = 0; i < layout.numbers.size(); ++i)
+      for (auto record = first; record < next; ++record) {
+        const double number = records_.number(layout.numbers[i], record);
+        std::memcpy(rows->data() + record * width_ + layout.number_at(i), &number, sizeof number);
+      }
+  }
+  auto shorts = std::make_shared<RoughArray<ShortText>>();
   shorts->reserve(texts.size() + 1);
   shorts->emplace_back();
   Alphabet alphabet;

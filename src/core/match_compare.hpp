@@ -119,8 +119,8 @@ private:
   Code true_ = 0;
   // What comparisons look at, a record's together: values as numbers, those that are measured first. Copies
   // share them.
-  std::shared_ptr<const LargeArray<Code>> rows_;
-  std::shared_ptr<const LargeArray<ShortText>> shorts_;
+  std::shared_ptr<const RoughArray<Code>> rows_;
+  std::shared_ptr<const RoughArray<ShortText>> shorts_;
   std::shared_ptr<const std::vector<std::uint64_t>> lists_; // a bit or several a value that is a list
 };
 

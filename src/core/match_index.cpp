@@ -158,22 +158,20 @@ std::vector<std::uint32_t> entries_of(std::string_view bytes, std::uint64_t hash
   return numbers;
 }
 
+std::uint64_t RecordOrder::number(std::string_view id) {
+  std::int64_t value = 0;
+  std::from_chars(id.data(), id.data() + id.size(), value);
+  return static_cast<std::uint64_t>(value);
+}
+
 bool RecordOrder::precedes(std::string_view id, std::string_view source, std::string_view other_id,
                            std::string_view other_source) const {
-  if (numbers_) {
-    const auto number = [](std::string_view text) {
-      std::int64_t value = 0;
-      std::from_chars(text.data(), text.data() + text.size(), value);
-      return value;
-    };
-    return number(id) < number(other_id);
-  }
-  if (!sourced_)
+  if (numbers_)
+    return static_cast<std::int64_t>(number(id)) < static_cast<std::int64_t>(number(other_id));
+  if (!sourced_ || source == other_source)
     return id < other_id;
-  const auto whole = [](std::string_view s, std::string_view i) {
-    return std::string(s) + "-__-" + std::string(i);
-  };
-  return whole(source, id) < whole(other_source, other_id);
+  const auto one = head(source).append(id), other = head(other_source).append(other_id);
+  return one != other ? one < other : id < other_id;
 }
 
 } // namespace cdp::core::match

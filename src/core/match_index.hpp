@@ -78,6 +78,12 @@ std::vector<std::uint32_t> entries_of(std::string_view bytes, std::uint64_t hash
 class RecordOrder {
 public:
   RecordOrder(bool numbers, bool sourced) : numbers_(numbers), sourced_(sourced) {}
+  bool by_number() const { return numbers_; }
+  bool by_source() const { return sourced_; }
+  static std::uint64_t number(std::string_view id);
+  static std::string head(std::string_view source) {
+    return std::string(source) + "-__-";
+  } // of what is compared
   bool precedes(std::string_view id, std::string_view source, std::string_view other_id,
                 std::string_view other_source) const;
 

@@ -1,4 +1,5 @@
 #include "match_model.hpp"
+#include "text.hpp"
 
 #include <algorithm>
 #include <array>
@@ -64,6 +65,28 @@ bool is_call(const Node &node, std::string_view name, std::size_t parts) {
 
 enum class As { text, number, list };
 
+/// Whether a text of a column is no more than its beginning; where not, the feature is left as it is.
+void find_cut(const Node &node, Feature &feature) {
+  if (node.op == Op::column) {
+    feature.cut = Feature::Cut::whole;
+  } else if (is_call(node, "left", 2) && node.parts[0].op == Op::column && node.parts[1].op == Op::number) {
+    const auto &digits = node.parts[1].name;
+    if (digits.size() < 9 && std::all_of(digits.begin(), digits.end(), is_ascii_digit)) {
+      feature.cut = Feature::Cut::first;
+      feature.length = static_cast<std::size_t>(number_of(node.parts[1]));
+    }
+  } else if (is_call(node, "nullif", 2) && node.parts[1].is(Op::text, "")) {
+    find_cut(node.parts[0], feature);
+    if (feature.cut == Feature::Cut::whole)
+      feature.cut = Feature::Cut::none;
+    feature.empty_is_unknown = true;
+  } else if (node.is(Op::call, "regexp_extract") && node.parts.size() > 1 && node.parts[0].op == Op::column &&
+             node.parts[1].is(Op::text, "^[^@]+") &&
+             (node.parts.size() == 2 || node.parts[2].is(Op::number, "0"))) {
+    feature.cut = Feature::Cut::before_at;
+  }
+}
+
 /// Puts conditions into a model.
 class Compiler {
 public:
@@ -106,6 +129,8 @@ int Compiler::feature(const Node &node, As as) {
       return static_cast<int>(i);
   Feature made{std::move(sql), {}, as == As::number, as == As::list};
   collect_columns(node, made.columns);
+  if (as == As::text)
+    find_cut(node, made);
   model_.features.push_back(std::move(made));
   return static_cast<int>(model_.features.size()) - 1;
 }

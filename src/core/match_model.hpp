@@ -18,6 +18,16 @@ struct Feature {
   std::string sql; // of record t; text, or elements that each end with U+001F
   std::vector<std::string> columns;
   bool is_number = false, is_list = false;
+  /// What need not be asked of PostgreSQL when the one column is a text.
+  enum class Cut {
+    none,
+    whole,    // the column as it is
+    first,    // so many characters
+    before_at // what is before the first @
+  };
+  Cut cut = Cut::none;
+  std::size_t length = 0;
+  bool empty_is_unknown = false;
 };
 
 enum class Measure {

@@ -40,6 +40,18 @@ private:
   int exceptions_, guc_level_;
 };
 
+// Compiling a statement that reads a table once costs more than it saves.
+class WithoutJit {
+public:
+  WithoutJit() { jit_enabled = false; }
+  ~WithoutJit() { jit_enabled = before_; }
+  WithoutJit(const WithoutJit &) = delete;
+  WithoutJit &operator=(const WithoutJit &) = delete;
+
+private:
+  const bool before_ = jit_enabled;
+};
+
 // The parameters of one execution, in order. Arrays are copied into the current (SPI) memory context.
 class Params {
 public:
