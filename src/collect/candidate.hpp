@@ -28,6 +28,7 @@ struct Incoming {
   KnownBy known_by = KnownBy::content;
   std::optional<std::int64_t> line = std::nullopt;      // of the file that it was copied from
   std::optional<std::string> message_id = std::nullopt; // that it was given then, when it came without one
+  std::vector<std::int64_t> reserved = {}; // ids for identifiers that nobody has named before this line
 };
 
 // Why a message was put aside.

@@ -37,11 +37,6 @@ Incoming line_of(const pg::Cells &row) {
   return incoming;
 }
 
-std::uint64_t number_of(const ItemPointerData &place) {
-  return std::uint64_t{ItemPointerGetBlockNumberNoCheck(&place)} << 16 |
-         ItemPointerGetOffsetNumberNoCheck(&place);
-}
-
 using Places = std::unordered_set<std::uint64_t>;
 
 Oldest read_from(std::optional<std::int64_t> from, std::int32_t most, std::size_t most_bytes,
@@ -74,6 +69,11 @@ Oldest read_from(std::optional<std::int64_t> from, std::int32_t most, std::size_
 }
 
 } // namespace
+
+std::uint64_t number_of(const ItemPointerData &place) {
+  return std::uint64_t{ItemPointerGetBlockNumberNoCheck(&place)} << 16 |
+         ItemPointerGetOffsetNumberNoCheck(&place);
+}
 
 // One line alone is the very oldest: who asks for it says so of it.
 Oldest read_inbox(std::int32_t most, std::size_t most_bytes, const std::vector<ItemPointerData> &but) {

@@ -16,6 +16,9 @@ Oldest read_inbox(std::int32_t most, std::size_t most_bytes, const std::vector<I
 // Those of these places, oldest first.
 Oldest read_inbox(const std::vector<ItemPointerData> &places);
 
+// A place as a number.
+std::uint64_t number_of(const ItemPointerData &place);
+
 // Deletes them where they were read, in that order: else an index would be searched for each. Throws when
 // somebody changed one meanwhile.
 void erase_inbox(const std::vector<ItemPointerData> &places);

@@ -31,6 +31,7 @@ struct Identifier {
   bool unseen = false;             // stored, and what named it was taken back
   std::int64_t user_on_device = 0; // of a device shared by policy latest: who was last on it
   std::size_t node = 0;
+  std::size_t first_line = 0; // that names it in a message that counts
 };
 
 // The identifiers of one message, by index into the batch's, by priority.
@@ -84,6 +85,10 @@ public:
   // Normalises the identifiers of all open candidates; one that has none left is quarantined.
   void read(std::vector<Candidate> &candidates);
 
+  // New identifiers get the ids that are reserved for the line which names them first; these lines outlive
+  // settle().
+  void use_reserved(const std::vector<collect::Incoming> &lines) { lines_ = &lines; }
+
   // Keeps those of accepted messages, finds or inserts them (in key order) and locks their people (in id
   // order, all or none, until nothing moved meanwhile), so that nobody else changes them until commit. `lock`
   // locks the profile rows given, says which there are, and is called again with more when a merge came in
@@ -130,6 +135,7 @@ public:
 
   // Whom open candidates are about, as it is stored now and without locking anybody: for people_met.
   void meet(const std::vector<Candidate> &candidates);
+  bool is_stored(std::size_t index) const { return identifiers_[index].id != 0; }
   // The people of a candidate's identifiers, and whoever is on its devices.
   std::vector<std::int64_t> people_met(std::size_t candidate) const;
 
@@ -162,6 +168,7 @@ private:
   void note_first_sight(const Candidate &candidate, const Carried &carried);
   std::vector<std::size_t> needed(const std::vector<Candidate> &candidates);
   void find_existing(std::vector<std::size_t> &missing);
+  void draw_ids(const std::vector<std::size_t> &missing);
   void insert_missing(const std::vector<std::size_t> &missing);
   void find_lost(const std::vector<std::size_t> &wanted, const std::vector<std::int64_t> &drawn);
   void expect_people(const std::vector<Candidate> &candidates);
@@ -196,6 +203,7 @@ private:
   void store_users();
 
   std::shared_ptr<const Types> types_;
+  const std::vector<collect::Incoming> *lines_ = nullptr;
   std::vector<Identifier> identifiers_;
   std::unordered_map<std::string, std::size_t> by_value_; // by type and value, see key_of
   std::unordered_map<std::string, Spelling, TextHash, std::equal_to<>> normalized_; // by type, region, value

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <set>
+#include <unordered_map>
 
 #include "identity/identities.hpp"
 #include "pg/append_rows.hpp"
@@ -17,13 +18,6 @@ constexpr char kStored[] =
     "i.identifier_id, i.profile_id, i.left_out, i.user_on_device_id, "
     "CASE WHEN i.user_on_device_id IS NOT NULL THEN (SELECT u.profile_id FROM "
     "cdp.identifiers AS u WHERE u.identifier_id = i.user_on_device_id) END, i.first_seen_at ";
-
-// Permanent ids for newcomers, in the order in which the messages named them.
-void draw_ids(const Order &missing, std::vector<Identifier> &identifiers) {
-  const auto drawn = pg::next_values("cdp", "identifiers_identifier_id_seq", missing.size());
-  for (std::size_t i = 0; i < missing.size(); ++i)
-    identifiers[missing[i]].id = drawn[i];
-}
 
 pg::Rows select_identifiers(const Order &which, const std::vector<Identifier> &identifiers) {
   std::vector<std::string> types, values;
@@ -168,10 +162,27 @@ Order Identities::needed(const std::vector<Candidate> &candidates) {
     for (auto index : carried_[i].identifiers)
       if (!taken[index]) {
         taken[index] = true;
+        identifiers_[index].first_line = candidates[i].incoming;
         needed.push_back(index);
       }
   }
   return needed;
+}
+
+// Permanent ids for newcomers, in the order in which the messages named them.
+void Identities::draw_ids(const Order &missing) {
+  std::unordered_map<std::size_t, std::size_t> used; // of those that are reserved for a line
+  Order others;
+  for (auto index : missing) {
+    auto &one = identifiers_[index];
+    if (!lines_ || used[one.first_line] == (*lines_)[one.first_line].reserved.size())
+      others.push_back(index);
+    else
+      one.id = (*lines_)[one.first_line].reserved[used[one.first_line]++];
+  }
+  const auto drawn = pg::next_values("cdp", "identifiers_identifier_id_seq", others.size());
+  for (std::size_t i = 0; i < others.size(); ++i)
+    identifiers_[others[i]].id = drawn[i];
 }
 
 void Identities::name(const std::vector<Candidate> &candidates) {
@@ -180,7 +191,7 @@ void Identities::name(const std::vector<Candidate> &candidates) {
     find_existing(missing);
   if (missing.empty())
     return;
-  draw_ids(missing, identifiers_);
+  draw_ids(missing);
   for (auto index : missing)
     identifiers_[index].expected = identifiers_[index].id;
   insert_missing(missing);
@@ -218,7 +229,7 @@ void Identities::settle(const std::vector<Candidate> &candidates, const LockProf
   read_at_ = pg::transactions_ended();
   find_existing(needed); // leaves those that nobody has yet
   if (!needed.empty()) {
-    draw_ids(needed, identifiers_);
+    draw_ids(needed);
     expect_people(candidates);
     insert_missing(needed);
   }

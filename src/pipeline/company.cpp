@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <unordered_map>
 
 #include "pipeline/drain.hpp"
 
@@ -21,15 +22,45 @@ struct Taken {
   std::chrono::nanoseconds took;
 };
 
-template <class T> std::string_view bytes_of(const T *values, std::size_t count) {
+template <class T> void append(std::string &bytes, const T *values, std::size_t count) {
   static_assert(std::is_trivially_copyable_v<T>);
-  return {reinterpret_cast<const char *>(values), count * sizeof(T)};
+  bytes.append(reinterpret_cast<const char *>(values), count * sizeof(T));
 }
 
-template <class T> std::vector<T> values_in(std::string_view bytes) {
-  std::vector<T> values(bytes.size() / sizeof(T));
-  std::memcpy(static_cast<void *>(values.data()), bytes.data(), values.size() * sizeof(T));
-  return values;
+template <class T> void take(std::string_view &bytes, T *values, std::size_t count) {
+  static_assert(std::is_trivially_copyable_v<T>);
+  std::memcpy(static_cast<void *>(values), bytes.data(), count * sizeof(T));
+  bytes.remove_prefix(count * sizeof(T));
+}
+
+// A job: of each line its place, and the ids that are reserved for it.
+std::string job_of(const collect::Oldest &part) {
+  std::string job;
+  for (std::size_t i = 0; i < part.places.size(); ++i) {
+    const auto &ids = part.lines[i].reserved;
+    const std::size_t count = ids.size();
+    append(job, &part.places[i], 1);
+    append(job, &count, 1);
+    append(job, ids.data(), count);
+  }
+  return job;
+}
+
+collect::Oldest lines_of(std::string_view job) {
+  std::unordered_map<std::uint64_t, std::vector<std::int64_t>> reserved;
+  std::vector<ItemPointerData> places;
+  while (!job.empty()) {
+    std::size_t count;
+    take(job, &places.emplace_back(), 1);
+    take(job, &count, 1);
+    auto &ids = reserved[collect::number_of(places.back())];
+    ids.resize(count);
+    take(job, ids.data(), count);
+  }
+  auto oldest = collect::read_inbox(places);
+  for (std::size_t i = 0; i < oldest.lines.size(); ++i)
+    oldest.lines[i].reserved = std::move(reserved.at(collect::number_of(oldest.places[i])));
+  return oldest;
 }
 
 } // namespace
@@ -73,15 +104,15 @@ void Company::let_go() {
   companions_.clear();
 }
 
-void Company::give(const std::vector<std::vector<ItemPointerData>> &parts) {
+void Company::give(const std::vector<collect::Oldest> &parts) {
   std::size_t part = 1;
   for (auto &one : companions_)
     if (part < parts.size() && one->is_connected()) {
-      const auto &places = parts[part++];
-      if (places.empty())
+      const auto &theirs = parts[part++];
+      if (theirs.places.empty())
         continue;
-      one->give(bytes_of(places.data(), places.size()));
-      out_.insert(out_.end(), places.begin(), places.end());
+      one->give(job_of(theirs));
+      out_.insert(out_.end(), theirs.places.begin(), theirs.places.end());
     }
   given_at_ = steady_clock::now();
   for (auto &one : companions_)
@@ -99,7 +130,10 @@ std::int64_t Company::finish() {
   for (auto &one : companions_)
     if (one->is_busy())
       try {
-        const auto taken = values_in<Taken>(one->answer()).at(0);
+        const auto answer = one->answer();
+        std::string_view bytes = answer;
+        Taken taken;
+        take(bytes, &taken, 1);
         lines += taken.lines;
         longest = std::max(longest, taken.took);
       } catch (const Error &) {
@@ -126,14 +160,16 @@ void keep_company(Oid database) {
             [](std::string_view job, const pg::Accept &accept) {
               const auto began = std::chrono::steady_clock::now();
               Taken taken{0, 0ns};
-              if (!pg::extension_exists())
-                return std::string(bytes_of(&taken, 1));
-              pg::Session session;
-              pg::run_once("SELECT cdp_internal.share_turn('cdp.inbox', 1)");
-              accept();
-              taken.lines = decide(collect::read_inbox(values_in<ItemPointerData>(job)));
-              taken.took = std::chrono::steady_clock::now() - began;
-              return std::string(bytes_of(&taken, 1));
+              if (pg::extension_exists()) {
+                pg::Session session;
+                pg::run_once("SELECT cdp_internal.share_turn('cdp.inbox', 1)");
+                accept();
+                taken.lines = decide(lines_of(job));
+                taken.took = std::chrono::steady_clock::now() - began;
+              }
+              std::string answer;
+              append(answer, &taken, 1);
+              return answer;
             });
 }
 

@@ -5,6 +5,8 @@
 #include <memory>
 #include <vector>
 
+#include "collect/inbox.hpp"
+
 #include "pg/companion.hpp"
 
 namespace cdp::pipeline {
@@ -22,8 +24,8 @@ public:
   // Nobody is needed for now.
   void let_go();
 
-  // Gives its places to each part but the first, and waits until all are begun. Nothing may be out.
-  void give(const std::vector<std::vector<ItemPointerData>> &parts);
+  // Gives all parts but the first away, and waits until they are begun. Nothing may be out.
+  void give(const std::vector<collect::Oldest> &parts);
   // What was given, until finish().
   const std::vector<ItemPointerData> &out() const { return out_; }
   // Waits for what is out: how many lines came of it. Throws what one of them failed with.

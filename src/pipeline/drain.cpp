@@ -66,16 +66,13 @@ public:
   collect::Oldest take_ours() {
     if (part_of_.empty())
       return std::move(oldest_);
-    collect::Oldest ours;
-    for (std::size_t i = 0; i < part_of_.size(); ++i)
-      if (part_of_[i] != 0) {
-        parts_[part_of_[i]].push_back(oldest_.places[i]);
-      } else {
-        ours.lines.push_back(std::move(oldest_.lines[i]));
-        ours.places.push_back(oldest_.places[i]);
-      }
+    for (std::size_t i = 0; i < part_of_.size(); ++i) {
+      auto &part = parts_[part_of_[i]];
+      part.lines.push_back(std::move(oldest_.lines[i]));
+      part.places.push_back(oldest_.places[i]);
+    }
     pipeline::company().give(parts_);
-    return ours;
+    return std::move(parts_[0]);
   }
 
 private:
@@ -86,8 +83,8 @@ private:
 
   static inline bool many_waited = false; // the last time
   collect::Oldest oldest_;
-  std::vector<std::size_t> part_of_; // empty: all is ours
-  std::vector<std::vector<ItemPointerData>> parts_;
+  std::vector<std::size_t> part_of_;   // empty: all is ours
+  std::vector<collect::Oldest> parts_; // ours first
 };
 
 // Those that have had nothing to do for a while leave.

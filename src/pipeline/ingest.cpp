@@ -205,6 +205,7 @@ Outcome ingest(const std::vector<collect::Incoming> &lines) {
 
   Outcome outcome;
   identity::Identities identities;
+  identities.use_reserved(lines);
   auto &candidates = outcome.candidates = take_in(lines, identities);
   outcome.profile_ids.resize(candidates.size());
   outcome.decisions.resize(candidates.size());

@@ -6,6 +6,8 @@
 
 #include "identity/identities.hpp"
 
+#include "pg/sequence.hpp"
+
 namespace cdp::pipeline {
 
 namespace {
@@ -25,6 +27,20 @@ std::uint64_t hash_of(Common kind, std::uint64_t value) {
 }
 std::uint64_t hash_of(Common kind, std::string_view text) {
   return hash_of(kind, std::hash<std::string_view>()(text));
+}
+
+// As many ids for each line as it has identifiers that are not stored: it may come to name them first.
+void reserve_ids(std::vector<collect::Incoming> &lines, const std::vector<Candidate> &candidates,
+                 const identity::Identities &identities) {
+  std::vector<std::size_t> line_of;
+  for (std::size_t i = 0; i < candidates.size(); ++i)
+    if (candidates[i].fate == collect::Fate::open)
+      for (auto index : identities.of(i).identifiers)
+        if (!identities.is_stored(index))
+          line_of.push_back(candidates[i].incoming);
+  const auto ids = pg::next_values("cdp", "identifiers_identifier_id_seq", line_of.size());
+  for (std::size_t i = 0; i < ids.size(); ++i)
+    lines[line_of[i]].reserved.push_back(ids[i]);
 }
 
 } // namespace
@@ -54,12 +70,13 @@ private:
   std::size_t lines_;
 };
 
-Sharing::Groups Sharing::find_groups(const std::vector<collect::Incoming> &lines) {
+Sharing::Groups Sharing::find_groups(std::vector<collect::Incoming> &lines) {
   const collect::Sources sources(lines);
   auto candidates = collect::read_outlines(lines, sources);
   identity::Identities identities;
   identities.read(candidates);
   identities.meet(candidates);
+  reserve_ids(lines, candidates, identities);
 
   std::size_t groups_before = 0;
   for (const auto &[hash, group] : before_)
@@ -96,7 +113,7 @@ Sharing::Groups Sharing::find_groups(const std::vector<collect::Incoming> &lines
 }
 
 // Large groups first, each to the part that is furthest from its share.
-std::vector<std::size_t> Sharing::share_out(const std::vector<collect::Incoming> &lines,
+std::vector<std::size_t> Sharing::share_out(std::vector<collect::Incoming> &lines,
                                             const std::vector<double> &weights) {
   auto groups = find_groups(lines);
   std::vector<std::size_t> size(lines.size()), order;

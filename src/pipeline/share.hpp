@@ -11,16 +11,18 @@ namespace cdp::pipeline {
 // do lines that are joined only by some of the window before, of which parts may still be on their way.
 class Sharing {
 public:
-  // For each line, which part it belongs to; each part gets about its weight of the lines. Locks nobody:
-  // where somebody else merges people meanwhile, parts may wait for each other. Needs an open SPI session.
-  std::vector<std::size_t> share_out(const std::vector<collect::Incoming> &lines,
+  // For each line, which part it belongs to; each part gets about its weight of the lines. Ids are reserved
+  // in the order of lines, so that the oldest identifier has the smallest one, whoever decides its line
+  // first. Locks nobody: where somebody else merges people meanwhile, parts may wait for each other. Needs an
+  // open SPI session.
+  std::vector<std::size_t> share_out(std::vector<collect::Incoming> &lines,
                                      const std::vector<double> &weights);
   // What came before is over.
   void forget() { before_.clear(); }
 
 private:
   class Groups;
-  Groups find_groups(const std::vector<collect::Incoming> &lines);
+  Groups find_groups(std::vector<collect::Incoming> &lines);
 
   std::unordered_map<std::uint64_t, std::size_t> before_; // hash of what lines have in common -> their group
 };

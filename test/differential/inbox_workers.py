@@ -7,7 +7,8 @@ DIR holds the socket of a server that preloads cdp. Lines about some dozens of p
 the order, the same messageId with other content, traits said of the same instant, shared devices, accounts, batches in a line,
 lines that are refused - lie in the inbox of two databases. In one CALL cdp.run() decides them; in the other the worker and
 two processes beside it share them out, a few lines at a time, and sometimes one of them is terminated. Who is who, what was
-said, done, refused and put aside, traits, accounts and segments must be the same but for the numbers, and cdp.verify() empty.
+said, done, refused and put aside, traits, accounts and segments must be the same, and so the order of identifiers' ids, unless somebody was
+terminated; cdp.verify() must be empty.
 --seed and --only make a history again; the environment's SEED and CASES are defaults.
 """
 
@@ -38,6 +39,13 @@ STATE = {
     "counts": "SELECT what, sum(messages) FROM cdp_internal.source_counts GROUP BY what",
     "accounts": "SELECT group_id, traits FROM cdp.accounts",
     "first sights": "SELECT type, value, raw_value, first_seen_at FROM cdp.identifiers",
+}
+# Who is killed costs the order of ids in one window, and so which of two people a later merge leaves.
+NUMBERED = {
+    "order of ids": "SELECT string_agg(type || '=' || value, ' ' ORDER BY identifier_id) FROM cdp.identifiers",
+    "changes": f"""SELECT change, {NAMED.format('c.profile_id')}, {NAMED.format('c.from_profile_id')} FROM cdp.identity_changes AS c
+        WHERE change NOT IN ('linked', 'refused')""",
+    "memberships": f"SELECT segment_id, {NAMED.format('m.profile_id')}, key, entered_at, left_at FROM cdp.memberships AS m",
 }
 BEGIN = 1_767_225_600  # 2026-01-01
 
@@ -132,13 +140,14 @@ def play(one, other, seed):
         other.cursor.execute("SELECT NOT EXISTS (SELECT FROM cdp.inbox)")
         if other.cursor.fetchone()[0]:
             break
-    if rolls.random() < 0.3:
+    killed = rolls.random() < 0.3
+    if killed:
         for pid in beside(other):
             other.cursor.execute("SELECT pg_terminate_backend(%s)", [pid])
     wait_for_worker(other, 120)
     other.cursor.execute("SELECT cdp.stop_worker()")
     other.cursor.execute("CALL cdp.run()")
-    for what, query in STATE.items():
+    for what, query in (STATE if killed else STATE | NUMBERED).items():
         rows = []
         for database in (one, other):
             database.cursor.execute(query)

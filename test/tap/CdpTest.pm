@@ -111,7 +111,8 @@ sub killed_in
 
 # All that cdp knows, as text, one line a fact, by the rank of ids instead of ids: what crashes leave out of sequences
 # does not show, while order and everything else does. A difference says what it is about. numbers => 0: by what identifiers
-# and messages are called, where ids were drawn by several processes; which of two people a merge left is not said then.
+# and messages are called, where what several processes had begun was killed; which of two people a merge left, and so since when they are
+# in a segment, is not said then.
 sub cdp_state
 {
 	my ($node, $database, %options) = @_;
@@ -157,9 +158,9 @@ sub cdp_state
 				string_agg(concat_ws(' ', o.key, o.value -> 0, d.rank), ', ' ORDER BY o.key COLLATE "C") FROM jsonb_each(f.trait_origins) AS o
 				LEFT JOIN decision AS d ON d.seq = (o.value ->> 1)::bigint))
 			FROM cdp.profiles AS f LEFT JOIN whole AS p ON p.id = f.profile_id;
-		INSERT INTO state SELECT concat_ws(' | ', 'membership', g.name, p.rank, m.key, m.entered_at, m.left_at, d.rank)
+		INSERT INTO state SELECT concat_ws(' | ', 'membership', g.name, p.rank, m.key, } . ($numbers ? 'm.entered_at, m.left_at, d.rank' : 'm.left_at') . q{)
 			FROM cdp.memberships AS m LEFT JOIN whole AS p ON p.id = m.profile_id LEFT JOIN decision AS d ON d.seq = m.decision_seq
-			LEFT JOIN cdp.segments AS g USING (segment_id);
+			LEFT JOIN cdp.segments AS g USING (segment_id) WHERE } . ($numbers ? 'true' : 'm.left_at > now()') . q{;
 		INSERT INTO state SELECT concat_ws(' | ', 'rule failed', g.name, p.rank, e.sqlstate, e.message, e.failed_at)
 			FROM cdp.segment_errors AS e LEFT JOIN whole AS p ON p.id = e.profile_id LEFT JOIN cdp.segments AS g USING (segment_id);
 		INSERT INTO state SELECT concat_ws(' | ', 'key', s.source, k.message_key, k.content_hash)
