@@ -101,6 +101,16 @@ Weigher::Weigher(const Model &model, const Frequencies &frequencies) : prior_(lo
   }
 }
 
+std::vector<std::vector<int>> frequent_levels(const Model &model) {
+  std::vector<std::vector<int>> features;
+  for (const auto &comparison : model.comparisons) {
+    auto &of = features.emplace_back(1, -1); // of a null level
+    for (const auto *level : by_gamma(comparison))
+      of.push_back(level->tf_weight != 0 ? level->tf_feature : -1);
+  }
+  return features;
+}
+
 double Weigher::log_frequency(const Weighed &of, Place left, Place right) const {
   const double l = (*of.frequencies)[left], r = (*of.frequencies)[right];
   if (l > 0 && r > 0)

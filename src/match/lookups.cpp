@@ -11,7 +11,7 @@ Lookups::Lookups(std::int32_t binding)
                 {"neighbours", BYTEAOID},
                 {"cluster", INT4OID}}),
       index_(moment_, "cdp_internal", "match_index", "match_index_pkey", {{"entries", BYTEAOID}}),
-      additions_(moment_, "cdp_internal", "match_additions", "match_additions_pkey", {{"record", INT4OID}}) {
+      additions_(moment_, "cdp_internal", "match_additions", "match_additions_pkey", kAddition) {
   if (!records_.usable() || !index_.usable() || !additions_.usable())
     throw Error(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
                 "a primary key of what is kept of followed tables is not there or not valid", {},
