@@ -18,6 +18,10 @@ public:
   template <class Visit> void record(std::uint32_t number, Visit &&visit) {
     records_.each({binding_, pg::integer_part(static_cast<std::int32_t>(number))}, always(visit));
   }
+  /// The same, and the number.
+  template <class Visit> void record_of(std::string_view id, std::string_view source, Visit &&visit) {
+    ids_.each({binding_, pg::text_part(id), pg::text_part(source)}, always(visit));
+  }
   /// visit(cells, place): entries, of each of these buckets, which are sorted.
   template <class Visit> void buckets(int part, std::span<const std::int32_t> buckets, Visit &&visit) {
     index_.each_of({binding_, pg::integer_part(part)}, buckets, visit);
@@ -47,7 +51,7 @@ private:
 
   const pg::KeyPart binding_;
   const pg::Moment moment_;
-  pg::KeyScan records_, index_, additions_;
+  pg::KeyScan records_, ids_, index_, additions_;
   std::optional<pg::KeyScan> parts_; // of additions, by fewer columns of the key
 };
 

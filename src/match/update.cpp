@@ -54,7 +54,7 @@ private:
     std::vector<std::int8_t> gammas;
   };
 
-  void take_rows(const pg::Rows &rows);
+  static Kept kept_of(const pg::Cells &row);
   void load(std::vector<Number> numbers);
   void read_changed(const std::vector<RecordKey> &keys);
   void part();
@@ -89,16 +89,9 @@ private:
   mutable engine::Patience patience_;
 };
 
-void Update::take_rows(const pg::Rows &rows) {
-  for (std::size_t row = 0; row < rows.size(); ++row) {
-    patience_.step(10);
-    Kept &kept = kept_[static_cast<Number>(rows.integer(row, 1))];
-    kept.id = rows.text(row, 2);
-    kept.source = rows.text(row, 3);
-    kept.features = rows.view(row, 4);
-    kept.neighbours = engine::unpack_neighbours(rows.view(row, 5));
-    kept.cluster = rows.integer(row, 6);
-  }
+Kept Update::kept_of(const pg::Cells &row) {
+  return {std::string(row.text(0)), std::string(row.text(1)), std::string(row.text(2)),
+          engine::unpack_neighbours(row.text(3)), row.integer(4)};
 }
 
 void Update::load(std::vector<Number> numbers) {
@@ -107,31 +100,22 @@ void Update::load(std::vector<Number> numbers) {
   numbers.erase(std::unique(numbers.begin(), numbers.end()), numbers.end());
   for (const auto number : numbers) {
     patience_.step(10);
-    kept_rows_.record(number, [&](const pg::Cells &row) {
-      kept_[number] = {std::string(row.text(0)), std::string(row.text(1)), std::string(row.text(2)),
-                       engine::unpack_neighbours(row.text(3)), row.integer(4)};
-    });
+    kept_rows_.record(number, [&](const pg::Cells &row) { kept_[number] = kept_of(row); });
   }
 }
 
 // What the table says now of these keys, beside what is kept; of what is as it was nothing more is done.
 void Update::read_changed(const std::vector<RecordKey> &keys) {
-  static pg::Statement select(
-      "SELECT r.* FROM ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest($3)) AS n (id, source) CROSS JOIN "
-      "LATERAL (SELECT o.record, o.id, o.source, o.features, o.neighbours, o.cluster FROM "
-      "cdp_internal.match_records AS o WHERE o.binding_id = $1 AND o.id = n.id AND o.source = n.source "
-      "OFFSET 0) AS r",
-      pg::few_keys);
   const auto records = [&] {
     pg::AsOwner owner(binding_.settings, pg::Names::as_written);
     return read_some(matcher_, binding_.relation, keys);
   }();
-  std::vector<std::string> ids, sources;
   for (const auto &key : keys) {
-    ids.push_back(key.id);
-    sources.push_back(matcher_.source_column.empty() ? "" : key.source);
+    patience_.step(10);
+    kept_rows_.record_of(key.id, matcher_.source_column.empty() ? "" : key.source, [&](const pg::Cells &row) {
+      kept_[static_cast<Number>(row.integer(5))] = kept_of(row);
+    });
   }
-  take_rows(select.run(pg::Params().integer(binding_.id).texts(ids).texts(sources)));
   std::map<std::pair<std::string, std::string>, Number> numbers;
   for (const auto &[number, kept] : kept_) {
     patience_.step(10);
@@ -533,11 +517,8 @@ void Update::write() {
   RowWriter writer(binding_.id, kPutRecords);
   std::int64_t more = -static_cast<std::int64_t>(gone_.size());
   pg::ShownProgress progress(pg::Task::keep_records, kept_.size());
-  for (const auto &[number, kept] : kept_) {
-    progress.step(1);
-    more += kept.is_new;
-    if (!kept.is_dirty || gone_.contains(number))
-      continue;
+  pg::RowAppend fresh(7); // no other record has their numbers
+  const auto put = [&](Number number, const Kept &kept) {
     writer.integer(static_cast<std::int32_t>(number))
         .text(kept.id)
         .text(kept.source)
@@ -545,7 +526,24 @@ void Update::write() {
         .bytes(engine::pack_neighbours(kept.neighbours))
         .integer(kept.cluster);
     writer.end_row();
+  };
+  for (const auto &[number, kept] : kept_) {
+    progress.step(1);
+    more += kept.is_new;
+    if (!kept.is_dirty || gone_.contains(number))
+      continue;
+    if (kept.is_new)
+      fresh.add({pg::integer_cell(binding_.id), pg::integer_cell(static_cast<std::int32_t>(number)),
+                 pg::text_cell(kept.id), pg::text_cell(kept.source), pg::text_cell(kept.features),
+                 pg::text_cell(engine::pack_neighbours(kept.neighbours)), pg::integer_cell(kept.cluster)});
+    else
+      put(number, kept);
   }
+  if (fresh.rows() > 0 && !fresh.write("cdp_internal", "match_records",
+                                       {INT4OID, INT4OID, TEXTOID, TEXTOID, BYTEAOID, BYTEAOID, INT4OID}))
+    for (const auto &[number, kept] : kept_)
+      if (kept.is_new)
+        put(number, kept);
   writer.finish();
   write_additions();
   const std::vector<std::int32_t> gone(gone_.begin(), gone_.end());
