@@ -1,5 +1,6 @@
 #include "match_blocking.hpp"
 #include "match_wanted.hpp"
+#include "radix.hpp"
 
 #include <algorithm>
 #include <array>
@@ -10,30 +11,23 @@ namespace cdp::core::match {
 
 namespace {
 
-/// By key, eleven bits a pass, from the lowest; what is equal stays in order.
-template <class Entry> void sort_by_key(std::vector<Entry> &entries, std::uint64_t largest) {
-  constexpr int kBits = 11;
-  constexpr std::size_t kBuckets = std::size_t{1} << kBits;
-  std::vector<Entry> other(entries.size());
-  Patience patience;
-  for (int shift = 0; shift < 64 && largest >> shift; shift += kBits) {
-    std::array<std::size_t, kBuckets + 1> starts{};
-    for (const auto &entry : entries)
-      ++starts[(entry.key >> shift & (kBuckets - 1)) + 1];
-    std::partial_sum(starts.begin(), starts.end(), starts.begin());
-    for (const auto &entry : entries) {
-      patience.step();
-      other[starts[entry.key >> shift & (kBuckets - 1)]++] = entry;
-    }
-    entries.swap(other);
+/// Numbers the keys of sorted entries anew, densely; returns the largest.
+template <class Entries> std::uint64_t number_anew(Entries &entries, int low_bits) {
+  std::uint64_t number = 0, before = entries.empty() ? 0 : entries[0].key >> low_bits;
+  const std::uint64_t low = (std::uint64_t{1} << low_bits) - 1;
+  for (auto &entry : entries) {
+    number += entry.key >> low_bits != before;
+    before = entry.key >> low_bits;
+    entry.key = number << low_bits | (entry.key & low);
   }
+  return number;
 }
 
 } // namespace
 
 Blocking::Blocking(const Model &model, const Records &records, Link link, Evaluator &evaluator)
     : model_(model), records_(records), link_(link), evaluator_(evaluator), masks_(model.rules.size()),
-      blocks_(model.rules.size()) {
+      blocks_(model.rules.size()), groups_(model.features.size()) {
   lay_out_values();
 }
 
@@ -58,11 +52,15 @@ void Blocking::lay_out_values() {
   }
   width_ = features.size();
   values_.resize(records_.size() * width_);
-  Patience patience;
-  for (std::size_t f = 0; f < width_; ++f) {
-    const auto &codes = records_.codes(features[f]);
-    for (std::size_t record = 0; record < codes.size(); ++record, patience.step())
-      values_[record * width_ + f] = codes[record];
+  for (std::size_t first = 0, next; first < records_.size();
+       first = next) { // some at a time, near each other
+    need_wanted();
+    next = std::min(first + 1024, records_.size());
+    for (std::size_t f = 0; f < width_; ++f) {
+      const auto &codes = records_.codes(features[f]);
+      for (auto record = first; record < next; ++record)
+        values_[record * width_ + f] = codes[record];
+    }
   }
 }
 
@@ -74,39 +72,102 @@ Blocking::Mask Blocking::equal_values(Place left, Place right) const {
   return equal;
 }
 
-/// Records that have all keys of the rule, sorted by these.
-std::vector<Blocking::Entry> Blocking::sorted(const Rule &rule) const {
-  std::vector<Entry> entries;
-  const bool sides = !rule.symmetric();
-  entries.reserve(records_.size() * (1 + sides));
+const Blocking::Groups &Blocking::groups(int feature) const {
+  auto &kept = groups_[static_cast<std::size_t>(feature)];
+  if (kept)
+    return *kept;
+  Groups groups;
+  const auto &codes = records_.codes(feature);
+  std::vector<Code> numbers(records_.dictionary().size());
   Patience patience;
+  for (const Code code : codes) {
+    patience.step();
+    ++numbers[code];
+  }
+  numbers[0] = 0;
+  for (auto &number : numbers) {
+    patience.step();
+    number = number > 1 ? ++groups.number : 0;
+  }
+  groups.of_records.resize(codes.size());
+  for (std::size_t i = 0; i < codes.size(); ++i, patience.step())
+    groups.of_records[i] = numbers[codes[i]];
+  kept = std::move(groups);
+  return *kept;
+}
+
+/// Records that share each of the keys with some other, by all keys. Both sides are alike.
+void Blocking::sort_by_groups(const Rule &rule) const {
+  std::vector<const Groups *> keys;
+  for (const auto &key : rule.keys)
+    keys.push_back(&groups(key.left));
+  entries_.resize(records_.size()); // no more than these
+  std::size_t kept = 0;
+  const auto *first = keys[0]->of_records.data(), *second = keys[keys.size() > 1]->of_records.data();
+  Patience patience;
+  for (Place record = 0; record < records_.size(); ++record, patience.step()) {
+    entries_[kept] = {first[record], record};
+    kept += (first[record] != 0) & (second[record] != 0);
+  }
+  entries_.resize(kept);
+  std::uint64_t largest = keys[0]->number;
+  for (std::size_t k = 1; k < keys.size(); ++k) {
+    const std::uint64_t number = keys[k]->number;
+    if (largest >> 31) {
+      sort_by_key(entries_, other_, largest);
+      largest = number_anew(entries_, 0);
+    }
+    kept = 0;
+    for (const auto &entry : entries_) {
+      patience.step();
+      const auto group = keys[k]->of_records[entry.record];
+      entries_[kept] = {entry.key * (number + 1) + group, entry.record};
+      kept += group != 0;
+    }
+    entries_.resize(kept);
+    largest = largest * (number + 1) + number;
+  }
+  sort_by_key(entries_, other_, largest);
+  for (auto &entry : entries_) // as sides have it
+    entry.key <<= 1;
+}
+
+/// Records that have all keys of the rule on either side, and some other has on the other side; by these,
+/// those on the left first.
+void Blocking::sort_by_sides(const Rule &rule) const {
+  std::vector<std::vector<bool>> there; // codes: of a key, on the left and on the right
+  Patience patience;
+  for (const auto &key : rule.keys)
+    for (const int feature : {key.left, key.right}) {
+      auto &of = there.emplace_back(records_.dictionary().size());
+      for (const Code code : records_.codes(feature)) {
+        patience.step();
+        of[code] = true;
+      }
+      of[0] = false;
+    }
+  entries_.clear();
   for (Place record = 0; record < records_.size(); ++record, patience.step())
-    for (int side = 0; side <= sides; ++side)
-      if (std::all_of(rule.keys.begin(), rule.keys.end(), [&](const Rule::Key &key) {
-            return records_.code(side ? key.right : key.left, record) != 0;
-          }))
-        entries.push_back({static_cast<std::uint64_t>(side), record});
+    for (std::size_t side = 0; side < 2; ++side) {
+      bool kept = true;
+      for (std::size_t k = 0; k < rule.keys.size() && kept; ++k)
+        kept = there[2 * k + 1 - side][records_.code(side ? rule.keys[k].right : rule.keys[k].left, record)];
+      if (kept)
+        entries_.push_back({side, record});
+    }
   const std::uint64_t codes = records_.dictionary().size();
   std::uint64_t largest = 0; // of what the keys so far came to
   for (const auto &key : rule.keys) {
-    for (auto &entry : entries) {
+    for (auto &entry : entries_) {
       patience.step();
       const auto side = entry.key & 1;
       entry.key =
           ((entry.key >> 1) * codes + records_.code(side ? key.right : key.left, entry.record)) << 1 | side;
     }
-    sort_by_key(entries, ((largest + 1) * codes) << 1 | 1);
-    if (&key == &rule.keys.back())
-      break;
-    std::uint64_t number = 0, before = entries.empty() ? 0 : entries[0].key >> 1; // numbered anew, densely
-    for (auto &entry : entries) {
-      number += entry.key >> 1 != before;
-      before = entry.key >> 1;
-      entry.key = number << 1 | (entry.key & 1);
-    }
-    largest = number;
+    sort_by_key(entries_, other_, ((largest + 1) * codes) << 1 | 1);
+    if (&key != &rule.keys.back())
+      largest = number_anew(entries_, 1);
   }
-  return entries;
 }
 
 /// Of records on the left and on the right, in order: those of which the left comes first.
@@ -156,9 +217,13 @@ void Blocking::add_block(Blocks &blocks, const Entry *first, const Entry *end, b
 }
 
 Blocking::Blocks Blocking::make_blocks(const Rule &rule) const {
-  const auto entries = sorted(rule);
   Blocks blocks;
   const bool sides = !rule.symmetric();
+  if (sides)
+    sort_by_sides(rule);
+  else
+    sort_by_groups(rule);
+  const auto &entries = entries_;
   Patience patience;
   for (std::size_t first = 0, next; first < entries.size(); first = next) {
     patience.step();

@@ -72,12 +72,20 @@ private:
     std::vector<std::uint32_t> ends, middles; // middles only where the sides differ
     Size size;
   };
+  /// Values of a feature that several records have, as numbers from 1, in the order of their codes; 0 of
+  /// others.
+  struct Groups {
+    RoughArray<Code> of_records;
+    Code number = 0;
+  };
   struct Giver; // gives the pairs of one call
   using Mask = std::uint64_t;
 
   const Blocks &blocks(std::size_t rule) const;
   Blocks make_blocks(const Rule &rule) const;
-  std::vector<Entry> sorted(const Rule &rule) const;
+  const Groups &groups(int feature) const;
+  void sort_by_groups(const Rule &rule) const;
+  void sort_by_sides(const Rule &rule) const;
   void add_block(Blocks &blocks, const Entry *first, const Entry *end, bool sides) const;
   void lay_out_values();
   Mask equal_values(Place left, Place right) const;
@@ -94,8 +102,10 @@ private:
   Evaluator &evaluator_;
   std::vector<Mask> masks_; // a rule: the values that must be the same, when that is all it asks; else 0
   std::size_t width_ = 0;
-  LargeArray<Code> values_;                           // that masks are about; a record's lie together
+  RoughArray<Code> values_;                           // that masks are about; a record's lie together
   mutable std::vector<std::optional<Blocks>> blocks_; // a rule, once it was asked for
+  mutable std::vector<std::optional<Groups>> groups_; // a feature
+  mutable RoughArray<Entry> entries_, other_;         // of the rule at hand
 };
 
 } // namespace cdp::core::match

@@ -31,22 +31,34 @@ template <class Of> auto by_gamma(Of &comparison) {
   return levels;
 }
 
-std::vector<double> log_frequencies(const Records &records, int feature) {
-  std::vector<double> counts(records.dictionary().size());
-  double known = 0;
+std::vector<std::uint32_t> counts_of(const Records &records, int feature) {
+  std::vector<std::uint32_t> counts(records.dictionary().size());
   Patience patience;
   for (const Code code : records.codes(feature)) {
     patience.step();
-    if (code) {
-      ++counts[code];
-      ++known;
-    }
+    ++counts[code];
   }
-  std::vector<double> logs;
+  counts[0] = 0; // what is not known
+  return counts;
+}
+
+std::vector<double> log_frequencies(const Records &records, int feature) {
+  constexpr std::size_t kMany = 4096;
+  const auto counts = counts_of(records, feature);
+  Patience patience;
+  double known = 0;
+  for (const auto count : counts) {
+    patience.step();
+    known += count;
+  }
+  std::vector<double> of_counts(kMany, 1), logs;
+  for (std::size_t count = 1; count < kMany; ++count)
+    of_counts[count] = std::log2(static_cast<double>(count) / known);
   logs.reserve(records.size());
   for (const Code code : records.codes(feature)) {
     patience.step();
-    logs.push_back(code ? std::log2(counts[code] / known) : 1);
+    const auto count = counts[code];
+    logs.push_back(count < kMany ? of_counts[count] : std::log2(count / known));
   }
   return logs;
 }
@@ -89,6 +101,16 @@ Weigher::Weigher(const Model &model, const Frequencies &frequencies) : prior_(lo
   }
 }
 
+std::vector<std::vector<int>> frequent_levels(const Model &model) {
+  std::vector<std::vector<int>> features;
+  for (const auto &comparison : model.comparisons) {
+    auto &of = features.emplace_back(1, -1); // of a null level
+    for (const auto *level : by_gamma(comparison))
+      of.push_back(level->tf_weight != 0 ? level->tf_feature : -1);
+  }
+  return features;
+}
+
 double Weigher::log_frequency(const Weighed &of, Place left, Place right) const {
   const double l = (*of.frequencies)[left], r = (*of.frequencies)[right];
   if (l > 0 && r > 0)
@@ -98,14 +120,30 @@ double Weigher::log_frequency(const Weighed &of, Place left, Place right) const 
 
 namespace {
 
+double pairs_of(double count) {
+  return count * (count - 1) / 2;
+}
+
 /// The share of all pairs whose values of a feature are the same, among those where both are known.
-double equal_share(const Records &records, int feature, Link link) {
+double equal_share(const Records &records, int feature) {
+  double same = 0, known = 0;
+  Patience patience;
+  for (const double count : counts_of(records, feature)) {
+    patience.step();
+    known += count;
+    same += pairs_of(count);
+  }
+  return known > 1 ? same / pairs_of(known) : 0;
+}
+
+/// The same, among pairs of two sources.
+double equal_share_of_sources(const Records &records, int feature) {
   std::vector<std::uint64_t> values; // and the source below
   std::unordered_map<Code, double> known;
   Patience patience;
   for (Place record = 0; record < records.size(); ++record, patience.step())
     if (const Code code = records.code(feature, record)) {
-      const Code source = link == Link::sources ? records.source(record) : 0;
+      const Code source = records.source(record);
       values.push_back(static_cast<std::uint64_t>(code) << 32 | source);
       ++known[source];
     }
@@ -113,13 +151,12 @@ double equal_share(const Records &records, int feature, Link link) {
     patience.step();
     return a < b;
   });
-  const auto pairs_of = [](double count) { return count * (count - 1) / 2; };
   double same = 0, run = 0, within = 0; // records with a value; and of one source
   for (std::size_t i = 0; i < values.size(); ++i) {
     ++run;
     ++within;
     const bool last = i + 1 == values.size();
-    if (link == Link::sources && (last || values[i + 1] != values[i])) {
+    if (last || values[i + 1] != values[i]) {
       same -= pairs_of(within);
       within = 0;
     }
@@ -129,9 +166,8 @@ double equal_share(const Records &records, int feature, Link link) {
     }
   }
   double pairs = pairs_of(static_cast<double>(values.size()));
-  if (link == Link::sources)
-    for (const auto &[source, count] : known)
-      pairs -= pairs_of(count);
+  for (const auto &[source, count] : known)
+    pairs -= pairs_of(count);
   return pairs > 0 ? same / pairs : 0;
 }
 
@@ -154,7 +190,9 @@ void count_equal(const Model &model, const Records &records, Link link, Drawn &d
     if (feature < 0 || model.comparisons[c].features.size() != 1 || shares.back() >= 1 ||
         drawn.counted[c] == 0)
       continue;
-    const double exact = equal_share(records, feature, link), rest = (1 - exact) / (1 - shares.back());
+    const double exact = link == Link::sources ? equal_share_of_sources(records, feature)
+                                               : equal_share(records, feature),
+                 rest = (1 - exact) / (1 - shares.back());
     for (double &share : shares)
       share *= rest;
     shares.back() = exact;

@@ -60,6 +60,9 @@ private:
   std::unordered_map<int, std::vector<double>> frequencies_; // by feature
 };
 
+/// The feature whose frequency counts at a level, or -1: [comparison][gamma + 1].
+std::vector<std::vector<int>> frequent_levels(const Model &model);
+
 double probability_of(double weight); // log2 of the odds
 double log_odds(double probability);
 

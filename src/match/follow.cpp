@@ -82,7 +82,7 @@ Binding load_binding(std::int32_t id) {
   static pg::Statement select(
       "SELECT b.matcher, b.records::oid::bigint, b.owner, b.time_zone, b.merge_threshold, "
       "b.review_threshold, b.cluster_threshold, b.max_pairs, b.next_record, b.rules::bigint[], "
-      "b.parts::bigint[], b.bits::bigint[], b.known FROM cdp_internal.match_bindings AS b WHERE "
+      "b.parts::bigint[], b.bits::bigint[], b.known, b.changed FROM cdp_internal.match_bindings AS b WHERE "
       "b.binding_id = $1");
   const auto rows = select.run(pg::Params().integer(id));
   if (rows.size() == 0)
@@ -101,6 +101,7 @@ Binding load_binding(std::int32_t id) {
   for (std::size_t i = 0; i < parts.size() && i < bits.size(); ++i)
     binding.bits[static_cast<int>(parts[i])] = static_cast<int>(bits[i]);
   binding.known = rows.bigints(0, 13);
+  binding.changed = rows.bigint(0, 14);
   return binding;
 }
 

@@ -19,6 +19,7 @@ struct Binding {
   std::unordered_map<int, int> bits; // a part of the index
   std::vector<std::int64_t> known;   // values that were known, a feature
   std::int32_t next_record = 0;
+  std::int64_t changed = 0; // records since the last full run
 };
 Binding load_binding(std::int32_t id);
 

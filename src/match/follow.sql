@@ -231,7 +231,7 @@ BEGIN
   linked := 0; waiting := 0; gone := 0; taken := coalesce(cardinality(ids), 0);
   IF taken > 0 THEN
     SELECT p.linked, p.waiting, p.gone INTO linked, waiting, gone
-      FROM cdp_internal.put_matches(b.matcher, format('SELECT * FROM cdp_internal.update_matches(%s, %L, %L)', b.binding_id, ids, sources), ids, sources) AS p;
+      FROM cdp_internal.put_matches(b.matcher, format('SELECT * FROM cdp_internal.update_matches(%s, $2, $3)', b.binding_id), ids, sources) AS p;
   END IF;
   taken := greatest(taken, coalesce(cardinality(lines), 0));
 END $$;

@@ -10,11 +10,18 @@ Lookups::Lookups(std::int32_t binding)
                 {"features", BYTEAOID},
                 {"neighbours", BYTEAOID},
                 {"cluster", INT4OID}}),
+      ids_(moment_, "cdp_internal", "match_records", "match_records_id",
+           {{"id", TEXTOID},
+            {"source", TEXTOID},
+            {"features", BYTEAOID},
+            {"neighbours", BYTEAOID},
+            {"cluster", INT4OID},
+            {"record", INT4OID}}),
       index_(moment_, "cdp_internal", "match_index", "match_index_pkey", {{"entries", BYTEAOID}}),
-      additions_(moment_, "cdp_internal", "match_additions", "match_additions_pkey", {{"record", INT4OID}}) {
-  if (!records_.usable() || !index_.usable() || !additions_.usable())
+      additions_(moment_, "cdp_internal", "match_additions", "match_additions_pkey", kAddition) {
+  if (!records_.usable() || !ids_.usable() || !index_.usable() || !additions_.usable())
     throw Error(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-                "a primary key of what is kept of followed tables is not there or not valid", {},
+                "an index of what is kept of followed tables is not there or not valid", {},
                 "REINDEX cdp_internal.match_records, match_index and match_additions.");
 }
 

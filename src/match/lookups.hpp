@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include "pg/scan.hpp"
 
@@ -17,17 +18,30 @@ public:
   template <class Visit> void record(std::uint32_t number, Visit &&visit) {
     records_.each({binding_, pg::integer_part(static_cast<std::int32_t>(number))}, always(visit));
   }
-  /// visit(cells): entries.
-  template <class Visit> void bucket(int part, std::int32_t bucket, Visit &&visit) {
-    index_.each({binding_, pg::integer_part(part), pg::integer_part(bucket)}, always(visit));
+  /// The same, and the number.
+  template <class Visit> void record_of(std::string_view id, std::string_view source, Visit &&visit) {
+    ids_.each({binding_, pg::text_part(id), pg::text_part(source)}, always(visit));
   }
-  /// visit(cells): a record's number.
+  /// visit(cells, place): entries, of each of these buckets, which are sorted.
+  template <class Visit> void buckets(int part, std::span<const std::int32_t> buckets, Visit &&visit) {
+    index_.each_of({binding_, pg::integer_part(part)}, buckets, visit);
+  }
+  /// visit(cells): a record's number, and the key.
   template <class Visit> void additions(int part, std::uint64_t key, Visit &&visit) {
     additions_.each({binding_, pg::integer_part(part), pg::bigint_part(static_cast<std::int64_t>(key))},
                     always(visit));
   }
+  /// The same of all that are there.
+  template <class Visit> void all_additions(int part, Visit &&visit) {
+    if (!parts_)
+      parts_.emplace(moment_, "cdp_internal", "match_additions", "match_additions_pkey", kAddition);
+    parts_->each({binding_, pg::integer_part(part)}, always(visit));
+  }
 
 private:
+  static constexpr std::initializer_list<pg::ScannedTable::Column> kAddition{{"record", INT4OID},
+                                                                             {"key", INT8OID}};
+
   template <class Visit> static auto always(Visit &visit) {
     return [&visit](const pg::Cells &row) {
       visit(row);
@@ -37,7 +51,8 @@ private:
 
   const pg::KeyPart binding_;
   const pg::Moment moment_;
-  pg::KeyScan records_, index_, additions_;
+  pg::KeyScan records_, ids_, index_, additions_;
+  std::optional<pg::KeyScan> parts_; // of additions, by fewer columns of the key
 };
 
 } // namespace cdp::match

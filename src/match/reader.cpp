@@ -56,6 +56,7 @@ std::string literal(const std::string &text) {
 }
 
 // Columns that are texts, with their collations: what features make of these depends on the text alone.
+// Characters are told apart as UTF-8 has them.
 std::map<std::string, std::string> text_columns(Oid relation) {
   static pg::Statement select(
       "SELECT a.attname::text, pg_catalog.format('%I.%I', n.nspname, c.collname) FROM "
@@ -63,7 +64,8 @@ std::map<std::string, std::string> text_columns(Oid relation) {
       "AS a JOIN pg_catalog.pg_collation AS c ON c.oid = a.attcollation AND c.collisdeterministic JOIN "
       "pg_catalog.pg_namespace AS n ON n.oid = c.collnamespace WHERE a.attrelid = $1 AND a.attnum > 0 AND "
       "NOT "
-      "a.attisdropped AND a.atttypid = ANY ('{text,varchar}'::regtype[])");
+      "a.attisdropped AND a.atttypid = ANY ('{text,varchar}'::regtype[]) AND "
+      "pg_catalog.getdatabaseencoding() = 'UTF8'");
   const auto rows = select.run(pg::Params().datum(OIDOID, ObjectIdGetDatum(relation)));
   std::map<std::string, std::string> columns;
   for (std::size_t i = 0; i < rows.size(); ++i)

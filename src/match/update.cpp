@@ -10,6 +10,7 @@
 #include <cmath>
 #include <map>
 #include <set>
+#include <unordered_set>
 
 namespace cdp::match {
 
@@ -47,8 +48,13 @@ private:
     Number record;
   };
   using Wishes = std::map<int, std::vector<Wanted>>; // a part of the index
+  struct Compared {
+    Number one, other;
+    engine::Place left, right;
+    std::vector<std::int8_t> gammas;
+  };
 
-  void take_rows(const pg::Rows &rows);
+  static Kept kept_of(const pg::Cells &row);
   void load(std::vector<Number> numbers);
   void read_changed(const std::vector<RecordKey> &keys);
   void part();
@@ -59,10 +65,10 @@ private:
   void ask_for_keys(Wishes &wishes);
   void read_index(const Wishes &wishes,
                   const std::function<void(int part, std::uint64_t hash, Number asks, Number found)> &take);
-  void find_candidates(std::set<std::pair<Number, Number>> &pairs);
-  void read_additions(const Wishes &wishes, std::set<std::pair<Number, Number>> &pairs);
-  void score(const std::set<std::pair<Number, Number>> &pairs);
-  engine::Weigher make_weigher(const engine::Records &records);
+  std::vector<std::pair<Number, Number>> find_candidates();
+  void read_additions(const Wishes &wishes, std::vector<std::pair<Number, Number>> &pairs);
+  void score(const std::vector<std::pair<Number, Number>> &pairs);
+  engine::Weigher make_weigher(const engine::Records &records, const std::vector<Compared> &compared);
   void write_additions();
   bool is_changed(Number number) const { return changed_.contains(number); }
   bool precedes(Number a, Number b) const {
@@ -75,24 +81,17 @@ private:
   engine::RecordOrder order_;
   Lookups kept_rows_;
   std::unordered_map<Number, Kept> kept_;                    // all that were looked at
-  std::set<Number> same_;                                    // asked for, but as they were
-  std::set<Number> changed_, gone_;                          // gone: of those that changed
+  std::unordered_set<Number> same_;                          // asked for, but as they were
+  std::unordered_set<Number> changed_, gone_;                // gone: of those that changed
   std::set<Number> seeds_;                                   // whose cluster may be another
   std::set<Number> members_;                                 // of clusters that were made anew
   std::vector<std::tuple<int, std::uint64_t, Number>> keys_; // of those that changed: part, hash
   mutable engine::Patience patience_;
 };
 
-void Update::take_rows(const pg::Rows &rows) {
-  for (std::size_t row = 0; row < rows.size(); ++row) {
-    patience_.step(10);
-    Kept &kept = kept_[static_cast<Number>(rows.integer(row, 1))];
-    kept.id = rows.text(row, 2);
-    kept.source = rows.text(row, 3);
-    kept.features = rows.view(row, 4);
-    kept.neighbours = engine::unpack_neighbours(rows.view(row, 5));
-    kept.cluster = rows.integer(row, 6);
-  }
+Kept Update::kept_of(const pg::Cells &row) {
+  return {std::string(row.text(0)), std::string(row.text(1)), std::string(row.text(2)),
+          engine::unpack_neighbours(row.text(3)), row.integer(4)};
 }
 
 void Update::load(std::vector<Number> numbers) {
@@ -101,31 +100,22 @@ void Update::load(std::vector<Number> numbers) {
   numbers.erase(std::unique(numbers.begin(), numbers.end()), numbers.end());
   for (const auto number : numbers) {
     patience_.step(10);
-    kept_rows_.record(number, [&](const pg::Cells &row) {
-      kept_[number] = {std::string(row.text(0)), std::string(row.text(1)), std::string(row.text(2)),
-                       engine::unpack_neighbours(row.text(3)), row.integer(4)};
-    });
+    kept_rows_.record(number, [&](const pg::Cells &row) { kept_[number] = kept_of(row); });
   }
 }
 
 // What the table says now of these keys, beside what is kept; of what is as it was nothing more is done.
 void Update::read_changed(const std::vector<RecordKey> &keys) {
-  static pg::Statement select(
-      "SELECT r.* FROM ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest($3)) AS n (id, source) CROSS JOIN "
-      "LATERAL (SELECT o.record, o.id, o.source, o.features, o.neighbours, o.cluster FROM "
-      "cdp_internal.match_records AS o WHERE o.binding_id = $1 AND o.id = n.id AND o.source = n.source "
-      "OFFSET 0) AS r",
-      pg::few_keys);
   const auto records = [&] {
     pg::AsOwner owner(binding_.settings, pg::Names::as_written);
     return read_some(matcher_, binding_.relation, keys);
   }();
-  std::vector<std::string> ids, sources;
   for (const auto &key : keys) {
-    ids.push_back(key.id);
-    sources.push_back(matcher_.source_column.empty() ? "" : key.source);
+    patience_.step(10);
+    kept_rows_.record_of(key.id, matcher_.source_column.empty() ? "" : key.source, [&](const pg::Cells &row) {
+      kept_[static_cast<Number>(row.integer(5))] = kept_of(row);
+    });
   }
-  take_rows(select.run(pg::Params().integer(binding_.id).texts(ids).texts(sources)));
   std::map<std::pair<std::string, std::string>, Number> numbers;
   for (const auto &[number, kept] : kept_) {
     patience_.step(10);
@@ -185,8 +175,7 @@ void Update::part() {
 }
 
 void Update::match() {
-  std::set<std::pair<Number, Number>> pairs;
-  find_candidates(pairs);
+  const auto pairs = find_candidates();
   std::vector<Number> others;
   for (const auto &[one, other] : pairs)
     others.push_back(other);
@@ -230,68 +219,110 @@ void Update::ask_for_keys(Wishes &wishes) {
 void Update::read_index(
     const Wishes &wishes,
     const std::function<void(int part, std::uint64_t hash, Number asks, Number found)> &take) {
-  for (const auto &[part, wanted] : wishes) {
-    std::map<std::int32_t, std::vector<Wanted>> by_bucket;
-    for (const auto &one : wanted)
-      by_bucket[engine::Buckets::bucket_of(one.hash, binding_.bits.at(part))].push_back(one);
-    for (const auto &[bucket, asked] : by_bucket) {
-      patience_.step(10);
-      kept_rows_.bucket(part, bucket, [&, part = part, &asked = asked](const pg::Cells &row) {
-        for (const auto &one : asked)
-          for (const auto found : engine::entries_of(row.text(0), one.hash))
-            take(part, one.hash, one.record, found);
-      });
+  for (const auto &[part, wishes_of] : wishes) {
+    auto wanted = wishes_of;
+    patience_.step(10 * wanted.size());
+    std::sort(wanted.begin(), wanted.end(), [](const Wanted &a, const Wanted &b) { return a.hash < b.hash; });
+    const int bits = binding_.bits.at(part);
+    std::vector<std::int32_t> buckets;
+    std::vector<std::size_t> firsts; // of those wanted
+    for (std::size_t i = 0; i < wanted.size(); ++i)
+      if (const auto bucket = engine::Buckets::bucket_of(wanted[i].hash, bits);
+          buckets.empty() || buckets.back() != bucket) {
+        buckets.push_back(bucket);
+        firsts.push_back(i);
+      }
+    firsts.push_back(wanted.size());
+    kept_rows_.buckets(part, buckets, [&, number = part](const pg::Cells &row, std::size_t place) {
+      for (auto i = firsts[place]; i < firsts[place + 1]; ++i)
+        for (const auto found : engine::entries_of(row.text(0), wanted[i].hash))
+          take(number, wanted[i].hash, wanted[i].record, found);
+    });
+  }
+}
+
+// Those that came since the full run. While these are few they are read whole.
+void Update::read_additions(const Wishes &wishes, std::vector<std::pair<Number, Number>> &pairs) {
+  constexpr std::int64_t kFew = 4; // as cheap as one that is looked for
+  for (const auto &[part, wishes_of] : wishes) {
+    auto wanted = wishes_of;
+    patience_.step(10 * wanted.size());
+    std::sort(wanted.begin(), wanted.end(), [](const Wanted &a, const Wanted &b) { return a.hash < b.hash; });
+    const auto those_with = [&](std::uint64_t key) {
+      struct ByHash {
+        bool operator()(const Wanted &a, std::uint64_t b) const { return a.hash < b; }
+        bool operator()(std::uint64_t a, const Wanted &b) const { return a < b.hash; }
+      };
+      return std::equal_range(wanted.begin(), wanted.end(), key, ByHash());
+    };
+    const auto take = [&](std::uint64_t key, Number found) {
+      const auto [first, end] = those_with(key);
+      for (auto one = first; one != end; ++one)
+        if (one->record != found && !is_changed(found))
+          pairs.emplace_back(one->record, found);
+    };
+    const auto take_row = [&](const pg::Cells &row) {
+      take(static_cast<std::uint64_t>(row.bigint(1)), static_cast<Number>(row.integer(0)));
+    };
+    if (binding_.changed > 0 && binding_.changed <= kFew * static_cast<std::int64_t>(wanted.size()))
+      kept_rows_.all_additions(part, take_row);
+    else
+      for (std::size_t i = 0; i < wanted.size() && binding_.changed > 0; ++i) {
+        patience_.step(10);
+        if (i == 0 || wanted[i].hash != wanted[i - 1].hash)
+          kept_rows_.additions(part, wanted[i].hash, take_row);
+      }
+    for (auto at = keys_.begin(); at != keys_.end(); ++at) { // and those that change with them
+      if (std::get<0>(*at) != part)
+        continue;
+      const auto record = std::get<2>(*at);
+      const auto [first, end] = those_with(std::get<1>(*at));
+      for (auto one = first; one != end; ++one) {
+        patience_.step(10);
+        if (one->record != record)
+          pairs.emplace_back(std::max(one->record, record), std::min(one->record, record));
+      }
     }
   }
 }
 
-// Those that came since the full run.
-void Update::read_additions(const Wishes &wishes, std::set<std::pair<Number, Number>> &pairs) {
-  std::map<std::pair<int, std::uint64_t>, std::vector<Number>> by_key;
-  for (const auto &[part, wanted] : wishes)
-    for (const auto &one : wanted)
-      by_key[{part, one.hash}].push_back(one.record);
-  for (const auto &[key, records] : by_key) {
-    patience_.step(10);
-    kept_rows_.additions(key.first, key.second, [&, &records = records](const pg::Cells &row) {
-      const auto found = static_cast<Number>(row.integer(0));
-      for (const auto asks : records)
-        if (asks != found && !is_changed(found))
-          pairs.emplace(asks, found);
-    });
-  }
-  for (const auto &[part, key, record] : keys_) // and those that change with them
-    if (const auto found = by_key.find({part, key}); found != by_key.end())
-      for (const auto asks : found->second) {
-        patience_.step(10);
-        if (asks != record)
-          pairs.emplace(std::max(asks, record), std::min(asks, record));
-      }
-}
-
 /// (what changed, another that may go with it); the index also knows what records said before.
-void Update::find_candidates(std::set<std::pair<Number, Number>> &pairs) {
+std::vector<std::pair<Number, Number>> Update::find_candidates() {
+  std::vector<std::pair<Number, Number>> pairs;
   Wishes wishes;
   ask_for_keys(wishes);
   read_index(wishes, [&](int, std::uint64_t, Number asks, Number found) {
     if (!is_changed(found))
-      pairs.emplace(asks, found);
+      pairs.emplace_back(asks, found);
   });
   read_additions(wishes, pairs);
+  std::sort(pairs.begin(), pairs.end(), [&](const auto &a, const auto &b) {
+    patience_.step();
+    return a < b;
+  });
+  pairs.erase(std::unique(pairs.begin(), pairs.end()), pairs.end());
+  return pairs;
 }
 
-// Frequencies are those of the last full run; a value that was not there, or once, counts as one.
-engine::Weigher Update::make_weigher(const engine::Records &records) {
+// Frequencies are those of the last full run; a value that was not there, or once, counts as one. Asked for
+// are those of levels that are reached.
+engine::Weigher Update::make_weigher(const engine::Records &records, const std::vector<Compared> &compared) {
   const engine::KeyHasher hasher(matcher_.model, records);
+  std::map<int, std::set<engine::Code>> asked; // by feature
+  const auto frequent = engine::frequent_levels(matcher_.model);
+  for (const auto &pair : compared) {
+    patience_.step();
+    for (std::size_t c = 0; c < frequent.size(); ++c)
+      if (const int feature = frequent[c][static_cast<std::size_t>(pair.gammas[c] + 1)]; feature >= 0)
+        for (const auto place : {pair.left, pair.right})
+          if (const auto code = records.code(feature, place))
+            asked[feature].insert(code);
+  }
   Wishes wishes;
-  for (std::size_t f = 0; f < matcher_.model.features.size(); ++f)
-    if (const int part = part_of_values(f); binding_.bits.contains(part)) {
-      std::set<engine::Code> codes(records.codes(static_cast<int>(f)).begin(),
-                                   records.codes(static_cast<int>(f)).end());
+  for (const auto &[feature, codes] : asked)
+    if (const int part = part_of_values(static_cast<std::size_t>(feature)); binding_.bits.contains(part))
       for (const auto code : codes)
-        if (code)
-          wishes[part].push_back({hasher.value(code), code});
-    }
+        wishes[part].push_back({hasher.value(code), code});
   std::map<std::pair<int, std::uint64_t>, double> counts;
   read_index(wishes, [&](int part, std::uint64_t hash, Number, Number count) {
     counts[{part, hash}] = count;
@@ -316,7 +347,7 @@ void Update::unpack(const Kept &kept, std::vector<std::string_view> &texts) cons
                 "SELECT * FROM cdp.update_matches(…, rebuild => true) makes all anew.");
 }
 
-void Update::score(const std::set<std::pair<Number, Number>> &pairs) {
+void Update::score(const std::vector<std::pair<Number, Number>> &pairs) {
   std::vector<Number> numbers;
   for (const auto &[one, other] : pairs)
     for (const auto number : {one, other})
@@ -340,21 +371,28 @@ void Update::score(const std::set<std::pair<Number, Number>> &pairs) {
   }
   engine::Comparer comparer(matcher_.model, records);
   const engine::Blocking blocking(matcher_.model, records, matcher_.link, comparer.evaluator());
-  const auto weigher = make_weigher(records);
-  const double least = engine::log_odds(binding_.thresholds.floor());
-  std::vector<std::int8_t> gammas(comparer.comparisons() + 1);
   pg::ShownProgress progress(pg::Task::score_pairs, pairs.size());
+  std::vector<Compared> compared;
   std::size_t looked_at = 0;
   for (const auto &[one, other] : pairs) {
     patience_.step(10);
     if (++looked_at % 1024 == 0)
       progress.reach(looked_at);
-    if (!places.contains(one) || !places.contains(other))
+    const auto first = places.find(one), second = places.find(other);
+    if (first == places.end() || second == places.end())
       continue;
-    const auto left = std::min(places[one], places[other]), right = std::max(places[one], places[other]);
+    const auto left = std::min(first->second, second->second),
+               right = std::max(first->second, second->second);
     if (!blocking.gives(binding_.rules, left, right))
       continue;
-    comparer.compare(left, right, gammas.data());
+    auto &pair = compared.emplace_back(Compared{one, other, left, right, {}});
+    pair.gammas.resize(comparer.comparisons());
+    comparer.compare(left, right, pair.gammas.data());
+  }
+  const auto weigher = make_weigher(records, compared);
+  const double least = engine::log_odds(binding_.thresholds.floor());
+  for (const auto &[one, other, left, right, gammas] : compared) {
+    patience_.step();
     const double weight = weigher.weigh(gammas.data(), left, right);
     if (weight < least)
       continue;
@@ -479,11 +517,8 @@ void Update::write() {
   RowWriter writer(binding_.id, kPutRecords);
   std::int64_t more = -static_cast<std::int64_t>(gone_.size());
   pg::ShownProgress progress(pg::Task::keep_records, kept_.size());
-  for (const auto &[number, kept] : kept_) {
-    progress.step(1);
-    more += kept.is_new;
-    if (!kept.is_dirty || gone_.contains(number))
-      continue;
+  pg::RowAppend fresh(7); // no other record has their numbers
+  const auto put = [&](Number number, const Kept &kept) {
     writer.integer(static_cast<std::int32_t>(number))
         .text(kept.id)
         .text(kept.source)
@@ -491,7 +526,24 @@ void Update::write() {
         .bytes(engine::pack_neighbours(kept.neighbours))
         .integer(kept.cluster);
     writer.end_row();
+  };
+  for (const auto &[number, kept] : kept_) {
+    progress.step(1);
+    more += kept.is_new;
+    if (!kept.is_dirty || gone_.contains(number))
+      continue;
+    if (kept.is_new)
+      fresh.add({pg::integer_cell(binding_.id), pg::integer_cell(static_cast<std::int32_t>(number)),
+                 pg::text_cell(kept.id), pg::text_cell(kept.source), pg::text_cell(kept.features),
+                 pg::text_cell(engine::pack_neighbours(kept.neighbours)), pg::integer_cell(kept.cluster)});
+    else
+      put(number, kept);
   }
+  if (fresh.rows() > 0 && !fresh.write("cdp_internal", "match_records",
+                                       {INT4OID, INT4OID, TEXTOID, TEXTOID, BYTEAOID, BYTEAOID, INT4OID}))
+    for (const auto &[number, kept] : kept_)
+      if (kept.is_new)
+        put(number, kept);
   writer.finish();
   write_additions();
   const std::vector<std::int32_t> gone(gone_.begin(), gone_.end());

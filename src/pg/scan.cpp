@@ -296,4 +296,51 @@ bool KeyScan::next() {
   return true;
 }
 
+void KeyScan::begin_at(std::initializer_list<KeyPart> key, std::int32_t last) {
+  ScanKeyData keys[INDEX_MAX_KEYS];
+  int number = 0;
+  for (const auto &part : key) {
+    ScanKeyEntryInitialize(&keys[number], 0, static_cast<AttrNumber>(number + 1), BTEqualStrategyNumber,
+                           InvalidOid, index_->rd_indcollation[number], part.equal, part.value);
+    ++number;
+  }
+  ScanKeyInit(&keys[number], static_cast<AttrNumber>(number + 1), BTGreaterEqualStrategyNumber, F_INT4GE,
+              Int32GetDatum(last));
+  ++number;
+  if (!scan_) {
+    scan_ = index_beginscan(table_, index_, moment_.snapshot(), number, 0);
+    scan_->xs_want_itup = true; // the key is looked at before the row is
+  }
+  index_rescan(scan_, keys, number, nullptr, 0);
+}
+
+// Walks on from one to the next while that is nearer than the way down from the index's root.
+bool KeyScan::next_of(std::initializer_list<KeyPart> key, std::span<const std::int32_t> last, std::size_t &at,
+                      bool begun) {
+  constexpr int kNear = 64;
+  const auto column = static_cast<int>(key.size()) + 1;
+  if (!begun)
+    begin_at(key, last[at]);
+  for (int passed = 0; index_getnext_tid(scan_, ForwardScanDirection);) {
+    bool is_null;
+    const auto value =
+        DatumGetInt32(index_getattr(scan_->xs_itup, column, RelationGetDescr(index_), &is_null));
+    while (at < last.size() && last[at] < value)
+      ++at;
+    if (at == last.size())
+      return false;
+    if (value == last[at]) {
+      start_batch();
+      if (index_fetch_heap(scan_, slot())) {
+        take_apart();
+        return true;
+      }
+    } else if (++passed > kNear) {
+      begin_at(key, last[at]);
+      passed = 0;
+    }
+  }
+  return false;
+}
+
 } // namespace cdp::pg

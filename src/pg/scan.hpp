@@ -5,7 +5,9 @@
 #pragma once
 #include "core/timestamp.hpp"
 
+#include <algorithm>
 #include <cstring>
+#include <span>
 #include <vector>
 
 #include "pg/guard.hpp"
@@ -208,9 +210,29 @@ public:
     });
   }
 
+  // Calls visit(const Cells &, place in last) for the rows whose first index columns are these and whose next
+  // one, an integer, is one of `last`, which are sorted: what lies near each other in the index is found
+  // together. Not together with each() in one KeyScan.
+  template <class Visit>
+  void each_of(std::initializer_list<KeyPart> key, std::span<const std::int32_t> last, Visit &&visit) {
+    constexpr std::size_t kTogether = 256;
+    for (std::size_t first = 0; first < last.size(); first += kTogether) {
+      check_for_interrupts();
+      call([&] {
+        std::size_t at = first;
+        const auto some = last.first(std::min(first + kTogether, last.size()));
+        for (bool begun = false; next_of(key, some, at, begun); begun = true)
+          visit(cells(), at);
+      });
+    }
+  }
+
 private:
   void begin(std::initializer_list<KeyPart> key);
+  void begin_at(std::initializer_list<KeyPart> key, std::int32_t last);
   bool next();
+  bool next_of(std::initializer_list<KeyPart> key, std::span<const std::int32_t> last, std::size_t &at,
+               bool begun);
 
   struct RelationData *index_ = nullptr;
   struct IndexScanDescData *scan_ = nullptr;

@@ -1,6 +1,6 @@
 # Matching on public sets with known truth, under one model for all (cdp.people_matcher; the columns' names alone differ),
 # trained without labels: candidate pairs, quality of pairs and clusters, seconds a phase on one core and on all. MATCHING_DATA is the
-# folder of the sets. TIMED_BY is a command that runs what is timed, such as one that keeps the machine quiet meanwhile. Sourced by scripts/bench.
+# folder of the sets, MATCHING_CANCELS how often each statement is cancelled (10). TIMED_BY is a command that runs what is timed, such as one that keeps the machine quiet meanwhile. Sourced by scripts/bench.
 DATA=${MATCHING_DATA:-$ROOT/../shared/data}
 [ -d "$DATA/febrl3" ] || { say "set MATCHING_DATA to the folder of febrl3, febrl4, splink_fake_1000 and splink_historical_50k"; exit 2; }
 install_packages python3-psycopg2
@@ -74,7 +74,7 @@ done
 ${TIMED_BY:-} /usr/bin/python3 "$ROOT/test/bench/matching_phases.py" "$WORK/server" bench "${SETS[@]}"
 
 # How soon it stops when it is told to; the pairs are those of the last set above.
-if [ "${1:-0}" -gt 0 ]; then /usr/bin/python3 "$ROOT/test/bench/matching_cancel.py" "$WORK/server" bench; fi
+if [ "${1:-0}" -gt 0 ]; then /usr/bin/python3 "$ROOT/test/bench/matching_cancel.py" "$WORK/server" bench "${MATCHING_CANCELS:-10}"; fi
 
 # The same records once more, followed: a full run, and then a thousand that come, a thousand that change and a thousand that go, and what
 # that costs of the full run. A matcher without frequencies, and with the rules that were chosen, has nothing that a full run would find
