@@ -7,17 +7,50 @@
 #include <algorithm>
 #include <map>
 #include <set>
+#include <system_error>
 
 #include "segment/insides.hpp"
 #include "segment/lists.hpp"
 #include "segment/progress.hpp"
 #include "segment/since.hpp"
 
+#include "pg/helper.hpp"
 #include "pg/jsonb.hpp"
 #include "pg/scan.hpp"
 #include "pg/spi.hpp"
 
 namespace cdp::segment {
+
+namespace {
+
+constexpr std::size_t kMany = 2000; // looks: with less, all is over before a second thread is awake
+
+// A rule that looks at somebody's timelines from a step on.
+struct Look {
+  std::int64_t profile_id;
+  const Judge *judge;
+  Timestamp from;
+  bool operator<(const Look &other) const { return profile_id < other.profile_id; }
+};
+
+std::vector<std::int64_t> people_of(const std::vector<Look> &looks) {
+  std::vector<std::int64_t> ids;
+  for (const auto &look : looks)
+    if (ids.empty() || ids.back() != look.profile_id)
+      ids.push_back(look.profile_id);
+  return ids;
+}
+
+// None when there is no room for one: nothing depends on it but speed.
+std::unique_ptr<pg::Helper> helper_if_any() {
+  try {
+    return pg::Helper::is_worthwhile() ? std::make_unique<pg::Helper>() : nullptr;
+  } catch (const std::system_error &) {
+    return nullptr;
+  }
+}
+
+} // namespace
 
 struct Evaluation::State {
   // What is new with an event: what inputs said, and its name.
@@ -40,12 +73,12 @@ struct Evaluation::State {
   bool concerns(std::size_t segment, const Step &step,
                 const std::vector<std::vector<const Step *>> &chosen) const;
   const Found *found(std::int32_t segment_id) const;
-  // Of those whom rules look at, what these rules look at.
-  Histories read_histories(const std::vector<std::vector<const Step *>> &chosen) const;
+  std::vector<Look> looks_of(const std::vector<std::vector<const Step *>> &chosen) const;
   void follow_traits(const std::vector<std::vector<const Step *>> &chosen);
   std::vector<std::vector<const Stored::Row *>>
   read_stored(const std::vector<std::vector<const Step *>> &chosen);
-  void evaluate(const std::vector<std::vector<const Step *>> &chosen, const Histories &histories);
+  void evaluate(const std::vector<std::vector<const Step *>> &chosen, const Histories &histories,
+                pg::Helper *helper, pg::Helper::Job *finishing);
 };
 
 namespace {
@@ -129,32 +162,14 @@ const Found *Evaluation::State::found(std::int32_t segment_id) const {
   return place == places.end() ? lists.found(segment_id) : &segments[place->second].found();
 }
 
-Histories Evaluation::State::read_histories(const std::vector<std::vector<const Step *>> &chosen) const {
-  struct Look {
-    std::int64_t profile_id;
-    const Judge *judge;
-    Timestamp from;
-  };
+std::vector<Look> Evaluation::State::looks_of(const std::vector<std::vector<const Step *>> &chosen) const {
   std::vector<Look> looks;
   for (std::size_t i = 0; i < chosen.size(); ++i)
     if (segments[i].judge().uses_timelines())
       for (const auto *step : chosen[i])
         looks.push_back({step->profile_id, &segments[i].judge(), step->from});
-  const auto smaller = [](const Look &a, const Look &b) { return a.profile_id < b.profile_id; };
-  std::sort(looks.begin(), looks.end(), smaller);
-  std::vector<std::int64_t> ids;
-  for (const auto &look : looks)
-    if (ids.empty() || ids.back() != look.profile_id)
-      ids.push_back(look.profile_id);
-  return segment::read_histories(
-      ids,
-      [&](std::int64_t profile_id, Wanted &wanted) {
-        const auto [first, last] =
-            std::equal_range(looks.begin(), looks.end(), Look{profile_id, {}, {}}, smaller);
-        for (auto look = first; look != last; ++look)
-          look->judge->add_wanted(look->from, wanted);
-      },
-      timelines);
+  std::sort(looks.begin(), looks.end());
+  return looks;
 }
 
 void Evaluation::State::follow_traits(const std::vector<std::vector<const Step *>> &chosen) {
@@ -187,7 +202,7 @@ Evaluation::State::read_stored(const std::vector<std::vector<const Step *>> &cho
 
 // Level by level: what a rule asks about is known when it is judged.
 void Evaluation::State::evaluate(const std::vector<std::vector<const Step *>> &chosen,
-                                 const Histories &histories) {
+                                 const Histories &histories, pg::Helper *helper, pg::Helper::Job *finishing) {
   std::vector<std::int64_t> asking;
   std::vector<std::int32_t> asked;
   auto from = core::kInfinity;
@@ -206,6 +221,8 @@ void Evaluation::State::evaluate(const std::vector<std::vector<const Step *>> &c
   const bool notes_less = !anybody_failed(); // else whoever no longer fails is to be noted
   for (std::size_t i = 0; i < segments.size(); ++i)
     segments[i].know(notes_less ? std::optional(StoredRows(rows[i])) : std::nullopt);
+  if (finishing)
+    finishing->wait();
   for (std::size_t begin = 0, end = 0; begin < segments.size(); begin = end) {
     std::vector<std::vector<Stint>> stints(segments.size());
     for (; end < segments.size() && segments[end].judge().level() == segments[begin].judge().level(); ++end) {
@@ -219,7 +236,7 @@ void Evaluation::State::evaluate(const std::vector<std::vector<const Step *>> &c
         return a.step->profile_id < b.step->profile_id;
       });
     }
-    Progress::evaluate(segments, stints);
+    Progress::evaluate(segments, stints, helper);
   }
 }
 
@@ -233,13 +250,27 @@ void Evaluation::evaluate(std::vector<Step> steps) {
   }
   pg::Session session;
   const auto chosen = state_->choose(steps);
-  const auto histories = state_->read_histories(chosen);
+  const auto looks = state_->looks_of(chosen);
+  auto histories = gather_histories(people_of(looks), state_->timelines);
+  const auto finish = [&] {
+    finish_histories(histories, [&](std::int64_t profile_id, Wanted &wanted) {
+      const auto [first, last] = std::equal_range(looks.begin(), looks.end(), Look{profile_id, {}, {}});
+      for (auto look = first; look != last; ++look)
+        look->judge->add_wanted(look->from, wanted);
+    });
+  };
+  const auto helper = looks.size() < kMany ? nullptr : helper_if_any();
+  std::optional<pg::Helper::Job> finishing; // beside all that is read
+  if (helper)
+    finishing.emplace(*helper, finish);
+  else
+    finish();
   for (std::size_t i = 0; i < chosen.size(); ++i)
     if (state_->segments[i].judge().looks_at_traits())
       for (const auto *step : chosen[i])
         if (auto &traits = steps[static_cast<std::size_t>(step - steps.data())].traits_jsonb; !traits)
           traits = pg::parse_jsonb(step->traits);
-  state_->evaluate(chosen, histories);
+  state_->evaluate(chosen, histories, helper.get(), finishing ? &*finishing : nullptr);
 }
 
 namespace {

@@ -148,30 +148,27 @@ void Progress::judge_together(std::vector<Progress> &segments, const Shares &som
   }
 }
 
-void Progress::sweep(std::vector<Progress> &segments, const Shares &together, bool skip,
-                     std::vector<News> &news) {
+void Progress::sweep(std::vector<Progress> &segments, const Share &share, std::vector<News> &news) {
   std::vector<Range> ranges;
-  for (const auto &share : together) {
-    auto &segment = segments[share.segment];
-    if (skip && segment.judge_.works_alone())
-      continue;
-    auto rest = segment.stored_;
-    for (const auto &stint : share.stints) {
+  auto &segment = segments[share.segment];
+  auto rest = segment.stored_;
+  for (const auto &stint : share.stints) {
+    ranges.clear();
+    const bool beyond = !segment.judge_.sweep(stint, ranges);
+    if (beyond)
       ranges.clear();
-      const bool beyond = !segment.judge_.sweep(stint, ranges);
-      if (beyond)
-        ranges.clear();
-      if (beyond || !rest || !segment.is_stored(*rest, *stint.step, ranges))
-        news.push_back({share.segment, &stint, std::move(ranges), beyond});
-    }
+    if (beyond || !rest || !segment.is_stored(*rest, *stint.step, ranges))
+      news.push_back({share.segment, &stint, std::move(ranges), beyond});
   }
 }
 
-// In another thread.
-Progress::Alone Progress::sweep_alone(std::vector<Progress> &segments, const Shares &together) {
+// In another thread: those that work alone, from the next one on that nobody has begun.
+Progress::Alone Progress::sweep_alone(std::vector<Progress> &segments, const Shares &together,
+                                      std::atomic<std::size_t> &next) {
   Alone found;
   std::vector<Range> ranges;
-  for (const auto &share : together) {
+  for (std::size_t i; (i = next++) < together.size();) {
+    const auto &share = together[i];
     auto &segment = segments[share.segment];
     if (!segment.judge_.works_alone())
       continue;
@@ -192,14 +189,20 @@ bool Progress::try_together(std::vector<Progress> &segments, const Shares &toget
                             pg::Failure &failure) {
   std::vector<News> news;
   Alone alone;
+  std::atomic<std::size_t> next = 0; // of those that work alone
   std::optional<pg::Helper::Job> job;
   if (helper)
-    job.emplace(*helper, [&] { alone = sweep_alone(segments, together); });
+    job.emplace(*helper, [&] { alone = sweep_alone(segments, together, next); });
   const bool succeeded = pg::timed_subtransaction(
       [&] {
         pg::AsOwner owner(segments[together[0].segment].judge_.settings(), pg::Names::compiled);
         pg::need_unhidden_people();
-        sweep(segments, together, helper != nullptr, news);
+        for (const auto &share : together)
+          if (!helper || !segments[share.segment].judge_.works_alone())
+            sweep(segments, share, news);
+        for (std::size_t i; helper && (i = next++) < together.size();)
+          if (segments[together[i].segment].judge_.works_alone())
+            sweep(segments, together[i], news);
         if (job)
           job->wait();
         for (auto &one : alone.rest) {
@@ -209,6 +212,7 @@ bool Progress::try_together(std::vector<Progress> &segments, const Shares &toget
         }
       },
       failure);
+  next = together.size(); // whoever failed needs no more
   job.reset();
   if (!succeeded)
     return false;

@@ -273,6 +273,12 @@ make_timelines(const std::vector<std::int64_t> &identifiers) {
 
 Histories read_histories(const std::vector<std::int64_t> &profile_ids, const Wants &wants,
                          const Timelines &known) {
+  auto histories = gather_histories(profile_ids, known);
+  finish_histories(histories, wants);
+  return histories;
+}
+
+Histories gather_histories(const std::vector<std::int64_t> &profile_ids, const Timelines &known) {
   const auto newest = Inputs::current().newest();
   Histories histories;
   for (auto id : profile_ids)
@@ -298,6 +304,10 @@ Histories read_histories(const std::vector<std::int64_t> &profile_ids, const Wan
       whose.at(row.identifier_id)->keep(std::move(row.packed));
   for (auto &[id, packed] : make_timelines({old.begin(), old.end()}))
     whose.at(id)->keep(std::move(packed));
+  return histories;
+}
+
+void finish_histories(Histories &histories, const Wants &wants) {
   Wanted wanted;
   for (auto &[id, history] : histories) {
     wanted.clear();
@@ -305,7 +315,6 @@ Histories read_histories(const std::vector<std::int64_t> &profile_ids, const Wan
       wants(id, wanted);
     history.finish(wants ? &wanted : nullptr);
   }
-  return histories;
 }
 
 std::vector<std::int64_t> identifiers_without_timeline() {
