@@ -6,6 +6,7 @@
 #include "core/timestamp.hpp"
 
 #include <cstring>
+#include <span>
 #include <vector>
 
 #include "pg/guard.hpp"
@@ -207,14 +208,30 @@ public:
           break;
     });
   }
+  // The same of one bigint, of those rows alone whose next index column is one of these integers, in order:
+  // the index says so, and nobody looks at the others.
+  template <class Visit>
+  void each_of(std::int64_t key, std::span<const std::int32_t> integers, Visit &&visit) {
+    call([&] {
+      start_batch();
+      reads_index_ = true;
+      begin({bigint_part(key)});
+      while (next_of(integers))
+        if (!visit(cells()))
+          break;
+      reads_index_ = false;
+    });
+  }
 
 private:
   void begin(std::initializer_list<KeyPart> key);
   bool next();
+  bool next_of(std::span<const std::int32_t> integers);
 
   struct RelationData *index_ = nullptr;
   struct IndexScanDescData *scan_ = nullptr;
   const Moment &moment_;
+  bool reads_index_ = false;
 };
 
 } // namespace cdp::pg

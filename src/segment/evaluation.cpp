@@ -186,13 +186,11 @@ void Evaluation::State::follow_traits(const std::vector<std::vector<const Step *
 // What each segment has of those who are judged, in order of ids.
 std::vector<std::vector<const Stored::Row *>>
 Evaluation::State::read_stored(const std::vector<std::vector<const Step *>> &chosen) {
-  StoredPeople::Starts starts;
-  for (const auto &some : chosen)
-    for (const auto *step : some) {
-      auto start = starts.emplace(step->profile_id, step->from).first;
-      start->second = std::min(start->second, step->from);
-    }
-  kept.read(starts);
+  StoredPeople::Parts parts;
+  for (std::size_t i = 0; i < chosen.size(); ++i)
+    for (const auto *step : chosen[i])
+      parts[step->profile_id].add(step->from, segments[i].judge().segment_id());
+  kept.read(std::move(parts));
   std::vector<std::vector<const Stored::Row *>> rows(segments.size());
   for (const auto &row : kept.rows().all())
     if (const auto place = places.find(row.segment_id); place != places.end())
