@@ -5,8 +5,10 @@
 #include "segment/evaluation.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <map>
 #include <set>
+#include <span>
 #include <system_error>
 
 #include "segment/insides.hpp"
@@ -33,13 +35,36 @@ struct Look {
   bool operator<(const Look &other) const { return profile_id < other.profile_id; }
 };
 
-std::vector<std::int64_t> people_of(const std::vector<Look> &looks) {
-  std::vector<std::int64_t> ids;
-  for (const auto &look : looks)
-    if (ids.empty() || ids.back() != look.profile_id)
-      ids.push_back(look.profile_id);
-  return ids;
-}
+// Takes timelines apart, each once, whoever has time for it. Plain C++.
+class Finishing {
+public:
+  Finishing(const std::vector<Look> &looks, const Timelines &known) {
+    for (auto first = looks.begin(), next = first; first != looks.end(); first = next) {
+      while (next != looks.end() && next->profile_id == first->profile_id)
+        ++next;
+      looks_.emplace_back(first, next);
+      people_.push_back(first->profile_id);
+    }
+    histories_ = gather_histories(people_, known);
+  }
+
+  void work() {
+    Wanted wanted;
+    for (std::size_t i; (i = next_++) < people_.size();) {
+      wanted.clear();
+      for (const auto &look : looks_[i])
+        look.judge->add_wanted(look.from, wanted);
+      histories_.at(people_[i]).finish(&wanted);
+    }
+  }
+  const Histories &histories() const { return histories_; }
+
+private:
+  std::vector<std::int64_t> people_;
+  std::vector<std::span<const Look>> looks_; // a person's
+  Histories histories_;
+  std::atomic<std::size_t> next_ = 0;
+};
 
 // None when there is no room for one: nothing depends on it but speed.
 std::unique_ptr<pg::Helper> helper_if_any() {
@@ -78,7 +103,7 @@ struct Evaluation::State {
   std::vector<std::vector<const Stored::Row *>>
   read_stored(const std::vector<std::vector<const Step *>> &chosen);
   void evaluate(const std::vector<std::vector<const Step *>> &chosen, const Histories &histories,
-                pg::Helper *helper, pg::Helper::Job *finishing);
+                pg::Helper *helper, const std::function<void()> &finish);
 };
 
 namespace {
@@ -200,7 +225,8 @@ Evaluation::State::read_stored(const std::vector<std::vector<const Step *>> &cho
 
 // Level by level: what a rule asks about is known when it is judged.
 void Evaluation::State::evaluate(const std::vector<std::vector<const Step *>> &chosen,
-                                 const Histories &histories, pg::Helper *helper, pg::Helper::Job *finishing) {
+                                 const Histories &histories, pg::Helper *helper,
+                                 const std::function<void()> &finish) {
   std::vector<std::int64_t> asking;
   std::vector<std::int32_t> asked;
   auto from = core::kInfinity;
@@ -219,8 +245,7 @@ void Evaluation::State::evaluate(const std::vector<std::vector<const Step *>> &c
   const bool notes_less = !anybody_failed(); // else whoever no longer fails is to be noted
   for (std::size_t i = 0; i < segments.size(); ++i)
     segments[i].know(notes_less ? std::optional(StoredRows(rows[i])) : std::nullopt);
-  if (finishing)
-    finishing->wait();
+  finish();
   for (std::size_t begin = 0, end = 0; begin < segments.size(); begin = end) {
     std::vector<std::vector<Stint>> stints(segments.size());
     for (; end < segments.size() && segments[end].judge().level() == segments[begin].judge().level(); ++end) {
@@ -249,26 +274,21 @@ void Evaluation::evaluate(std::vector<Step> steps) {
   pg::Session session;
   const auto chosen = state_->choose(steps);
   const auto looks = state_->looks_of(chosen);
-  auto histories = gather_histories(people_of(looks), state_->timelines);
-  const auto finish = [&] {
-    finish_histories(histories, [&](std::int64_t profile_id, Wanted &wanted) {
-      const auto [first, last] = std::equal_range(looks.begin(), looks.end(), Look{profile_id, {}, {}});
-      for (auto look = first; look != last; ++look)
-        look->judge->add_wanted(look->from, wanted);
-    });
-  };
+  Finishing finishing(looks, state_->timelines);
   const auto helper = looks.size() < kMany ? nullptr : helper_if_any();
-  std::optional<pg::Helper::Job> finishing; // beside all that is read
+  std::optional<pg::Helper::Job> beside; // all that is read
   if (helper)
-    finishing.emplace(*helper, finish);
-  else
-    finish();
+    beside.emplace(*helper, [&] { finishing.work(); });
   for (std::size_t i = 0; i < chosen.size(); ++i)
     if (state_->segments[i].judge().looks_at_traits())
       for (const auto *step : chosen[i])
         if (auto &traits = steps[static_cast<std::size_t>(step - steps.data())].traits_jsonb; !traits)
           traits = pg::parse_jsonb(step->traits);
-  state_->evaluate(chosen, histories, helper.get(), finishing ? &*finishing : nullptr);
+  state_->evaluate(chosen, finishing.histories(), helper.get(), [&] {
+    finishing.work();
+    if (beside)
+      beside->wait();
+  });
 }
 
 namespace {

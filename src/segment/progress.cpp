@@ -82,8 +82,8 @@ void Progress::evaluate(const std::vector<Stint> &stints) {
 
 void Progress::evaluate(std::vector<Progress> &segments, const std::vector<std::vector<Stint>> &stints,
                         pg::Helper *helper) {
-  std::map<pg::RuleSettings, Shares> groups;
-  std::deque<std::vector<Stint>> singles;
+  std::map<pg::RuleSettings, Shares> groups, often_groups;
+  std::deque<std::vector<Stint>> kept;
   for (std::size_t i = 0; i < segments.size(); ++i) {
     if (!segments[i].judge_.uses_timelines()) {
       segments[i].evaluate(stints[i]);
@@ -92,14 +92,50 @@ void Progress::evaluate(std::vector<Progress> &segments, const std::vector<std::
     std::span<const Stint> single = stints[i];
     if (!are_single(stints[i])) {
       auto [once, often] = split(stints[i]);
-      segments[i].evaluate(often);
-      single = singles.emplace_back(std::move(once));
+      often_groups[segments[i].judge_.settings()].push_back({i, kept.emplace_back(std::move(often))});
+      single = kept.emplace_back(std::move(once));
     }
     if (!single.empty())
       groups[segments[i].judge_.settings()].push_back({i, single});
   }
+  for (auto &[settings, often] : often_groups)
+    evaluate_often(segments, std::move(often));
   for (auto &[settings, together] : groups)
     evaluate_together(segments, std::move(together), helper);
+}
+
+// People who come several times: rules of one owner in one go, unless one of them fails or PostgreSQL has to
+// judge.
+void Progress::evaluate_often(std::vector<Progress> &segments, Shares often) {
+  std::vector<std::pair<std::vector<Stint>, std::vector<std::vector<Range>>>> judged(often.size());
+  pg::Failure failure;
+  bool succeeded = std::all_of(often.begin(), often.end(),
+                               [](const Share &share) { return share.stints.size() <= kBatch; });
+  succeeded = succeeded && pg::timed_subtransaction(
+                               [&] {
+                                 auto &first = segments[often.front().segment].judge_;
+                                 pg::AsOwner owner(first.settings(), pg::Names::compiled);
+                                 pg::need_unhidden_people();
+                                 for (std::size_t i = 0; i < often.size(); ++i) {
+                                   auto &[stints, ranges] = judged[i];
+                                   stints = bounded({often[i].stints.begin(), often[i].stints.end()});
+                                   std::erase_if(stints, [](const Stint &stint) {
+                                     return stint.step->from >= stint.until;
+                                   });
+                                   if (!segments[often[i].segment].judge_.sweep(stints, ranges))
+                                     ranges.clear();
+                                 }
+                               },
+                               failure);
+  for (std::size_t i = 0; i < often.size(); ++i) {
+    auto &segment = segments[often[i].segment];
+    auto &[stints, ranges] = judged[i];
+    if (!succeeded || ranges.size() < stints.size())
+      segment.evaluate({often[i].stints.begin(), often[i].stints.end()});
+    else
+      for (std::size_t place = 0; place < stints.size(); ++place)
+        segment.add(*stints[place].step, std::move(ranges[place]));
+  }
 }
 
 void Progress::evaluate_together(std::vector<Progress> &segments, Shares rest, pg::Helper *helper) {

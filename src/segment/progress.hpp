@@ -62,6 +62,7 @@ private:
   struct Alone {
     std::vector<News> news, rest; // of those who are left, only the backend can say
   };
+  static void evaluate_often(std::vector<Progress> &segments, Shares often);
   static void evaluate_together(std::vector<Progress> &segments, Shares rest, pg::Helper *helper);
   static void judge_together(std::vector<Progress> &segments, const Shares &some, pg::Helper *helper);
   static bool try_together(std::vector<Progress> &segments, const Shares &together, pg::Helper *helper,

@@ -274,7 +274,13 @@ make_timelines(const std::vector<std::int64_t> &identifiers) {
 Histories read_histories(const std::vector<std::int64_t> &profile_ids, const Wants &wants,
                          const Timelines &known) {
   auto histories = gather_histories(profile_ids, known);
-  finish_histories(histories, wants);
+  Wanted wanted;
+  for (auto &[id, history] : histories) {
+    wanted.clear();
+    if (wants)
+      wants(id, wanted);
+    history.finish(wants ? &wanted : nullptr);
+  }
   return histories;
 }
 
@@ -305,16 +311,6 @@ Histories gather_histories(const std::vector<std::int64_t> &profile_ids, const T
   for (auto &[id, packed] : make_timelines({old.begin(), old.end()}))
     whose.at(id)->keep(std::move(packed));
   return histories;
-}
-
-void finish_histories(Histories &histories, const Wants &wants) {
-  Wanted wanted;
-  for (auto &[id, history] : histories) {
-    wanted.clear();
-    if (wants)
-      wants(id, wanted);
-    history.finish(wants ? &wanted : nullptr);
-  }
 }
 
 std::vector<std::int64_t> identifiers_without_timeline() {
