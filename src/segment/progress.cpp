@@ -92,7 +92,8 @@ void Progress::evaluate(std::vector<Progress> &segments, const std::vector<std::
     std::span<const Stint> single = stints[i];
     if (!are_single(stints[i])) {
       auto [once, often] = split(stints[i]);
-      often_groups[segments[i].judge_.settings()].push_back({i, kept.emplace_back(std::move(often))});
+      if (!often.empty() && !segments[i].found_.broken)
+        often_groups[segments[i].judge_.settings()].push_back({i, kept.emplace_back(std::move(often))});
       single = kept.emplace_back(std::move(once));
     }
     if (!single.empty())
