@@ -83,6 +83,17 @@ ROLLBACK;
 SELECT cdp.refresh_segments();
 SELECT * FROM cdp.verify();
 
+-- So are those whom a batch of messages is about, once or several times.
+SELECT * FROM cdp.ingest(jsonb_build_object('batch', (
+  SELECT jsonb_agg(jsonb_build_object('type', 'track', 'event', 'Waved', 'userId', format('w%s', p), 'properties', jsonb_build_object('n', p % 5),
+                                      'timestamp', now() - format('%s minutes', p * 37 % 20000 + e)::interval) ORDER BY e, p)
+  FROM generate_series(1, 240) AS p, generate_series(0, p % 3) AS e)));
+CREATE TEMP TABLE touched AS TABLE cdp.memberships;
+SELECT count(*) > 1000 AS enough FROM touched;
+SELECT cdp.refresh_segments();
+SELECT count(*) FROM ((TABLE touched EXCEPT ALL TABLE cdp.memberships) UNION ALL (TABLE cdp.memberships EXCEPT ALL TABLE touched)) AS d;
+SELECT * FROM cdp.verify();
+
 DROP VIEW who;
 SET client_min_messages = warning;
 DROP EXTENSION cdp CASCADE;

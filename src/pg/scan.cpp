@@ -286,7 +286,24 @@ void KeyScan::begin(std::initializer_list<KeyPart> key) {
   }
   if (!scan_)
     scan_ = index_beginscan(table_, index_, moment_.snapshot(), number, 0);
+  if (reads_index_ && (RelationGetNumberOfAttributes(index_) < 2 ||
+                       TupleDescAttr(RelationGetDescr(index_), 1)->atttypid != INT4OID))
+    throw Error(ERRCODE_DATATYPE_MISMATCH, "an index has no second column as expected");
+  scan_->xs_want_itup = reads_index_;
   index_rescan(scan_, keys, number, nullptr, 0);
+}
+
+bool KeyScan::next_of(std::span<const std::int32_t> integers) {
+  while (index_getnext_tid(scan_, ForwardScanDirection)) {
+    bool is_null;
+    const auto value = index_getattr(scan_->xs_itup, 2, scan_->xs_itupdesc, &is_null);
+    if (is_null || !std::binary_search(integers.begin(), integers.end(), DatumGetInt32(value)) ||
+        !index_fetch_heap(scan_, slot()))
+      continue;
+    take_apart();
+    return true;
+  }
+  return false;
 }
 
 bool KeyScan::next() {

@@ -5,19 +5,77 @@
 #include "segment/evaluation.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <map>
 #include <set>
+#include <span>
+#include <system_error>
 
 #include "segment/insides.hpp"
 #include "segment/lists.hpp"
 #include "segment/progress.hpp"
 #include "segment/since.hpp"
 
+#include "pg/helper.hpp"
 #include "pg/jsonb.hpp"
 #include "pg/scan.hpp"
 #include "pg/spi.hpp"
 
 namespace cdp::segment {
+
+namespace {
+
+constexpr std::size_t kMany = 2000; // looks: with less, all is over before a second thread is awake
+
+// A rule that looks at somebody's timelines from a step on.
+struct Look {
+  std::int64_t profile_id;
+  const Judge *judge;
+  Timestamp from;
+  bool operator<(const Look &other) const { return profile_id < other.profile_id; }
+};
+
+// Takes timelines apart, each once, whoever has time for it. Plain C++.
+class Finishing {
+public:
+  Finishing(const std::vector<Look> &looks, const Timelines &known) {
+    for (auto first = looks.begin(), next = first; first != looks.end(); first = next) {
+      while (next != looks.end() && next->profile_id == first->profile_id)
+        ++next;
+      looks_.emplace_back(first, next);
+      people_.push_back(first->profile_id);
+    }
+    histories_ = gather_histories(people_, known);
+  }
+
+  void work() {
+    Wanted wanted;
+    for (std::size_t i; (i = next_++) < people_.size();) {
+      wanted.clear();
+      for (const auto &look : looks_[i])
+        look.judge->add_wanted(look.from, wanted);
+      histories_.at(people_[i]).finish(&wanted);
+    }
+  }
+  const Histories &histories() const { return histories_; }
+
+private:
+  std::vector<std::int64_t> people_;
+  std::vector<std::span<const Look>> looks_; // a person's
+  Histories histories_;
+  std::atomic<std::size_t> next_ = 0;
+};
+
+// None when there is no room for one: nothing depends on it but speed.
+std::unique_ptr<pg::Helper> helper_if_any() {
+  try {
+    return pg::Helper::is_worthwhile() ? std::make_unique<pg::Helper>() : nullptr;
+  } catch (const std::system_error &) {
+    return nullptr;
+  }
+}
+
+} // namespace
 
 struct Evaluation::State {
   // What is new with an event: what inputs said, and its name.
@@ -40,12 +98,12 @@ struct Evaluation::State {
   bool concerns(std::size_t segment, const Step &step,
                 const std::vector<std::vector<const Step *>> &chosen) const;
   const Found *found(std::int32_t segment_id) const;
-  // Of those whom rules look at, what these rules look at.
-  Histories read_histories(const std::vector<std::vector<const Step *>> &chosen) const;
+  std::vector<Look> looks_of(const std::vector<std::vector<const Step *>> &chosen) const;
   void follow_traits(const std::vector<std::vector<const Step *>> &chosen);
   std::vector<std::vector<const Stored::Row *>>
   read_stored(const std::vector<std::vector<const Step *>> &chosen);
-  void evaluate(const std::vector<std::vector<const Step *>> &chosen, const Histories &histories);
+  void evaluate(const std::vector<std::vector<const Step *>> &chosen, const Histories &histories,
+                pg::Helper *helper, const std::function<void()> &finish);
 };
 
 namespace {
@@ -129,32 +187,14 @@ const Found *Evaluation::State::found(std::int32_t segment_id) const {
   return place == places.end() ? lists.found(segment_id) : &segments[place->second].found();
 }
 
-Histories Evaluation::State::read_histories(const std::vector<std::vector<const Step *>> &chosen) const {
-  struct Look {
-    std::int64_t profile_id;
-    const Judge *judge;
-    Timestamp from;
-  };
+std::vector<Look> Evaluation::State::looks_of(const std::vector<std::vector<const Step *>> &chosen) const {
   std::vector<Look> looks;
   for (std::size_t i = 0; i < chosen.size(); ++i)
     if (segments[i].judge().uses_timelines())
       for (const auto *step : chosen[i])
         looks.push_back({step->profile_id, &segments[i].judge(), step->from});
-  const auto smaller = [](const Look &a, const Look &b) { return a.profile_id < b.profile_id; };
-  std::sort(looks.begin(), looks.end(), smaller);
-  std::vector<std::int64_t> ids;
-  for (const auto &look : looks)
-    if (ids.empty() || ids.back() != look.profile_id)
-      ids.push_back(look.profile_id);
-  return segment::read_histories(
-      ids,
-      [&](std::int64_t profile_id, Wanted &wanted) {
-        const auto [first, last] =
-            std::equal_range(looks.begin(), looks.end(), Look{profile_id, {}, {}}, smaller);
-        for (auto look = first; look != last; ++look)
-          look->judge->add_wanted(look->from, wanted);
-      },
-      timelines);
+  std::sort(looks.begin(), looks.end());
+  return looks;
 }
 
 void Evaluation::State::follow_traits(const std::vector<std::vector<const Step *>> &chosen) {
@@ -171,13 +211,11 @@ void Evaluation::State::follow_traits(const std::vector<std::vector<const Step *
 // What each segment has of those who are judged, in order of ids.
 std::vector<std::vector<const Stored::Row *>>
 Evaluation::State::read_stored(const std::vector<std::vector<const Step *>> &chosen) {
-  StoredPeople::Starts starts;
-  for (const auto &some : chosen)
-    for (const auto *step : some) {
-      auto start = starts.emplace(step->profile_id, step->from).first;
-      start->second = std::min(start->second, step->from);
-    }
-  kept.read(starts);
+  StoredPeople::Parts parts;
+  for (std::size_t i = 0; i < chosen.size(); ++i)
+    for (const auto *step : chosen[i])
+      parts[step->profile_id].add(step->from, segments[i].judge().segment_id());
+  kept.read(std::move(parts));
   std::vector<std::vector<const Stored::Row *>> rows(segments.size());
   for (const auto &row : kept.rows().all())
     if (const auto place = places.find(row.segment_id); place != places.end())
@@ -187,7 +225,8 @@ Evaluation::State::read_stored(const std::vector<std::vector<const Step *>> &cho
 
 // Level by level: what a rule asks about is known when it is judged.
 void Evaluation::State::evaluate(const std::vector<std::vector<const Step *>> &chosen,
-                                 const Histories &histories) {
+                                 const Histories &histories, pg::Helper *helper,
+                                 const std::function<void()> &finish) {
   std::vector<std::int64_t> asking;
   std::vector<std::int32_t> asked;
   auto from = core::kInfinity;
@@ -206,6 +245,7 @@ void Evaluation::State::evaluate(const std::vector<std::vector<const Step *>> &c
   const bool notes_less = !anybody_failed(); // else whoever no longer fails is to be noted
   for (std::size_t i = 0; i < segments.size(); ++i)
     segments[i].know(notes_less ? std::optional(StoredRows(rows[i])) : std::nullopt);
+  finish();
   for (std::size_t begin = 0, end = 0; begin < segments.size(); begin = end) {
     std::vector<std::vector<Stint>> stints(segments.size());
     for (; end < segments.size() && segments[end].judge().level() == segments[begin].judge().level(); ++end) {
@@ -219,7 +259,7 @@ void Evaluation::State::evaluate(const std::vector<std::vector<const Step *>> &c
         return a.step->profile_id < b.step->profile_id;
       });
     }
-    Progress::evaluate(segments, stints);
+    Progress::evaluate(segments, stints, helper);
   }
 }
 
@@ -233,13 +273,22 @@ void Evaluation::evaluate(std::vector<Step> steps) {
   }
   pg::Session session;
   const auto chosen = state_->choose(steps);
-  const auto histories = state_->read_histories(chosen);
+  const auto looks = state_->looks_of(chosen);
+  Finishing finishing(looks, state_->timelines);
+  const auto helper = looks.size() < kMany ? nullptr : helper_if_any();
+  std::optional<pg::Helper::Job> beside; // all that is read
+  if (helper)
+    beside.emplace(*helper, [&] { finishing.work(); });
   for (std::size_t i = 0; i < chosen.size(); ++i)
     if (state_->segments[i].judge().looks_at_traits())
       for (const auto *step : chosen[i])
         if (auto &traits = steps[static_cast<std::size_t>(step - steps.data())].traits_jsonb; !traits)
           traits = pg::parse_jsonb(step->traits);
-  state_->evaluate(chosen, histories);
+  state_->evaluate(chosen, finishing.histories(), helper.get(), [&] {
+    finishing.work();
+    if (beside)
+      beside->wait();
+  });
 }
 
 namespace {

@@ -51,6 +51,11 @@ public:
   // The same for one stint, when the caller runs as the owner already and it uses timelines; false:
   // PostgreSQL has to judge.
   bool sweep(const Stint &stint, std::vector<Range> &ranges) { return sweep_->judge(stint, ranges); }
+  // The same for people who come several times.
+  bool sweep(const std::vector<Stint> &stints, std::vector<std::vector<Range>> &ranges) {
+    ranges.assign(stints.size(), {});
+    return sweep_all(stints, ranges).empty();
+  }
   // The same by what is remembered, in another thread; false: try the above.
   bool works_alone() const { return sweep_ && sweep_->works_alone(); }
   bool sweep_alone(const Stint &stint, std::vector<Range> &ranges) {

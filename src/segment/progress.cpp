@@ -82,8 +82,8 @@ void Progress::evaluate(const std::vector<Stint> &stints) {
 
 void Progress::evaluate(std::vector<Progress> &segments, const std::vector<std::vector<Stint>> &stints,
                         pg::Helper *helper) {
-  std::map<pg::RuleSettings, Shares> groups;
-  std::deque<std::vector<Stint>> singles;
+  std::map<pg::RuleSettings, Shares> groups, often_groups;
+  std::deque<std::vector<Stint>> kept;
   for (std::size_t i = 0; i < segments.size(); ++i) {
     if (!segments[i].judge_.uses_timelines()) {
       segments[i].evaluate(stints[i]);
@@ -92,14 +92,51 @@ void Progress::evaluate(std::vector<Progress> &segments, const std::vector<std::
     std::span<const Stint> single = stints[i];
     if (!are_single(stints[i])) {
       auto [once, often] = split(stints[i]);
-      segments[i].evaluate(often);
-      single = singles.emplace_back(std::move(once));
+      if (!often.empty() && !segments[i].found_.broken)
+        often_groups[segments[i].judge_.settings()].push_back({i, kept.emplace_back(std::move(often))});
+      single = kept.emplace_back(std::move(once));
     }
     if (!single.empty())
       groups[segments[i].judge_.settings()].push_back({i, single});
   }
+  for (auto &[settings, often] : often_groups)
+    evaluate_often(segments, std::move(often));
   for (auto &[settings, together] : groups)
     evaluate_together(segments, std::move(together), helper);
+}
+
+// People who come several times: rules of one owner in one go, unless one of them fails or PostgreSQL has to
+// judge.
+void Progress::evaluate_often(std::vector<Progress> &segments, Shares often) {
+  std::vector<std::pair<std::vector<Stint>, std::vector<std::vector<Range>>>> judged(often.size());
+  pg::Failure failure;
+  bool succeeded = std::all_of(often.begin(), often.end(),
+                               [](const Share &share) { return share.stints.size() <= kBatch; });
+  succeeded = succeeded && pg::timed_subtransaction(
+                               [&] {
+                                 auto &first = segments[often.front().segment].judge_;
+                                 pg::AsOwner owner(first.settings(), pg::Names::compiled);
+                                 pg::need_unhidden_people();
+                                 for (std::size_t i = 0; i < often.size(); ++i) {
+                                   auto &[stints, ranges] = judged[i];
+                                   stints = bounded({often[i].stints.begin(), often[i].stints.end()});
+                                   std::erase_if(stints, [](const Stint &stint) {
+                                     return stint.step->from >= stint.until;
+                                   });
+                                   if (!segments[often[i].segment].judge_.sweep(stints, ranges))
+                                     ranges.clear();
+                                 }
+                               },
+                               failure);
+  for (std::size_t i = 0; i < often.size(); ++i) {
+    auto &segment = segments[often[i].segment];
+    auto &[stints, ranges] = judged[i];
+    if (!succeeded || ranges.size() < stints.size())
+      segment.evaluate({often[i].stints.begin(), often[i].stints.end()});
+    else
+      for (std::size_t place = 0; place < stints.size(); ++place)
+        segment.add(*stints[place].step, std::move(ranges[place]));
+  }
 }
 
 void Progress::evaluate_together(std::vector<Progress> &segments, Shares rest, pg::Helper *helper) {
@@ -148,30 +185,27 @@ void Progress::judge_together(std::vector<Progress> &segments, const Shares &som
   }
 }
 
-void Progress::sweep(std::vector<Progress> &segments, const Shares &together, bool skip,
-                     std::vector<News> &news) {
+void Progress::sweep(std::vector<Progress> &segments, const Share &share, std::vector<News> &news) {
   std::vector<Range> ranges;
-  for (const auto &share : together) {
-    auto &segment = segments[share.segment];
-    if (skip && segment.judge_.works_alone())
-      continue;
-    auto rest = segment.stored_;
-    for (const auto &stint : share.stints) {
+  auto &segment = segments[share.segment];
+  auto rest = segment.stored_;
+  for (const auto &stint : share.stints) {
+    ranges.clear();
+    const bool beyond = !segment.judge_.sweep(stint, ranges);
+    if (beyond)
       ranges.clear();
-      const bool beyond = !segment.judge_.sweep(stint, ranges);
-      if (beyond)
-        ranges.clear();
-      if (beyond || !rest || !segment.is_stored(*rest, *stint.step, ranges))
-        news.push_back({share.segment, &stint, std::move(ranges), beyond});
-    }
+    if (beyond || !rest || !segment.is_stored(*rest, *stint.step, ranges))
+      news.push_back({share.segment, &stint, std::move(ranges), beyond});
   }
 }
 
-// In another thread.
-Progress::Alone Progress::sweep_alone(std::vector<Progress> &segments, const Shares &together) {
+// In another thread: those that work alone, from the next one on that nobody has begun.
+Progress::Alone Progress::sweep_alone(std::vector<Progress> &segments, const Shares &together,
+                                      std::atomic<std::size_t> &next) {
   Alone found;
   std::vector<Range> ranges;
-  for (const auto &share : together) {
+  for (std::size_t i; (i = next++) < together.size();) {
+    const auto &share = together[i];
     auto &segment = segments[share.segment];
     if (!segment.judge_.works_alone())
       continue;
@@ -192,14 +226,20 @@ bool Progress::try_together(std::vector<Progress> &segments, const Shares &toget
                             pg::Failure &failure) {
   std::vector<News> news;
   Alone alone;
+  std::atomic<std::size_t> next = 0; // of those that work alone
   std::optional<pg::Helper::Job> job;
   if (helper)
-    job.emplace(*helper, [&] { alone = sweep_alone(segments, together); });
+    job.emplace(*helper, [&] { alone = sweep_alone(segments, together, next); });
   const bool succeeded = pg::timed_subtransaction(
       [&] {
         pg::AsOwner owner(segments[together[0].segment].judge_.settings(), pg::Names::compiled);
         pg::need_unhidden_people();
-        sweep(segments, together, helper != nullptr, news);
+        for (const auto &share : together)
+          if (!helper || !segments[share.segment].judge_.works_alone())
+            sweep(segments, share, news);
+        for (std::size_t i; helper && (i = next++) < together.size();)
+          if (segments[together[i].segment].judge_.works_alone())
+            sweep(segments, together[i], news);
         if (job)
           job->wait();
         for (auto &one : alone.rest) {
@@ -209,6 +249,7 @@ bool Progress::try_together(std::vector<Progress> &segments, const Shares &toget
         }
       },
       failure);
+  next = together.size(); // whoever failed needs no more
   job.reset();
   if (!succeeded)
     return false;

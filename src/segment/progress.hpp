@@ -4,6 +4,8 @@
 #include "segment/judge.hpp"
 #include "segment/store.hpp"
 
+#include <atomic>
+
 #include "pg/helper.hpp"
 
 namespace cdp::segment {
@@ -36,7 +38,7 @@ public:
 
   // Several at once, of people in order of ids: rules of one owner together, since each change of rights and
   // each subtransaction costs as much as many people; and as many people as the caches hold.
-  // With a helper, rules that work alone are judged beside the others.
+  // With a helper, rules that work alone are judged beside the others, by whoever has time.
   static void evaluate(std::vector<Progress> &segments, const std::vector<std::vector<Stint>> &stints,
                        pg::Helper *helper = nullptr);
   void end(std::int64_t profile_id, core::Timestamp at) { found_.people[profile_id].end(at); }
@@ -60,13 +62,14 @@ private:
   struct Alone {
     std::vector<News> news, rest; // of those who are left, only the backend can say
   };
+  static void evaluate_often(std::vector<Progress> &segments, Shares often);
   static void evaluate_together(std::vector<Progress> &segments, Shares rest, pg::Helper *helper);
   static void judge_together(std::vector<Progress> &segments, const Shares &some, pg::Helper *helper);
   static bool try_together(std::vector<Progress> &segments, const Shares &together, pg::Helper *helper,
                            pg::Failure &failure);
-  static void sweep(std::vector<Progress> &segments, const Shares &together, bool skip,
-                    std::vector<News> &news);
-  static Alone sweep_alone(std::vector<Progress> &segments, const Shares &together);
+  static void sweep(std::vector<Progress> &segments, const Share &share, std::vector<News> &news);
+  static Alone sweep_alone(std::vector<Progress> &segments, const Shares &together,
+                           std::atomic<std::size_t> &next);
   bool is_stored(StoredRows &rows, const Step &step, const std::vector<Range> &ranges) const;
   static std::vector<Stint> bounded(std::vector<Stint> stints);
   void try_all(const std::vector<Stint> &stints, const Places &chosen);

@@ -45,8 +45,11 @@ struct Errors {
   std::vector<Timestamp> at;
 };
 
+using Part = StoredPeople::Part;
+using Parts = std::vector<std::pair<std::int64_t, const Part *>>; // people in order
+
 // All ranges of a person that reach an instant: what a person has is few rows.
-void read_by_sql(const std::map<std::int64_t, Timestamp> &starts, Stored &stored) {
+void read_by_sql(const Parts &parts, Stored &stored) {
   static pg::Statement read(
       "SELECT m.segment_id, m.profile_id, m.key, m.entered_at, m.left_at, m.decision_seq, m.ctid FROM "
       "unnest($1::int8[], $2::timestamptz[]) AS p (profile_id, start) CROSS JOIN LATERAL (SELECT o.ctid, o.* "
@@ -55,12 +58,16 @@ void read_by_sql(const std::map<std::int64_t, Timestamp> &starts, Stored &stored
       pg::few_keys);
   std::vector<std::int64_t> profiles;
   std::vector<Timestamp> from;
-  for (auto [profile, start] : starts) {
+  std::unordered_map<std::int64_t, const Part *> asked(parts.begin(), parts.end());
+  for (const auto &[profile, part] : parts) {
     profiles.push_back(profile);
-    from.push_back(start);
+    from.push_back(part->from);
   }
   auto rows = read.run(pg::Params().bigints(profiles).timestamps(from));
   for (std::size_t i = 0; i < rows.size(); ++i) {
+    const auto &segments = asked.at(rows.bigint(i, 2))->segments;
+    if (!std::binary_search(segments.begin(), segments.end(), rows.integer(i, 1)))
+      continue;
     const bool has_key = !rows.is_null(i, 3), has_decision = !rows.is_null(i, 6);
     stored.add({rows.bigint(i, 2), rows.integer(i, 1), has_key, has_decision,
                 has_key ? rows.view(i, 3) : std::string_view(), rows.timestamp(i, 4), rows.timestamp(i, 5),
@@ -69,7 +76,7 @@ void read_by_sql(const std::map<std::int64_t, Timestamp> &starts, Stored &stored
 }
 
 // The same by the index alone. False: it is not there.
-bool read_by_person(const std::map<std::int64_t, Timestamp> &starts, Stored &stored) {
+bool read_by_person(const Parts &parts, Stored &stored) {
   pg::show_own_writes();
   const pg::Moment moment;
   pg::KeyScan scan(moment, "cdp", "memberships", "memberships_person",
@@ -78,10 +85,10 @@ bool read_by_person(const std::map<std::int64_t, Timestamp> &starts, Stored &sto
                     {"entered_at", TIMESTAMPTZOID},
                     {"left_at", TIMESTAMPTZOID},
                     {"decision_seq", INT8OID}});
-  for (auto start = starts.begin(); scan.usable() && start != starts.end(); ++start)
-    scan.each({pg::bigint_part(start->first)}, [&](const pg::Cells &row) {
-      if (row.timestamp(3) >= start->second)
-        stored.add({start->first, row.integer(0), !row.is_null(1), !row.is_null(4),
+  for (auto part = parts.begin(); scan.usable() && part != parts.end(); ++part)
+    scan.each_of(part->first, part->second->segments, [&](const pg::Cells &row) {
+      if (row.timestamp(3) >= part->second->from)
+        stored.add({part->first, row.integer(0), !row.is_null(1), !row.is_null(4),
                     row.is_null(1) ? std::string_view() : row.text(1), row.timestamp(2), row.timestamp(3),
                     row.is_null(4) ? 0 : row.bigint(4), row.place()});
       return true;
@@ -185,6 +192,10 @@ void Stored::add(Row row) {
   rows_.push_back(row);
 }
 
+void Stored::forget(const std::unordered_set<std::int64_t> &people) {
+  std::erase_if(rows_, [&](const Row &row) { return people.contains(row.profile_id); });
+}
+
 // Their people first, which is less to move about than rows.
 void Stored::finish() {
   std::vector<std::pair<std::int64_t, std::uint32_t>> people;
@@ -247,30 +258,40 @@ Stored Stored::of_everybody(std::vector<std::int32_t> segments, Timestamp at) {
   return stored;
 }
 
-void StoredPeople::read(const Starts &starts) {
-  Starts missing;
-  for (const auto &[person, start] : starts)
-    if (const auto known = read_.find(person); known == read_.end())
-      missing.emplace(person, start);
-    else if (known->second > start)
-      return read_again(starts);
+bool StoredPeople::Part::covers(const Part &other) const {
+  return from <= other.from &&
+         std::includes(segments.begin(), segments.end(), other.segments.begin(), other.segments.end());
+}
+
+// Whoever was read in part is read anew.
+void StoredPeople::read(Parts parts) {
+  std::unordered_set<std::int64_t> again;
+  std::vector<std::pair<std::int64_t, const Part *>> missing;
+  for (auto &[person, part] : parts) {
+    std::sort(part.segments.begin(), part.segments.end());
+    part.segments.erase(std::unique(part.segments.begin(), part.segments.end()), part.segments.end());
+    const auto [known, is_new] = read_.try_emplace(person, part);
+    auto &[from, segments] = known->second;
+    if (!is_new && known->second.covers(part))
+      continue;
+    missing.emplace_back(person, &known->second);
+    if (is_new)
+      continue;
+    again.insert(person);
+    from = std::min(from, part.from);
+    std::vector<std::int32_t> joined;
+    std::set_union(segments.begin(), segments.end(), part.segments.begin(), part.segments.end(),
+                   std::back_inserter(joined));
+    segments = std::move(joined);
+  }
   if (missing.empty())
     return;
+  if (!again.empty())
+    rows_.forget(again);
+  std::sort(missing.begin(), missing.end());
   if (!read_by_person(missing, rows_))
     read_by_sql(missing, rows_);
   rows_.finish();
-  read_.merge(missing);
-}
-
-// Somebody from an earlier instant on.
-void StoredPeople::read_again(const Starts &starts) {
-  auto all = std::exchange(read_, {});
-  for (const auto &[person, start] : starts) {
-    auto one = all.emplace(person, start).first;
-    one->second = std::min(one->second, start);
-  }
-  rows_ = Stored();
-  read(all);
 }
 
 bool anybody_failed() {
@@ -280,17 +301,15 @@ bool anybody_failed() {
 
 namespace {
 
-// From when on each is known.
-StoredPeople::Starts starts_of(const std::vector<Found> &found) {
-  StoredPeople::Starts starts;
+// From when on each is known, and of which segments.
+StoredPeople::Parts parts_of(const std::vector<Found> &found) {
+  StoredPeople::Parts parts;
   Course made;
   for (const auto &segment : found)
     for (const auto &[profile, person] : segment.people)
-      if (const auto &course = whole(segment, person, made); !course.empty()) {
-        auto start = starts.emplace(profile, course.start()).first;
-        start->second = std::min(start->second, course.start());
-      }
-  return starts;
+      if (const auto &course = whole(segment, person, made); !course.empty())
+        parts[profile].add(course.start(), segment.segment_id);
+  return parts;
 }
 
 Errors errors_of(const std::vector<Found> &found) {
@@ -365,12 +384,12 @@ std::int64_t write(const std::vector<Written> &changes) {
 } // namespace
 
 std::int64_t store_found(const std::vector<Found> &found, StoredPeople stored) {
-  const auto starts = starts_of(found);
+  auto parts = parts_of(found);
   const auto errors = errors_of(found);
-  if (starts.empty() && errors.segments.empty() && errors.cleared_segments.empty())
+  if (parts.empty() && errors.segments.empty() && errors.cleared_segments.empty())
     return 0;
   pg::Session session;
-  stored.read(starts);
+  stored.read(std::move(parts));
   const auto changed = write(changes_of(found, stored.rows()));
   write(errors);
   return changed;

@@ -7,6 +7,7 @@
 #include <memory_resource>
 #include <span>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "pg/guard.hpp"
 
@@ -61,6 +62,7 @@ public:
   Stored() : memory_(std::make_unique<std::pmr::monotonic_buffer_resource>()) {}
   void add(Row row); // its key is copied
   void finish();     // when some are added
+  void forget(const std::unordered_set<std::int64_t> &people);
   Rows all() const { return rows_; }
   Rows of(std::int64_t profile_id) const;
   Rows of(std::int64_t profile_id, std::int32_t segment_id) const;
@@ -73,19 +75,27 @@ private:
   std::vector<Row> rows_; // by person, segment, key and time
 };
 
-// What is stored of people whose locks are held, from an instant on. Read once, with where it lies: nobody
-// else writes it meanwhile.
+// What is stored of people whose locks are held, from an instant on, in some segments. Read once, with where
+// it lies: nobody else writes it meanwhile.
 class StoredPeople {
 public:
-  using Starts = std::map<std::int64_t, Timestamp>; // by person
-  void read(const Starts &starts);                  // whoever was not read from there on
+  struct Part {
+    Timestamp from = core::kInfinity;
+    std::vector<std::int32_t> segments; // in order, when they are read
+
+    void add(Timestamp start, std::int32_t segment) {
+      from = std::min(from, start);
+      segments.push_back(segment);
+    }
+    bool covers(const Part &other) const;
+  };
+  using Parts = std::unordered_map<std::int64_t, Part>; // by person
+  void read(Parts parts);                               // what was not read
   const Stored &rows() const { return rows_; }
 
 private:
-  void read_again(const Starts &starts);
-
   Stored rows_;
-  Starts read_;
+  Parts read_;
 };
 
 // Whether somebody is written down for whom a rule failed.

@@ -115,7 +115,7 @@ void Sweep::collect_sequences(const History &history, Timestamp at) {
       continue;
     auto &aggregate = *aggregates_[i];
     aggregate.met = &history.steps_of(aggregate.asked, aggregate.tally->least_from(at),
-                                      works_alone_ ? History::Asker::helper : History::Asker::backend);
+                                      alone_ ? History::Asker::helper : History::Asker::backend);
     groups_[0].entries[i] = aggregate.met->entries;
   }
 }

@@ -273,6 +273,18 @@ make_timelines(const std::vector<std::int64_t> &identifiers) {
 
 Histories read_histories(const std::vector<std::int64_t> &profile_ids, const Wants &wants,
                          const Timelines &known) {
+  auto histories = gather_histories(profile_ids, known);
+  Wanted wanted;
+  for (auto &[id, history] : histories) {
+    wanted.clear();
+    if (wants)
+      wants(id, wanted);
+    history.finish(wants ? &wanted : nullptr);
+  }
+  return histories;
+}
+
+Histories gather_histories(const std::vector<std::int64_t> &profile_ids, const Timelines &known) {
   const auto newest = Inputs::current().newest();
   Histories histories;
   for (auto id : profile_ids)
@@ -298,13 +310,6 @@ Histories read_histories(const std::vector<std::int64_t> &profile_ids, const Wan
       whose.at(row.identifier_id)->keep(std::move(row.packed));
   for (auto &[id, packed] : make_timelines({old.begin(), old.end()}))
     whose.at(id)->keep(std::move(packed));
-  Wanted wanted;
-  for (auto &[id, history] : histories) {
-    wanted.clear();
-    if (wants)
-      wants(id, wanted);
-    history.finish(wants ? &wanted : nullptr);
-  }
   return histories;
 }
 

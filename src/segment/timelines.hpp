@@ -16,6 +16,8 @@ using Wants = std::function<void(std::int64_t profile_id, Wanted &wanted)>;
 using Timelines = std::unordered_map<std::int64_t, std::vector<std::string>>;
 Histories read_histories(const std::vector<std::int64_t> &profile_ids, const Wants &wants = {},
                          const Timelines &known = {});
+// The same, but that each is still to be finished, which is plain C++.
+Histories gather_histories(const std::vector<std::int64_t> &profile_ids, const Timelines &known);
 
 // Makes timelines that are missing or too old anew from the events; gives each identifier's packed stretches.
 std::vector<std::pair<std::int64_t, std::string>>

@@ -5,6 +5,7 @@ Beside the mutants goes a sound message a batch, which has to be there in the en
 duplicates, quarantined and suppressed are together all, by the counts of the calls and by the rows of the tables. The oracle
 is Python and plain SQL. --rounds says how many messages; --seed repeats a run."""
 import argparse
+import copy
 import json
 import random
 import sys
@@ -55,11 +56,11 @@ def bend(rng, message):
     if what == 0 and where:
         del where[rng.choice(list(where))]
     elif what == 1 and where:
-        where[rng.choice(list(where))] = rng.choice(VALUES)
+        where[rng.choice(list(where))] = copy.deepcopy(rng.choice(VALUES))
     elif what == 2:
-        where[rng.choice(FIELDS)] = rng.choice(VALUES)
+        where[rng.choice(FIELDS)] = copy.deepcopy(rng.choice(VALUES))
     elif what == 3:
-        message[rng.choice(["timestamp", "sentAt", "originalTimestamp"])] = rng.choice(VALUES)
+        message[rng.choice(["timestamp", "sentAt", "originalTimestamp"])] = copy.deepcopy(rng.choice(VALUES))
     else:
         where[rng.choice(FIELDS)] = json.loads("[" * 20 + "1" + "]" * 20)
 
