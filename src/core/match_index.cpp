@@ -100,7 +100,7 @@ bool unpack_features(std::string_view bytes, std::size_t features, std::vector<s
   return bytes.empty();
 }
 
-std::string pack_neighbours(const std::vector<Neighbour> &neighbours) {
+std::string pack_neighbours(std::span<const Neighbour> neighbours) {
   std::string bytes;
   bytes.reserve(neighbours.size() * kEntry);
   for (const auto &one : neighbours) {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <optional>
+#include <span>
 #include <string>
 
 #include "match_cluster.hpp"
@@ -39,7 +40,7 @@ struct Neighbour {
   double weight;
   bool operator==(const Neighbour &) const = default;
 };
-std::string pack_neighbours(const std::vector<Neighbour> &neighbours);
+std::string pack_neighbours(std::span<const Neighbour> neighbours);
 std::vector<Neighbour> unpack_neighbours(std::string_view bytes);
 
 /// A hash and a number: of a record, or how often the value occurs.

@@ -5,6 +5,9 @@
 #include "pg/changed_rows.hpp"
 #include "pg/shown_progress.hpp"
 
+#include <numeric>
+#include <span>
+
 namespace cdp::match {
 
 namespace {
@@ -152,13 +155,26 @@ void Keeper::forget() const {
 }
 
 void Keeper::keep_records() {
-  std::vector<std::vector<engine::Neighbour>> neighbours(whole_.records.size());
+  // One after the other in one array: a vector a record would keep a cancel waiting while they are given
+  // back.
+  std::vector<std::size_t> ends(whole_.records.size() + 1);
+  std::vector<engine::Neighbour> neighbours(2 * whole_.edges.size());
   engine::Patience patience;
   for (const auto &edge : whole_.edges) {
     patience.step();
-    neighbours[edge.a].push_back({edge.b, edge.weight});
-    neighbours[edge.b].push_back({edge.a, edge.weight});
+    ++ends[edge.a + 1];
+    ++ends[edge.b + 1];
   }
+  std::partial_sum(ends.begin(), ends.end(), ends.begin()); // as yet where each begins
+  for (const auto &edge : whole_.edges) {
+    patience.step();
+    neighbours[ends[edge.a]++] = {edge.b, edge.weight};
+    neighbours[ends[edge.b]++] = {edge.a, edge.weight};
+  }
+  const auto neighbours_of = [&](engine::Place place) {
+    const auto first = place == 0 ? 0 : ends[place - 1];
+    return std::span(neighbours).subspan(first, ends[place] - first);
+  };
   RowWriter writer(binding_.id, kPutRecords);
   pg::ShownProgress progress(pg::Task::keep_records, whole_.records.size());
   for (engine::Place place = 0; place < whole_.records.size(); ++place) {
@@ -167,7 +183,7 @@ void Keeper::keep_records() {
         .text(whole_.records.id(place))
         .text(whole_.records.text(whole_.records.source(place)))
         .bytes(engine::pack_features(whole_.records, place))
-        .bytes(engine::pack_neighbours(neighbours[place]))
+        .bytes(engine::pack_neighbours(neighbours_of(place)))
         .integer(static_cast<std::int32_t>(whole_.clusters[place]));
     writer.end_row();
   }

@@ -77,7 +77,7 @@ TEST(Features, ArePackedAndUnpacked) {
 TEST(Neighbours, ArePackedAndUnpacked) {
   const std::vector<Neighbour> some{{0, -1.5}, {7, 1e-300}, {4294967295u, 100}};
   EXPECT_EQ(unpack_neighbours(pack_neighbours(some)), some);
-  EXPECT_TRUE(unpack_neighbours(pack_neighbours({})).empty());
+  EXPECT_TRUE(unpack_neighbours(pack_neighbours(std::vector<Neighbour>())).empty());
 }
 
 TEST(Buckets, KeepEveryEntry) {
