@@ -29,6 +29,10 @@ struct Incoming {
   std::optional<std::int64_t> line = std::nullopt;      // of the file that it was copied from
   std::optional<std::string> message_id = std::nullopt; // that it was given then, when it came without one
   std::vector<std::int64_t> reserved = {}; // ids for identifiers that nobody has named before this line
+  // Numbers for what it decides, good as long as nobody has drawn one after `last_number`: 0 while they are
+  // counted.
+  std::vector<std::int64_t> numbers = {};
+  std::int64_t last_number = 0;
 };
 
 // Why a message was put aside.

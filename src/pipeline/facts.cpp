@@ -13,7 +13,31 @@ using collect::Candidate;
 using collect::Fate;
 using core::Timestamp;
 
-std::vector<std::int64_t> draw_decisions(const std::vector<Candidate> &candidates) {
+namespace {
+
+// Empty: they do not serve.
+std::vector<std::int64_t> take_reserved(const std::vector<Candidate> &candidates,
+                                        const std::vector<collect::Incoming> &lines) {
+  static pg::Statement last("SELECT last_value FROM cdp.decision_seq");
+  if (lines.empty() || lines.front().last_number == 0 || last.run().bigint(0, 1) != lines.front().last_number)
+    return {};
+  std::vector<std::int64_t> decisions(candidates.size());
+  std::vector<std::size_t> used(lines.size());
+  for (std::size_t i = 0; i < candidates.size(); ++i)
+    if (const auto line = candidates[i].incoming; candidates[i].fate == Fate::accepted) {
+      if (used[line] == lines[line].numbers.size())
+        return {};
+      decisions[i] = lines[line].numbers[used[line]++];
+    }
+  return decisions;
+}
+
+} // namespace
+
+std::vector<std::int64_t> draw_decisions(const std::vector<Candidate> &candidates,
+                                         const std::vector<collect::Incoming> &lines) {
+  if (auto reserved = take_reserved(candidates, lines); !reserved.empty())
+    return reserved;
   std::vector<std::int64_t> decisions(candidates.size());
   const auto accepted = std::count_if(candidates.begin(), candidates.end(),
                                       [](const Candidate &one) { return one.fate == Fate::accepted; });

@@ -5,8 +5,11 @@
 
 namespace cdp::pipeline {
 
-// A number for every accepted message, 0 for the others. Its people are locked.
-std::vector<std::int64_t> draw_decisions(const std::vector<collect::Candidate> &candidates);
+// A number for every accepted message, 0 for the others. Its people are locked. Those that are reserved for
+// its line serve if nobody can have decided anything about these people since: a decision has a larger number
+// than those before it.
+std::vector<std::int64_t> draw_decisions(const std::vector<collect::Candidate> &candidates,
+                                         const std::vector<collect::Incoming> &lines = {});
 
 // Writes the track, page and screen messages of a batch, each owned by owners[i].
 void store_events(const std::vector<collect::Candidate> &candidates,

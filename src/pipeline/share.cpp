@@ -90,6 +90,7 @@ Sharing::Groups Sharing::find_groups(std::vector<collect::Incoming> &lines) {
     const auto line = candidates[i].incoming;
     if (candidates[i].fate != collect::Fate::open)
       continue;
+    lines[line].numbers.push_back(0);
     const auto join = [&](std::uint64_t hash) {
       if (const auto [known, fresh] = first_with.try_emplace(hash, line); !fresh)
         groups.join(line, known->second);
@@ -110,6 +111,19 @@ Sharing::Groups Sharing::find_groups(std::vector<collect::Incoming> &lines) {
     line = groups.of(line);
   before_ = std::move(first_with);
   return groups;
+}
+
+void reserve_numbers(std::vector<collect::Incoming> &lines) {
+  std::size_t count = 0;
+  for (const auto &line : lines)
+    count += line.numbers.size();
+  const auto drawn = pg::next_values("cdp", "decision_seq", count);
+  std::size_t next = 0;
+  for (auto &line : lines) {
+    for (auto &number : line.numbers)
+      number = drawn[next++];
+    line.last_number = drawn.empty() ? 0 : drawn.back();
+  }
 }
 
 // Large groups first, each to the part that is furthest from its share.

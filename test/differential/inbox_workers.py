@@ -40,7 +40,7 @@ STATE = {
     "accounts": "SELECT group_id, traits FROM cdp.accounts",
     "first sights": "SELECT type, value, raw_value, first_seen_at FROM cdp.identifiers",
 }
-# Who is killed costs the order of ids in one window, and so which of two people a later merge leaves.
+# Who is killed costs the order of ids and numbers in one window, and so which of two people a later merge leaves, and what of the same instant.
 NUMBERED = {
     "order of ids": "SELECT string_agg(type || '=' || value, ' ' ORDER BY identifier_id) FROM cdp.identifiers",
     "changes": f"""SELECT change, {NAMED.format('c.profile_id')}, {NAMED.format('c.from_profile_id')} FROM cdp.identity_changes AS c
@@ -51,8 +51,8 @@ BEGIN = 1_767_225_600  # 2026-01-01
 
 
 class Lines:
-    def __init__(self, rolls):
-        self.random, self.number, self.sent = rolls, 0, []
+    def __init__(self, rolls, ties):
+        self.random, self.ties, self.number, self.sent = rolls, ties, 0, []
         self.people = rolls.choice([40, 120, 300])
 
     def identifiers(self):
@@ -71,7 +71,7 @@ class Lines:
             return self.random.choice(self.sent)
         ids = self.identifiers()
         document = {"messageId": f"m{self.number}", "context": {},
-                    "timestamp": f"2026-01-0{self.random.choice([1, 2, 2, 2])}T00:00:00Z"}
+                    "timestamp": self.time(self.random.choice([1, 2, 2, 2]))}
         document |= {kind: ids[kind] for kind in ("userId", "anonymousId") if kind in ids}
         if "device" in ids:
             document["context"]["device"] = {"id": ids["device"]}
@@ -81,7 +81,7 @@ class Lines:
         if roll < 0.5:
             document |= {"type": "identify", "traits": {"city": self.random.choice(["DELFT", "ROME"]), "n": self.number}}
         elif roll < 0.6 and "userId" in ids:
-            document |= {"timestamp": "2026-01-01T00:00:00Z", "type": "group", "groupId": f"g{self.random.randrange(6)}", "traits": {"plan": self.number}}
+            document |= {"timestamp": self.time(1), "type": "group", "groupId": f"g{self.random.randrange(6)}", "traits": {"plan": self.number}}
         else:
             document |= {"type": "track", "event": "Seen", "properties": {"total": self.random.choice([1, 7, 15])}}
         if self.sent and self.random.random() < 0.02:  # an id that came with other content
@@ -90,6 +90,10 @@ class Lines:
             document["type"] = "nonsense"
         self.sent.append(document)
         return document
+
+    def time(self, day):
+        n = 0 if self.ties else self.number
+        return f"2026-01-0{day}T{n // 3600:02}:{n // 60 % 60:02}:{n % 60:02}Z"
 
     def line(self):
         roll = self.random.random()
@@ -127,7 +131,8 @@ def beside(database):
 
 def play(one, other, seed):
     rolls = random.Random(seed)
-    chosen, lines = list(rules(rolls)), Lines(rolls)
+    killed = rolls.random() < 0.3
+    chosen, lines = list(rules(rolls)), Lines(rolls, ties=not killed)
     texts = [lines.line() for _ in range(rolls.choice([600, 1200, 2000]))]
     fill(one, chosen, texts)
     one.cursor.execute("SET cdp.batch_size = 100000")
@@ -140,7 +145,6 @@ def play(one, other, seed):
         other.cursor.execute("SELECT NOT EXISTS (SELECT FROM cdp.inbox)")
         if other.cursor.fetchone()[0]:
             break
-    killed = rolls.random() < 0.3
     if killed:
         for pid in beside(other):
             other.cursor.execute("SELECT pg_terminate_backend(%s)", [pid])
