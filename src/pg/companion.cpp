@@ -1,5 +1,7 @@
 #include "pg/companion.hpp"
 
+#include <utility>
+
 extern "C" {
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
@@ -135,13 +137,16 @@ bool Companion::is_gone() {
   return gone_;
 }
 
-void Companion::give(std::string_view job) {
+void Companion::begin() {
   said_.clear();
   accepted_ = false;
-  gone_ = true; // should we be interrupted: half a job has no end
-  const bool sent = send(queues_->jobs, job);
   busy_ = true;
-  gone_ = !sent;
+  give("begin");
+}
+
+void Companion::give(std::string_view job) {
+  const bool was_gone = std::exchange(gone_, true); // should we be interrupted: half a job has no end
+  gone_ = was_gone || !send(queues_->jobs, job);
 }
 
 void Companion::await_acceptance() {
@@ -163,7 +168,7 @@ std::string Companion::answer() {
 // ---- Inside a companion
 
 void serve(const ProcessKind &kind, Oid database, const char *activity, const char *idle,
-           const std::function<std::string(std::string_view job, const Accept &accept)> &work) {
+           const std::function<std::string(const Accept &accept)> &work) {
   begin_companion(kind, database);
   shm_mq_handle *jobs = nullptr, *answers = nullptr;
   call([&] {
@@ -198,8 +203,14 @@ void serve(const ProcessKind &kind, Oid database, const char *activity, const ch
     }
     std::string text;
     Failure failure;
+    const Accept accept = [&] {
+      say(std::string(1, accepted));
+      if (receive(jobs, true, job) != SHM_MQ_SUCCESS)
+        call([] { proc_exit(0); });
+      return job;
+    };
     const bool committed = transaction(
-        activity, [&] { text = work(job, [&] { say(std::string(1, accepted)); }); }, failure, false);
+        activity, [&] { text = work(accept); }, failure, false);
     say(committed ? std::string(1, done) + text : failure_text(failure));
     report_idle(idle);
   }

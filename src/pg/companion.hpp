@@ -2,8 +2,8 @@
 // of bytes, one after the other, and answers each. It has the settings of the server, not those of this
 // session, and it leaves when this process lets it go or ends.
 //
-//   this process    give ──────────────> ... ──────────────> answer
-//   the companion        accept, work, commit, say what came of it
+//   this process    begin ───────────────> give ───> ... ───────────────> answer
+//   the companion         begin, accept          work, commit, say what came of it
 #pragma once
 #include <memory>
 #include <string>
@@ -24,10 +24,11 @@ public:
   bool is_gone();      // never waits
   bool is_busy() const { return busy_; }
 
-  void give(std::string_view job); // to one that is connected and not busy
+  void begin(); // one that is connected and not busy
   // Waits until it has begun its transaction and taken the locks that come first, or is gone, as its
   // answer will say.
   void await_acceptance();
+  void give(std::string_view job);
   // What came of the job. Waits for it; throws what it failed with, or that it is gone.
   std::string answer();
 
@@ -42,9 +43,10 @@ private:
 };
 
 // Inside a companion: does one job after the other until the one who started it lets it go. `work` runs in a
-// transaction, calls `accept` when others may know that it has begun, and returns the answer.
-using Accept = std::function<void()>;
+// transaction, calls `accept` when others may know that it has begun, which gives it the job, and returns the
+// answer.
+using Accept = std::function<std::string()>;
 [[noreturn]] void serve(const ProcessKind &kind, Oid database, const char *activity, const char *idle,
-                        const std::function<std::string(std::string_view job, const Accept &accept)> &work);
+                        const std::function<std::string(const Accept &accept)> &work);
 
 } // namespace cdp::pg

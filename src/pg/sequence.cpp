@@ -20,4 +20,8 @@ std::vector<std::int64_t> next_values(const char *schema, const char *sequence, 
   return values;
 }
 
+void have_transaction_id() {
+  call([] { (void)GetTopTransactionId(); });
+}
+
 } // namespace cdp::pg

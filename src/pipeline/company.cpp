@@ -6,6 +6,8 @@
 
 #include "pipeline/drain.hpp"
 
+#include "pg/sequence.hpp"
+
 namespace cdp::pipeline {
 
 int inbox_workers = 2;
@@ -15,7 +17,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto kRetry = 10s; // after a process could not be started, or went away
+constexpr std::string_view kNothing = "nothing"; // a job
+constexpr auto kRetry = 10s;                     // after a process could not be started, or went away
 
 struct Taken {
   std::int64_t lines;
@@ -125,25 +128,38 @@ void Company::let_go() {
   companions_.clear();
 }
 
-void Company::give(const std::vector<collect::Oldest> &parts) {
+void Company::begin(const std::vector<std::size_t> &sizes) {
+  begun_.assign(sizes.size(), nullptr);
   std::size_t part = 1;
   for (auto &one : companions_)
-    if (part < parts.size() && one->is_connected()) {
-      const auto &theirs = parts[part++];
-      if (theirs.places.empty())
-        continue;
-      one->give(job_of(theirs));
-      out_.insert(out_.end(), theirs.places.begin(), theirs.places.end());
+    if (part < sizes.size() && one->is_connected()) {
+      if (sizes[part] > 0) {
+        begun_[part] = one.get();
+        one->begin();
+      }
+      ++part;
     }
-  given_at_ = steady_clock::now();
-  for (auto &one : companions_)
-    if (one->is_busy())
+  for (auto *one : begun_)
+    if (one)
       one->await_acceptance();
 }
 
+void Company::give(const std::vector<collect::Oldest> &parts) {
+  for (std::size_t part = 0; part < parts.size(); ++part)
+    if (auto *one = std::exchange(begun_[part], nullptr)) {
+      out_.insert(out_.end(), parts[part].places.begin(), parts[part].places.end());
+      one->give(job_of(parts[part]));
+    }
+  given_at_ = steady_clock::now();
+}
+
 std::int64_t Company::finish() {
-  if (out_.empty())
+  if (std::none_of(companions_.begin(), companions_.end(), [](const auto &one) { return one->is_busy(); }))
     return 0;
+  for (auto *one : begun_) // we were interrupted before we gave it something
+    if (one)
+      one->give(kNothing);
+  begun_.clear();
   const auto ours = steady_clock::now() - given_at_;
   for (auto &one : companions_)
     if (one->is_busy())
@@ -183,15 +199,16 @@ void Company::learn(steady_clock::duration ours, steady_clock::duration theirs) 
 // turn that lines are being decided.
 void keep_company(Oid database) {
   pg::serve(pg::inbox_process, database, "draining cdp.inbox", "waiting for lines",
-            [](std::string_view job, const pg::Accept &accept) {
+            [](const pg::Accept &accept) {
               const auto began = std::chrono::steady_clock::now();
               Taken taken{0, 0ns};
               pg::Session session;
               // Who gave us the job has the extension's lock until we accept. For all other locks we may
               // have to wait, which nobody sees that it waits for.
               pg::run_once("SELECT cdp_internal.share_turn('cdp.inbox', 1)");
-              accept();
-              if (pg::extension_exists()) {
+              pg::have_transaction_id(); // before numbers are drawn for us
+              const auto job = accept();
+              if (job != kNothing && pg::extension_exists()) {
                 collect::lock_inbox();
                 taken.lines = decide(lines_of(job));
                 taken.took = std::chrono::steady_clock::now() - began;

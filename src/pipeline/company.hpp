@@ -24,7 +24,9 @@ public:
   // Nobody is needed for now.
   void let_go();
 
-  // Gives all parts but the first away, and waits until they are begun. Nothing may be out.
+  // Lets somebody begin each of these parts, but the first, that has something. Nothing may be out.
+  void begin(const std::vector<std::size_t> &sizes);
+  // Gives what was begun.
   void give(const std::vector<collect::Oldest> &parts);
   // What was given, until finish().
   const std::vector<ItemPointerData> &out() const { return out_; }
@@ -40,6 +42,7 @@ private:
   void learn(steady_clock::duration ours, steady_clock::duration theirs);
 
   std::vector<std::unique_ptr<pg::Companion>> companions_;
+  std::vector<pg::Companion *> begun_; // a part each; null: nobody
   std::vector<ItemPointerData> out_;
   double our_weight_ = 0.4; // of all, for as many as we are
   steady_clock::time_point given_at_, not_before_;

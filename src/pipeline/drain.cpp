@@ -70,6 +70,10 @@ public:
   collect::Oldest take_ours() {
     if (part_of_.empty())
       return std::move(oldest_);
+    std::vector<std::size_t> sizes(parts_.size());
+    for (auto part : part_of_)
+      ++sizes[part];
+    pipeline::company().begin(sizes);
     pipeline::reserve_numbers(oldest_.lines);
     for (std::size_t i = 0; i < part_of_.size(); ++i) {
       auto &part = parts_[part_of_[i]];

@@ -117,6 +117,7 @@ void reserve_numbers(std::vector<collect::Incoming> &lines) {
   std::size_t count = 0;
   for (const auto &line : lines)
     count += line.numbers.size();
+  pg::have_transaction_id();
   const auto drawn = pg::next_values("cdp", "decision_seq", count);
   std::size_t next = 0;
   for (auto &line : lines) {

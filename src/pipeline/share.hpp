@@ -7,7 +7,7 @@
 namespace cdp::pipeline {
 
 // Numbers for all that these lines decide, in their order, whoever decides first. Nothing of what came before
-// them is on its way.
+// them is on its way, and who will use them has begun.
 void reserve_numbers(std::vector<collect::Incoming> &lines);
 
 // Shares out one window of the inbox after the other. Lines that share an identifier, a person, a messageId
