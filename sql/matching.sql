@@ -47,6 +47,9 @@ SELECT max(n) AS records, max(o) AS of_one_source FROM (
 SELECT cdp.create_matcher('crm', '{}');
 SELECT cdp.create_matcher('bad', '{}');
 SELECT cdp.people_matcher('{"shoe_size": "s"}');
+SELECT cdp.people_matcher('{}');
+SELECT cdp.people_matcher('["first_name"]');
+SELECT cdp.people_matcher(NULL);
 CREATE FUNCTION bad(condition text, rule text DEFAULT 'l.a = r.a') RETURNS void LANGUAGE sql AS $$
   SELECT cdp.create_matcher('bad', jsonb_build_object('blocking_rules_to_generate_predictions', jsonb_build_array(rule), 'comparisons',
     jsonb_build_array(jsonb_build_object('output_column_name', 'a', 'comparison_levels', jsonb_build_array(
@@ -65,6 +68,7 @@ SELECT * FROM cdp.score_pairs('crm', 'crm', threshold => 2);
 SELECT * FROM cdp.score_pairs('crm', 'crm', max_pairs => 100);
 CREATE VIEW twice AS SELECT * FROM crm UNION ALL SELECT * FROM crm WHERE id = 60;
 SELECT * FROM cdp.score_pairs('crm', 'twice');
+SELECT * FROM cdp.score_pairs('crm', 'pg_class');
 SELECT * FROM cdp.cluster_pairs('crm_pairs', 0.5, 'magic');
 SELECT cdp.drop_matcher('nobody');
 
@@ -111,4 +115,7 @@ INSERT INTO streets VALUES (1, 'Vos', '12 Main St.'), (2, 'Vos', '12 main street
 SELECT cdp.create_matcher('streets', cdp.people_matcher('{"family_name": "last_name", "street": "street"}', id_column => 'id'));
 SELECT id_l, id_r, label FROM cdp.score_pairs('streets', 'streets', 0, levels => true) AS s
 JOIN cdp.matcher_parameters AS p ON p.matcher = 'streets' AND p.comparison = 'street' AND p.gamma = s.gammas[2] ORDER BY id_l, id_r;
+-- Who forgets the training is told.
+SELECT * FROM cdp.find_matches('called', 'called');
+DELETE FROM cdp.matches WHERE matcher = 'called';
 DROP TABLE called, streets;

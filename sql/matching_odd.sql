@@ -107,6 +107,8 @@ SELECT * FROM cdp.update_matches('quoted', ids => '{NULL}');
 SELECT cdp.drop_matcher('quoted');
 DROP TABLE renamed;
 CALL cdp.run();
+SELECT state FROM cdp.followed_matchers;
+SELECT status, value, advice FROM cdp.health() WHERE check_name = 'followed matchers';
 SELECT cdp.unfollow_matches('quoted');
 SELECT cdp.drop_matcher('quoted');
 DELETE FROM cdp.matches;

@@ -98,5 +98,8 @@ SELECT type, reason, messages, lift_reason FROM cdp.suppressed ORDER BY suppress
 SELECT cdp.lift_suppression(:suppression, 'again');
 SELECT cdp.suppress('email', 'no address', 'x');
 SELECT cdp.suppress('email', 'ida@example.com', '');
+-- What is misspelt would keep nothing out.
+SELECT cdp.suppress('emial', 'ida@example.com', 'asked for it') IS NOT NULL AS suppressed;
+SELECT cdp.create_source('misspelt', drops => '{birthday,Traits.ssn,properties.card}', hashes => '{trait.ssn}') IS NOT NULL AS created;
 SELECT * FROM cdp.verify();
 DROP FUNCTION hmac_sha256;

@@ -18,6 +18,7 @@ SELECT cdp.create_source('till');
 SELECT cdp.create_source('');
 SELECT cdp.create_source('x', party => 'fourth');
 SELECT cdp.create_source('x', region => 'Netherlands');
+SELECT cdp.create_source('x', region => 'UK');
 SELECT cdp.create_source('x', time_zone => 'Mars/Olympus');
 SELECT cdp.create_source('x', drops => '{traits..a}');
 SELECT cdp.create_source('x', drops => '{messageId}');

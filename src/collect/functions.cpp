@@ -1,5 +1,6 @@
 // What the registry of sources asks of C++.
 #include "collect/candidate.hpp"
+#include "core/normalize.hpp"
 #include "pg/function.hpp"
 
 using namespace cdp;
@@ -29,6 +30,11 @@ CDP_FUNCTION(cdp_check_paths) {
           "Paths are such as traits.birthday, properties.*.card, context.ip, userId; a dot in a name is \\.");
   }
   PG_RETURN_VOID();
+}
+
+// cdp_internal.is_region(region text)
+CDP_FUNCTION(cdp_is_region) {
+  PG_RETURN_BOOL(core::is_phone_region(pg::text_argument(fcinfo, 0)));
 }
 
 // cdp_internal.treated_line(source text, line text): the line as it may be stored.

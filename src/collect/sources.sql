@@ -159,22 +159,37 @@ CREATE FUNCTION cdp_internal.check_paths(paths text[]) RETURNS void
   LANGUAGE c STRICT SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'cdp_check_paths';
 COMMENT ON FUNCTION cdp_internal.check_paths(text[]) IS '22023 for a path that can be neither dropped nor hashed';
 
+CREATE FUNCTION cdp_internal.is_region(region text) RETURNS boolean
+  LANGUAGE c STRICT IMMUTABLE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'cdp_is_region';
+COMMENT ON FUNCTION cdp_internal.is_region(text) IS 'Whether national telephone numbers can be read as those of this region';
+
 CREATE FUNCTION cdp_internal.check_source(party text, region text, time_zone text, paths text[]) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  fields constant text[] := '{userId,anonymousId,previousId,groupId,traits,properties,context,integrations,name,category,options,originalTimestamp,sentAt,receivedAt,channel,version,writeKey,projectId,_metadata}';
+  strange text;
 BEGIN
   IF party NOT IN ('first', 'second', 'third') THEN
     RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('unknown party "%s"', party),
       HINT = 'It is first (our own), second (a partner''s) or third (bought).';
   END IF;
-  IF region <> '' AND region !~ '^[A-Z]{2}$' THEN
+  IF region <> '' AND (region !~ '^[A-Z]{2}$' OR NOT cdp_internal.is_region(region)) THEN
     RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('"%s" is no region', region),
-      HINT = 'It is a code of ISO 3166, such as NL.';
+      HINT = 'It is a code of ISO 3166, such as NL, or GB for the United Kingdom.';
   END IF;
   IF time_zone <> '' AND NOT EXISTS (SELECT FROM pg_timezone_names AS z WHERE z.name = time_zone) THEN
     RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('time zone "%s" is not known', time_zone),
       HINT = 'It is a name such as Europe/Amsterdam; see pg_timezone_names.';
   END IF;
   PERFORM cdp_internal.check_paths(paths);
+  FOREACH strange IN ARRAY coalesce(paths, '{}') LOOP
+    IF split_part(strange, '.', 1) <> ALL (fields) THEN
+      RAISE WARNING USING MESSAGE = format('no message of Segment''s spec has a field "%s"', split_part(strange, '.', 1)),
+        DETAIL = format('The path is %s.', strange),
+        HINT = format('A path that finds nothing keeps nothing out. Perhaps %s is meant.', CASE WHEN strpos(strange, '.') = 0 THEN 'traits.' || strange
+          ELSE (cdp_internal.nearest_names(split_part(strange, '.', 1), fields))[1] || substr(strange, strpos(strange, '.')) END);
+    END IF;
+  END LOOP;
 END $$;
 COMMENT ON FUNCTION cdp_internal.check_source(text, text, text, text[]) IS 'Raises 22023 for settings of a source that cannot be';
 

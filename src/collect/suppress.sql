@@ -44,6 +44,11 @@ BEGIN
   PERFORM cdp_internal.make_privacy_secret(), cdp_internal.make_identifier_types();
   normal := (SELECT cdp_internal.normalize(t.normalizer, suppress.value, coalesce(suppress.region, t.default_region), true)
              FROM cdp.identifier_types AS t WHERE t.type = suppress.type);
+  IF NOT EXISTS (SELECT FROM cdp.identifier_types AS t WHERE t.type = suppress.type) THEN
+    RAISE WARNING USING MESSAGE = format('there is no identifier type "%s" yet', type),
+      HINT = format('The nearest is "%s". If this one is misspelt nobody is kept out: cdp.lift_suppression() takes it back.',
+        (cdp_internal.nearest_names(type, ARRAY(SELECT t.type FROM cdp.identifier_types AS t)))[1]);
+  END IF;
   normal := coalesce(normal, cdp_internal.normalize('text', value, NULL, true)); -- as a type that is new will have it
   INSERT INTO cdp_internal.suppressions (type, hash, reason, suppressed_by)
     VALUES (type, cdp_internal.suppression_hash(type, normal), reason, coalesce(suppressed_by, session_user))

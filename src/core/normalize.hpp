@@ -34,6 +34,9 @@ std::string_view to_string(Normalizer normalizer);
 /// `region` (ISO 3166 alpha-2, any case, or "") is used by phone alone, for numbers in national form.
 NormalizeResult normalize(Normalizer normalizer, std::string_view raw, std::string_view region);
 
+/// Whether national numbers can be read as those of this region.
+bool is_phone_region(std::string_view region);
+
 /// Changes whenever a stored value might come out otherwise: "icu 72.1; libphonenumber 8.12; cdp 2".
 std::string_view normalizer_version();
 

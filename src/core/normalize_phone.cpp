@@ -104,3 +104,11 @@ void warm_phone() {
 }
 
 } // namespace cdp::core::detail
+
+namespace cdp::core {
+
+bool is_phone_region(std::string_view region) {
+  return detail::known_region(region) != "ZZ";
+}
+
+} // namespace cdp::core

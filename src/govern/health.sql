@@ -17,7 +17,7 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
          CASE WHEN running > 0 OR pg_is_in_recovery() THEN NULL
               WHEN current_setting('cdp.worker', true) = 'off' THEN 'cdp.worker is off: set it to on and reload, or CALL cdp.run() now and then.'
               WHEN current_setting('shared_preload_libraries') ~ '\mcdp\M'
-                THEN 'It starts within seconds of CREATE EXTENSION; after cdp.stop_worker(), SELECT cdp.start_worker().'
+                THEN 'It starts within seconds of CREATE EXTENSION; after cdp.stop_worker(), SELECT cdp.start_worker(). The server log says when max_worker_processes left it no slot.'
               ELSE 'Add cdp to shared_preload_libraries and restart, or SELECT cdp.start_worker(), or CALL cdp.run() now and then.' END
   FROM worker
   UNION ALL
@@ -116,6 +116,8 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
               THEN 'SELECT * FROM cdp.attached_tables; the worker, or CALL cdp.run(), reads what waits, and tries again every minute what failed; cdp.detach_table() gives one up.' END
   FROM (SELECT o.relation, o.state, o.error, o.waiting, coalesce(o.lag > CASE o.kind WHEN 'followed' THEN interval '1 minute' ELSE 2 * a.every + interval '1 minute' END, false) AS late
         FROM cdp.attached_tables AS o JOIN cdp_internal.attachments AS a USING (attachment_id)) AS t
+  UNION ALL
+  SELECT * FROM cdp_internal.match_health()
   UNION ALL
   SELECT * FROM cdp_internal.profile_view_health()
   UNION ALL

@@ -42,7 +42,8 @@ BEGIN
       THEN 'within is longer than zero, and in days or shorter units: months differ in length.'
     WHEN type.within > '36500 days' THEN 'within is at most 36500 days; leave it out for ever.'
     WHEN type.is_unique AND type.max_values IS NOT NULL THEN 'A unique type has one value a person: leave max_values out.'
-    WHEN type.default_region !~ '^[A-Z]{2}$' THEN 'default_region is a code of ISO 3166, such as NL.'
+    WHEN type.default_region !~ '^[A-Z]{2}$' OR NOT cdp_internal.is_region(type.default_region)
+      THEN 'default_region is a code of ISO 3166, such as NL, or GB for the United Kingdom.'
     WHEN type.type !~ '^[a-z][a-z0-9_.]{0,62}$' THEN 'A type is named in lower case: letters, digits, underscores and dots.' END;
   IF hint IS NOT NULL THEN
     RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('invalid rule for identifier type "%s"', type.type), HINT = hint;

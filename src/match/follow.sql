@@ -320,11 +320,12 @@ COMMENT ON FUNCTION cdp_internal.follow_batch(timestamptz) IS 'Part of cdp.run: 
 
 CREATE VIEW cdp.followed_matchers AS
   SELECT b.matcher, b.records, b.owner, b.merge_threshold, b.review_threshold, b.cluster_threshold,
-         CASE WHEN b.full_at IS NULL THEN 'new' WHEN cdp_internal.needs_full_run(b) THEN 'needs a full run' WHEN w.rows > 0 THEN 'behind' ELSE 'current' END AS state,
+         CASE WHEN NOT EXISTS (SELECT FROM pg_catalog.pg_class AS r WHERE r.oid = b.records) THEN 'missing'
+              WHEN b.full_at IS NULL THEN 'new' WHEN cdp_internal.needs_full_run(b) THEN 'needs a full run' WHEN w.rows > 0 THEN 'behind' ELSE 'current' END AS state,
          w.rows AS behind, b.records_kept AS number_of_records, b.changed AS changed_since, b.full_at, b.updated_at, b.error, b.error_at
   FROM cdp_internal.match_bindings AS b
   CROSS JOIN LATERAL (SELECT coalesce(sum(c.rows), 0)::bigint AS rows FROM cdp_internal.match_changes AS c WHERE c.binding_id = b.binding_id) AS w;
-COMMENT ON VIEW cdp.followed_matchers IS 'Matchers that follow a table. state: new and needs a full run wait for cdp.update_matches; behind: records that changed wait for the worker or CALL cdp.run()';
+COMMENT ON VIEW cdp.followed_matchers IS 'Matchers that follow a table. state: new and needs a full run wait for cdp.update_matches; behind: records that changed wait for the worker or CALL cdp.run(); missing: the table was dropped';
 COMMENT ON COLUMN cdp.followed_matchers.changed_since IS 'Records that were matched anew since the last full run: with many, frequencies of values and the choice of rules are those of other data, and cdp.update_matches(matcher, rebuild => true) is due';
 
 CREATE VIEW cdp.match_clusters AS
@@ -332,3 +333,15 @@ CREATE VIEW cdp.match_clusters AS
   FROM cdp_internal.match_bindings AS b JOIN cdp_internal.match_records AS r USING (binding_id)
   JOIN cdp_internal.match_records AS c ON (c.binding_id, c.record) = (r.binding_id, r.cluster);
 COMMENT ON VIEW cdp.match_clusters IS 'Who belongs together, of matchers that follow a table: each record with the first record of its cluster';
+
+CREATE FUNCTION cdp_internal.match_health() RETURNS TABLE (check_name text, status text, value text, advice text)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  SELECT 'followed matchers', CASE WHEN bool_or(f.is_lost) THEN 'error' WHEN bool_or(f.waits) THEN 'warning' ELSE 'ok' END,
+         coalesce(string_agg(format('%s: %s', f.matcher, coalesce(f.problem, f.state)), '; ' ORDER BY f.matcher) FILTER (WHERE f.is_lost OR f.waits),
+                  format('%s, none waits for a full run', count(*))),
+         CASE WHEN bool_or(f.is_lost OR f.waits)
+              THEN 'SELECT * FROM cdp.followed_matchers; cdp.update_matches(matcher) makes a full run, cdp.unfollow_matches(matcher) gives one up.' END
+  FROM (SELECT o.matcher, o.state, CASE WHEN o.state = 'missing' THEN 'its table is gone' ELSE o.error END AS problem, o.state = 'missing' OR o.error IS NOT NULL AS is_lost,
+               o.state = 'new' OR o.state = 'needs a full run' AS waits FROM cdp.followed_matchers AS o) AS f
+$$;
+COMMENT ON FUNCTION cdp_internal.match_health() IS 'Part of cdp.health';

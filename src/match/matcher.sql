@@ -218,7 +218,8 @@ BEGIN
   END IF;
   DELETE FROM cdp.matchers AS m WHERE m.name = drop_matcher.name;
   IF NOT FOUND THEN
-    RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('there is no matcher "%s"', name);
+    RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('there is no matcher "%s"', name),
+      HINT = 'SELECT name FROM cdp.matchers shows those there are.';
   END IF;
 END $$;
 COMMENT ON FUNCTION cdp.drop_matcher(text) IS 'Drops a matcher and what it learnt. Errors: 42704 when there is none, 55006 while it follows a table, or cdp.matches holds what it found';
@@ -230,7 +231,8 @@ DECLARE
   o cdp.matchers := (SELECT m FROM cdp.matchers AS m WHERE m.name = export_matcher.name);
 BEGIN
   IF o.name IS NULL THEN
-    RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('there is no matcher "%s"', name);
+    RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('there is no matcher "%s"', name),
+      HINT = 'SELECT name FROM cdp.matchers shows those there are.';
   END IF;
   RETURN jsonb_build_object('sql_dialect', 'duckdb', 'link_type', o.link_type, 'unique_id_column_name', o.id_column) || o.settings
     || jsonb_strip_nulls(jsonb_build_object(

@@ -59,13 +59,19 @@ CREATE FUNCTION cdp.people_matcher(columns jsonb, link_type text DEFAULT 'dedupe
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
-  unknown text := (SELECT string_agg(k, ', ' ORDER BY k) FROM jsonb_object_keys(columns) AS k WHERE k NOT IN (SELECT r.role FROM cdp_internal.people_roles() AS r));
+  unknown text;
 BEGIN
+  IF coalesce(jsonb_typeof(columns), '') <> 'object' OR columns = '{}' THEN
+    RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'no column is named',
+      DETAIL = format('Given was %s.', coalesce(left(columns::text, 100), 'null')),
+      HINT = 'Write {"role": "column"}, for example {"given_name": "first_name", "family_name": "last_name", "date_of_birth": "born"}.';
+  END IF;
   IF jsonb_path_exists(columns, '$.* ? (@.type() != "string" || @ == "")') THEN
     RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'a role is given the name of a column', DETAIL = format('They are %s.', columns);
   END IF;
-  IF unknown IS NOT NULL OR columns = '{}' THEN
-    RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = coalesce(format('unknown role of a column: %s', unknown), 'no column is named'),
+  unknown := (SELECT string_agg(k, ', ' ORDER BY k) FROM jsonb_object_keys(columns) AS k WHERE k NOT IN (SELECT r.role FROM cdp_internal.people_roles() AS r));
+  IF unknown IS NOT NULL THEN
+    RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('unknown role of a column: %s', unknown),
       HINT = 'There are ' || (SELECT string_agg(r.role, ', ' ORDER BY r.place) FROM cdp_internal.people_roles() AS r) || '.';
   END IF;
   RETURN (
@@ -93,4 +99,4 @@ BEGIN
       || CASE WHEN link_type = 'dedupe_only' THEN '{}' ELSE jsonb_build_object('source_dataset_column_name', source_column) END);
 END $$;
 COMMENT ON FUNCTION cdp.people_matcher(jsonb, text, text, text) IS
-  'Settings for cdp.create_matcher for records of people, from the names of their columns by role: given_name, family_name, full_name, date_of_birth (YYYY-MM-DD or YYYYMMDD), email, phone, person_number, postal_code, street, street_2, house_number, city, region, occupation, gender. Errors: 22023 for an unknown role';
+  'Settings for cdp.create_matcher for records of people, from the names of their columns by role: given_name, family_name, full_name, date_of_birth (YYYY-MM-DD or YYYYMMDD), email, phone, person_number, postal_code, street, street_2, house_number, city, region, occupation, gender. Errors: 22023 for an unknown role, or no column';

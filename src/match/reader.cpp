@@ -41,7 +41,12 @@ Relation describe(const Matcher &matcher, Oid relation) {
       select.run(pg::Params().datum(OIDOID, ObjectIdGetDatum(relation)).text(matcher.id_column));
   if (rows.size() == 0)
     throw Error(ERRCODE_UNDEFINED_TABLE, "there is no such table or view");
-  return {rows.text(0, 1), rows.optional_text(0, 2).value_or("text"), rows.boolean(0, 3),
+  if (!rows.optional_text(0, 2))
+    throw Error(ERRCODE_UNDEFINED_COLUMN, rows.text(0, 1) + " has no column \"" + matcher.id_column + "\"",
+                {},
+                "It is what this matcher tells records by: cdp.people_matcher(…, id_column => 'id') names "
+                "another.");
+  return {rows.text(0, 1), rows.text(0, 2), rows.boolean(0, 3),
           static_cast<std::uint64_t>(rows.bigint(0, 4))};
 }
 

@@ -188,6 +188,10 @@ BEGIN
     RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = format('matcher "%s" follows a table', matcher),
       HINT = format('SELECT * FROM cdp.update_matches(%L) brings its matches up to date, with rebuild => true from the beginning.', matcher);
   END IF;
+  IF NOT EXISTS (SELECT FROM cdp.matcher_levels AS l WHERE l.matcher = find_matches.matcher AND l.m IS NOT NULL) THEN
+    RAISE WARNING USING MESSAGE = format('matcher "%s" has learnt nothing yet: all weights are defaults', matcher),
+      HINT = format('SELECT * FROM cdp.train_matcher(%L, %L) before anybody is linked.', matcher, records);
+  END IF;
   SELECT p.linked, p.waiting, p.gone INTO linked, waiting, gone
     FROM cdp_internal.put_all_matches(matcher, format('SELECT * FROM cdp_internal.judge_matches(%L, %s, %s, %s, %s, %s)', matcher, records::oid, merge_threshold,
       review_threshold, cluster_threshold, max_pairs)) AS p;
