@@ -224,9 +224,10 @@ BEGIN
     WITH taken AS (DELETE FROM cdp_internal.match_changes AS c WHERE c.binding_id = b.binding_id AND c.change_id = ANY (lines) RETURNING c.keys)
       SELECT array_agg(k.key ORDER BY t.place, k.place) INTO keys
       FROM (SELECT o.keys, row_number() OVER () AS place FROM taken AS o) AS t, unnest(t.keys) WITH ORDINALITY AS k (key, place);
-    SELECT array_agg(k.id), array_agg(k.source) INTO ids, sources FROM (
-      SELECT DISTINCT keys[n] AS id, CASE WHEN sourced THEN keys[n + 1] ELSE '' END AS source
-      FROM generate_series(1, coalesce(cardinality(keys), 0), width) AS n) AS k WHERE k.id IS NOT NULL AND k.source IS NOT NULL;
+    SELECT array_agg(k.id), array_agg(k.source) INTO ids, sources FROM ( -- keys[n] would walk through the array each time
+      SELECT DISTINCT o.id, o.source
+      FROM (SELECT u.key, CASE WHEN sourced THEN lead(u.key) OVER (ORDER BY u.place) ELSE '' END, u.place FROM unnest(keys) WITH ORDINALITY AS u (key, place)) AS o (id, source, place)
+      WHERE (o.place - 1) % width = 0) AS k WHERE k.id IS NOT NULL AND k.source IS NOT NULL;
   END IF;
   linked := 0; waiting := 0; gone := 0; taken := coalesce(cardinality(ids), 0);
   IF taken > 0 THEN

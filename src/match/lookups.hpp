@@ -16,11 +16,11 @@ public:
 
   /// visit(cells): id, source, features, neighbours, cluster. Visits must not call the backend.
   template <class Visit> void record(std::uint32_t number, Visit &&visit) {
-    records_.each({binding_, pg::integer_part(static_cast<std::int32_t>(number))}, always(visit));
+    records_.each({binding_, pg::integer_part(static_cast<std::int32_t>(number))}, once(visit));
   }
   /// The same, and the number.
   template <class Visit> void record_of(std::string_view id, std::string_view source, Visit &&visit) {
-    ids_.each({binding_, pg::text_part(id), pg::text_part(source)}, always(visit));
+    ids_.each({binding_, pg::text_part(id), pg::text_part(source)}, once(visit));
   }
   /// visit(cells, place): entries, of each of these buckets, which are sorted.
   template <class Visit> void buckets(int part, std::span<const std::int32_t> buckets, Visit &&visit) {
@@ -46,6 +46,13 @@ private:
     return [&visit](const pg::Cells &row) {
       visit(row);
       return true;
+    };
+  }
+
+  template <class Visit> static auto once(Visit &visit) { // under a key that is unique
+    return [&visit](const pg::Cells &row) {
+      visit(row);
+      return false;
     };
   }
 

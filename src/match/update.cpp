@@ -2,6 +2,7 @@
 // clusters that this concerns are made anew. What is read and written is as much as changed.
 #include "core/match_wanted.hpp"
 #include "match/follow.hpp"
+#include "match/kept.hpp"
 #include "match/lookups.hpp"
 #include "pg/append_rows.hpp"
 #include "pg/shown_progress.hpp"
@@ -15,15 +16,6 @@
 namespace cdp::match {
 
 namespace {
-
-using Number = std::uint32_t; // of a record, as it is kept
-
-struct Kept {
-  std::string id, source, features;
-  std::vector<engine::Neighbour> neighbours;
-  std::int32_t cluster = 0;
-  bool is_new = false, is_dirty = false;
-};
 
 class Update {
 public:
@@ -67,6 +59,7 @@ private:
                   const std::function<void(int part, std::uint64_t hash, Number asks, Number found)> &take);
   std::vector<std::pair<Number, Number>> find_candidates();
   void read_additions(const Wishes &wishes, std::vector<std::pair<Number, Number>> &pairs);
+  Kept *find_present(Number number);
   void score(const std::vector<std::pair<Number, Number>> &pairs);
   engine::Weigher make_weigher(const engine::Records &records, const std::vector<Compared> &compared);
   void write_additions();
@@ -95,12 +88,13 @@ Kept Update::kept_of(const pg::Cells &row) {
 }
 
 void Update::load(std::vector<Number> numbers) {
-  std::erase_if(numbers, [&](Number number) { return kept_.contains(number); });
   std::sort(numbers.begin(), numbers.end());
   numbers.erase(std::unique(numbers.begin(), numbers.end()), numbers.end());
+  std::erase_if(numbers, [&](Number number) { return kept_.contains(number); });
+  kept_.reserve(kept_.size() + numbers.size());
   for (const auto number : numbers) {
     patience_.step(10);
-    kept_rows_.record(number, [&](const pg::Cells &row) { kept_[number] = kept_of(row); });
+    kept_rows_.record(number, [&](const pg::Cells &row) { kept_.emplace(number, kept_of(row)); });
   }
 }
 
@@ -347,45 +341,57 @@ void Update::unpack(const Kept &kept, std::vector<std::string_view> &texts) cons
                 "SELECT * FROM cdp.update_matches(…, rebuild => true) makes all anew.");
 }
 
+Kept *Update::find_present(Number number) {
+  const auto found = kept_.find(number);
+  return found == kept_.end() || gone_.contains(number) ? nullptr : &found->second;
+}
+
 void Update::score(const std::vector<std::pair<Number, Number>> &pairs) {
-  std::vector<Number> numbers;
-  for (const auto &[one, other] : pairs)
-    for (const auto number : {one, other})
-      if (kept_.contains(number) && !gone_.contains(number)) // the index may know who is no more
-        numbers.push_back(number);
-  std::sort(numbers.begin(), numbers.end());
-  numbers.erase(std::unique(numbers.begin(), numbers.end()), numbers.end());
-  std::sort(numbers.begin(), numbers.end(), [&](Number a, Number b) { return precedes(a, b); });
+  struct Found { // looked up once a pair, not once a comparison
+    Kept *one, *other;
+    Number numbers[2];
+  };
+  std::vector<Found> found;
+  std::vector<Kept *> order;
+  found.reserve(pairs.size());
+  for (const auto &[one, other] : pairs) {
+    patience_.step(10);
+    Kept *first = !found.empty() && found.back().numbers[0] == one ? found.back().one : find_present(one);
+    Kept *second = find_present(other);
+    if (!first || !second) // the index may know who is no more
+      continue;
+    found.push_back({first, second, {one, other}});
+    for (Kept *kept : {first, second})
+      if (!kept->is_placed) {
+        kept->is_placed = true;
+        order.push_back(kept);
+      }
+  }
+  put_in_order(order, order_);
   engine::Records records(matcher_.model);
-  std::unordered_map<Number, engine::Place> places;
   std::vector<std::string_view> texts;
   std::vector<const std::string_view *> features(matcher_.model.features.size());
-  for (const auto number : numbers) {
+  for (Kept *kept : order) {
     patience_.step(10);
-    const Kept &kept = kept_.at(number);
-    unpack(kept, texts);
+    unpack(*kept, texts);
     for (std::size_t f = 0; f < features.size(); ++f)
       features[f] = texts[f].data() ? &texts[f] : nullptr;
-    places[number] = static_cast<engine::Place>(records.size());
-    records.add(kept.id, kept.source, features);
+    kept->place = static_cast<engine::Place>(records.size());
+    records.add(kept->id, kept->source, features);
   }
   engine::Comparer comparer(matcher_.model, records);
   const engine::Blocking blocking(matcher_.model, records, matcher_.link, comparer.evaluator());
-  pg::ShownProgress progress(pg::Task::score_pairs, pairs.size());
+  pg::ShownProgress progress(pg::Task::score_pairs, found.size());
   std::vector<Compared> compared;
   std::size_t looked_at = 0;
-  for (const auto &[one, other] : pairs) {
+  for (const auto &[one, other, numbers] : found) {
     patience_.step(10);
     if (++looked_at % 1024 == 0)
       progress.reach(looked_at);
-    const auto first = places.find(one), second = places.find(other);
-    if (first == places.end() || second == places.end())
-      continue;
-    const auto left = std::min(first->second, second->second),
-               right = std::max(first->second, second->second);
+    const auto left = std::min(one->place, other->place), right = std::max(one->place, other->place);
     if (!blocking.gives(binding_.rules, left, right))
       continue;
-    auto &pair = compared.emplace_back(Compared{one, other, left, right, {}});
+    auto &pair = compared.emplace_back(Compared{numbers[0], numbers[1], left, right, {}});
     pair.gammas.resize(comparer.comparisons());
     comparer.compare(left, right, pair.gammas.data());
   }
