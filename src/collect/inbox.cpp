@@ -75,6 +75,10 @@ std::uint64_t number_of(const ItemPointerData &place) {
          ItemPointerGetOffsetNumberNoCheck(&place);
 }
 
+void lock_inbox() {
+  pg::run_once("LOCK TABLE cdp.inbox IN ROW EXCLUSIVE MODE");
+}
+
 // One line alone is the very oldest: who asks for it says so of it.
 Oldest read_inbox(std::int32_t most, std::size_t most_bytes, const std::vector<ItemPointerData> &but) {
   if (most <= 0)

@@ -9,6 +9,10 @@ struct Oldest {
   std::vector<ItemPointerData> places;
 };
 
+// Comes before its lines are read: who gets a lock on the table between reading and deleting would wait for
+// us, and we for them.
+void lock_inbox();
+
 // The oldest lines but those at some places, at most so many; none is begun when there are so many bytes
 // already.
 Oldest read_inbox(std::int32_t most, std::size_t most_bytes, const std::vector<ItemPointerData> &but = {});

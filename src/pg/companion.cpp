@@ -138,9 +138,10 @@ bool Companion::is_gone() {
 void Companion::give(std::string_view job) {
   said_.clear();
   accepted_ = false;
+  gone_ = true; // should we be interrupted: half a job has no end
+  const bool sent = send(queues_->jobs, job);
   busy_ = true;
-  if (!send(queues_->jobs, job))
-    gone_ = true;
+  gone_ = !sent;
 }
 
 void Companion::await_acceptance() {

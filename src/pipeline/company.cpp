@@ -70,6 +70,10 @@ Company &company() {
   return ours;
 }
 
+std::size_t Company::most() {
+  return static_cast<std::size_t>(may_have_company ? inbox_workers - 1 : 0);
+}
+
 void Company::gather() {
   const auto now = std::chrono::steady_clock::now();
   // One that has our lines is asked for them first.
@@ -77,9 +81,9 @@ void Company::gather() {
       std::erase_if(companions_, [](const auto &one) { return !one->is_busy() && one->is_gone(); });
   if (gone > 0)
     not_before_ = now + kRetry;
-  const auto wanted = static_cast<std::size_t>(may_have_company ? inbox_workers - 1 : 0);
-  if (companions_.size() > wanted && out_.empty())
-    companions_.resize(wanted);
+  const auto wanted = most();
+  while (companions_.size() > wanted && !companions_.back()->is_busy())
+    companions_.pop_back();
   while (companions_.size() < wanted && now >= not_before_) {
     if (auto one = pg::Companion::start(pg::inbox_process))
       companions_.push_back(std::move(one));
@@ -90,8 +94,9 @@ void Company::gather() {
 
 std::vector<double> Company::weights() {
   gather();
-  const auto others = std::count_if(companions_.begin(), companions_.end(),
-                                    [](const auto &one) { return one->is_connected(); });
+  const auto connected = std::count_if(companions_.begin(), companions_.end(),
+                                       [](const auto &one) { return one->is_connected(); });
+  const auto others = std::min(connected, static_cast<std::ptrdiff_t>(most()));
   if (others == 0)
     return {1};
   const double ours = our_weight_ * 2 / static_cast<double>(others + 1);
@@ -124,6 +129,11 @@ std::int64_t Company::finish() {
   if (out_.empty())
     return 0;
   const auto ours = steady_clock::now() - given_at_;
+  for (auto &one : companions_)
+    if (one->is_busy())
+      one->await_acceptance();
+  // By a lock, which is seen where somebody waits for us and they for them.
+  pg::run_once("SELECT cdp_internal.await_turns('cdp.inbox', 1)");
   std::int64_t lines = 0;
   std::chrono::nanoseconds longest{0};
   std::exception_ptr failed;
@@ -160,10 +170,13 @@ void keep_company(Oid database) {
             [](std::string_view job, const pg::Accept &accept) {
               const auto began = std::chrono::steady_clock::now();
               Taken taken{0, 0ns};
+              pg::Session session;
+              // Who gave us the job has the extension's lock until we accept. For all other locks we may
+              // have to wait, which nobody sees that it waits for.
+              pg::run_once("SELECT cdp_internal.share_turn('cdp.inbox', 1)");
+              accept();
               if (pg::extension_exists()) {
-                pg::Session session;
-                pg::run_once("SELECT cdp_internal.share_turn('cdp.inbox', 1)");
-                accept();
+                collect::lock_inbox();
                 taken.lines = decide(lines_of(job));
                 taken.took = std::chrono::steady_clock::now() - began;
               }

@@ -28,12 +28,14 @@ public:
   void give(const std::vector<collect::Oldest> &parts);
   // What was given, until finish().
   const std::vector<ItemPointerData> &out() const { return out_; }
-  // Waits for what is out: how many lines came of it. Throws what one of them failed with.
+  // Waits for what is out: how many lines came of it. Throws what one of them failed with. Needs an open SPI
+  // session, and the turn.
   std::int64_t finish();
 
 private:
   using steady_clock = std::chrono::steady_clock;
 
+  static std::size_t most(); // as the setting is now
   void gather();
   void learn(steady_clock::duration ours, steady_clock::duration theirs);
 

@@ -54,9 +54,13 @@ public:
                                   pipeline::company().out());
     many_waited = oldest_.lines.size() >= static_cast<std::size_t>(worth);
     parts_.resize(weights.size());
-    if (many_waited && parts_.size() > 1 && !collect::months_wait())
-      part_of_ = sharing().share_out(oldest_.lines, weights);
-    else
+    if (many_waited && parts_.size() > 1)
+      pg::try_in_subtransaction([&] { // which lets go of its tables: we are going to wait for others
+        if (!collect::months_wait())
+          part_of_ = sharing().share_out(oldest_.lines, weights);
+        return false;
+      });
+    if (part_of_.empty())
       sharing().forget();
   }
 
@@ -97,6 +101,15 @@ void note_work(bool many) {
     pipeline::company().let_go();
 }
 
+// One line is the very oldest. It is not to blame for what others failed with: their lines are still there.
+std::int64_t finish_before_one(pipeline::Company &company) {
+  try {
+    return company.finish();
+  } catch (const Error &) {
+    return 0;
+  }
+}
+
 } // namespace
 
 std::int64_t pipeline::decide(const collect::Oldest &oldest) {
@@ -114,7 +127,8 @@ CDP_FUNCTION(cdp_drain_inbox) {
   auto &company = pipeline::company();
   pg::Session session;
   pg::run_once("SELECT cdp_internal.take_turn('cdp.inbox')");
-  std::int64_t by_others = most > 1 ? 0 : company.finish(); // one line is the very oldest
+  collect::lock_inbox();
+  std::int64_t by_others = most > 1 ? 0 : finish_before_one(company);
   if (company.out().empty())
     pg::run_once("SELECT cdp_internal.await_turns('cdp.inbox', 1)"); // somebody else's
   Window window(size.of(most), std::min(most, kWorthSharing));
