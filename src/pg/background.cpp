@@ -84,6 +84,7 @@ void connect(const ProcessKind &kind, Oid database, bool in_table) {
     const char *settings[][2] = {{"application_name", kind.name},
                                  {"search_path", "pg_catalog, pg_temp"},
                                  {"default_transaction_isolation", "read committed"},
+                                 {"lock_timeout", "0"}, // nobody is there who would do it another time
                                  {"max_parallel_workers_per_gather", "0"}};
     for (auto &setting : settings)
       SetConfigOption(setting[0], setting[1], PGC_SUSET, PGC_S_SESSION);

@@ -114,7 +114,11 @@ bool Worker::turn(bool after_nap) {
         if (!here)
           return;
         pg::Session session;
-        restoring = after_nap && restore_is_running();
+        if (after_nap)
+          pg::try_in_subtransaction([&] { // which lets go of the inbox: its turn comes first
+            restoring = restore_is_running();
+            return false;
+          });
         if (!restoring)
           taken = drain(size_);
       },

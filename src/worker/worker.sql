@@ -146,22 +146,27 @@ $$;
 CREATE FUNCTION cdp_internal.drain_line() RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  line    bigint := (SELECT min(i.inbox_id) FROM cdp.inbox AS i);
+  line    bigint;
   message text;
   detail  text;
   context text;
 BEGIN
-  RETURN cdp_internal.drain_inbox(1);
-EXCEPTION WHEN OTHERS THEN
-  IF left(SQLSTATE, 2) IN ('08', '25', '28', '40', '42', '53', '55', '57', '58', 'F0')
-     OR line IS NULL OR line IS DISTINCT FROM (SELECT min(i.inbox_id) FROM cdp.inbox AS i) THEN
-    RAISE;
-  END IF;
-  GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL, context = PG_EXCEPTION_CONTEXT;
-  PERFORM cdp_internal.quarantine_inbox_line(line, 'processing_error', message,
-    concat_ws(E'\n', 'SQLSTATE: ' || SQLSTATE, nullif(detail, ''), context));
-  RAISE WARNING 'cdp: inbox line % could not be processed and went to quarantine: %', line, message;
-  RETURN -1;
+  PERFORM cdp_internal.take_turn('cdp.inbox');
+  LOCK TABLE cdp.inbox IN ROW EXCLUSIVE MODE; -- before it is read
+  line := (SELECT min(i.inbox_id) FROM cdp.inbox AS i);
+  BEGIN
+    RETURN cdp_internal.drain_inbox(1);
+  EXCEPTION WHEN OTHERS THEN
+    IF left(SQLSTATE, 2) IN ('08', '25', '28', '40', '42', '53', '55', '57', '58', 'F0')
+       OR line IS NULL OR line IS DISTINCT FROM (SELECT min(i.inbox_id) FROM cdp.inbox AS i) THEN
+      RAISE;
+    END IF;
+    GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL, context = PG_EXCEPTION_CONTEXT;
+    PERFORM cdp_internal.quarantine_inbox_line(line, 'processing_error', message,
+      concat_ws(E'\n', 'SQLSTATE: ' || SQLSTATE, nullif(detail, ''), context));
+    RAISE WARNING 'cdp: inbox line % could not be processed and went to quarantine: %', line, message;
+    RETURN -1;
+  END;
 END
 $$;
 

@@ -36,6 +36,27 @@ note "$cancelled cancelled";
 ok(wait_until(sub { is_empty('postgres') }, 60), 'a cancel of one of them costs a second try');
 verified($node, 'postgres');
 is($node->safe_psql('postgres', "SELECT count(*) FROM cdp.quarantine WHERE code = 'processing_error'"), 0, 'and no line');
+
+# Who is left when a setting wants fewer; a whole table is locked; some lines fail, in the parts of several processes.
+fill('postgres', $lines + 1);
+$node->safe_psql('postgres', 'REINDEX TABLE cdp.inbox') for 1 .. 10;
+pass('REINDEX of the inbox waits for them, and they for it, one after the other');
+$node->safe_psql('postgres', 'BEGIN; LOCK TABLE cdp.event_records; COMMIT') for 1 .. 10;
+pass('so does who locks the events');
+$node->safe_psql('postgres', inbox_of_people(2 * $lines + 1, 5 * $lines, 3) . '; ALTER SYSTEM SET cdp.inbox_workers = 1; SELECT pg_reload_conf()');
+ok(wait_until(sub { !beside() }, 20), 'they leave when they are no longer wanted');
+is(is_empty('postgres'), '', 'while lines wait');
+$node->safe_psql('postgres', 'ALTER SYSTEM RESET cdp.inbox_workers; SELECT pg_reload_conf()');
+ok(wait_until(sub { is_empty('postgres') }, 120), 'the rest is decided');
+$node->safe_psql('postgres', <<'SQL' . inbox_of_people(5 * $lines + 1, 5 * $lines + 3000, 3));
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF NEW.event = 'Bad' THEN RAISE 'refused'; END IF; RETURN NEW; END $$;
+CREATE TRIGGER refuse BEFORE INSERT ON cdp.event_records FOR EACH ROW EXECUTE FUNCTION refuse();
+INSERT INTO cdp.inbox (message) SELECT json_build_object('type', 'track', 'messageId', 'b' || i, 'userId', 'b' || i, 'timestamp', '2026-01-01',
+  'event', CASE WHEN i % 4 = 0 THEN 'Bad' ELSE 'Good' END) FROM generate_series(1, 200) AS i;
+SQL
+ok(wait_until(sub { is_empty('postgres') }, 120), 'lines that fail go to quarantine');
+is($node->safe_psql('postgres', "SELECT count(*), count(*) FILTER (WHERE message ~ 'Bad') FROM cdp.quarantine WHERE code = 'processing_error'"), '50|50', 'and none that others had to do with');
+verified($node, 'postgres');
 ok(wait_until(sub { !beside() }, 30), 'they leave when nothing waits any more');
 
 $node->safe_psql('postgres', 'CREATE DATABASE stopped');
@@ -55,7 +76,24 @@ $node->safe_psql('postgres', 'DROP DATABASE dropped');
 pass('DROP DATABASE waits for them no longer than for the worker');
 $node->safe_psql('stopped', 'SELECT cdp.start_worker()');
 ok(fill('stopped', $lines + 1), 'the worker that was started again has some, too');
-$node->safe_psql('stopped', 'DROP EXTENSION cdp CASCADE');
+
+# Somebody holds a person: one of them waits for that, the worker for it; then for who drops the extension, who waits for the worker.
+my ($waits, $out, $err);
+my $of = "FROM pg_stat_activity WHERE datname = 'stopped' AND wait_event_type = 'Lock' AND backend_type";
+for my $try (1 .. 20)
+{
+	my $holder = psql_start($node, 'stopped', ['BEGIN', "SELECT cdp.identify(user_id => 'u$try')", 'SELECT pg_sleep(4)', 'COMMIT'], \$out, \$err);
+	$waits = wait_until(sub { $node->safe_psql('postgres', "SELECT EXISTS (SELECT $of = 'cdp inbox worker' AND wait_event = 'transactionid')") eq 't' }, 3);
+	my $drop = $waits && psql_start($node, 'stopped', ["SET statement_timeout = '60s'", 'DROP EXTENSION cdp CASCADE'], \$out, \$err);
+	$holder->finish;
+	if ($waits)
+	{
+		ok($drop->finish, 'DROP EXTENSION and they do not wait for each other for ever') or diag($err);
+		last;
+	}
+	fill('stopped', ($try + 1) * $lines + 1);
+}
+ok($waits, 'one of them waited for a person');
 ok(wait_until(sub { !beside() }, 30), 'they leave with DROP EXTENSION');
 $node->stop;
 
