@@ -10,7 +10,7 @@
 
 namespace cdp::pipeline {
 
-int inbox_workers = 2;
+int inbox_workers = 1;
 bool may_have_company = false;
 
 namespace {

@@ -24,7 +24,7 @@ sub fill
 {
 	my ($database, $from) = (@_, 1);
 	$node->safe_psql($database, inbox_of_people($from, $from + $lines - 1, 3));
-	return wait_until(sub { beside('active') }, 20);
+	return wait_until(sub { beside() }, 20);
 }
 
 sub is_empty { return $node->safe_psql(shift, 'SELECT NOT EXISTS (SELECT FROM cdp.inbox)') eq 't' }
@@ -98,7 +98,7 @@ ok(wait_until(sub { !beside() }, 30), 'they leave with DROP EXTENSION');
 $node->stop;
 
 # The launcher, the worker and the one of logical replication take all slots.
-my $crowded = new_server('crowded', conf => $conf . "max_worker_processes = 3\n");
+my $crowded = new_server('crowded', conf => $conf . "cdp.inbox_workers = 2\nmax_worker_processes = 3\n");
 $crowded->start;
 $crowded->safe_psql('postgres', 'CREATE EXTENSION cdp;' . inbox_of_people(1, $lines, 3));
 ok(wait_until(sub { $crowded->safe_psql('postgres', 'SELECT NOT EXISTS (SELECT FROM cdp.inbox)') eq 't' }, 60), 'without a free slot the worker goes on alone');
