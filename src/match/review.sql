@@ -137,7 +137,7 @@ COMMENT ON FUNCTION cdp_internal.judge_matches(text, regclass, double precision,
 
 -- Brings cdp.matches up to date with what a query of pairs for review says: with all of a matcher's, or those of some records and some more.
 -- Statistics may be from before this matcher found anything: a few rows are looked up one by one (LATERAL, OFFSET 0), all are joined at once.
--- Nobody else adds pairs of this matcher meanwhile: its turn is held. Only rows that change are locked: people decide about the others. And what they said last holds, whenever they said it.
+-- Only rows that change are locked: people decide about the others meanwhile. And what they said last holds, whenever they said it.
 CREATE FUNCTION cdp_internal.put_matches(matcher text, query text, ids text[], sources text[], OUT linked bigint, OUT waiting bigint, OUT gone bigint)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -148,22 +148,17 @@ DECLARE
 BEGIN
   EXECUTE format($q$
   WITH judged AS MATERIALIZED (%s),
-  other AS MATERIALIZED (
-    SELECT j.*, m.match_id FROM judged AS j
-    %s
-    WHERE m.match_id IS NULL OR (m.match_weight, m.match_probability, m.found) IS DISTINCT FROM (j.match_weight, j.match_probability, j.found)
-  ), put AS (
-    INSERT INTO cdp.matches (matcher, id_l, id_r, source_l, source_r, match_weight, match_probability, found, state)
+  put AS (
+    INSERT INTO cdp.matches AS o (matcher, id_l, id_r, source_l, source_r, match_weight, match_probability, found, state)
     SELECT $1, j.id_l, j.id_r, j.source_l, j.source_r, j.match_weight, j.match_probability, j.found,
            CASE d.is_match WHEN true THEN 'accepted' WHEN false THEN 'rejected' ELSE j.found END
-    FROM other AS j
+    FROM judged AS j
     %s
-    WHERE j.match_id IS NULL
-  ), changed AS (
-    UPDATE cdp.matches AS o
-      SET match_weight = j.match_weight, match_probability = j.match_probability, found = j.found,
-          state = CASE WHEN o.state IN ('accepted', 'rejected') THEN o.state ELSE j.found END
-    FROM other AS j WHERE j.match_id IS NOT NULL AND o.match_id = j.match_id
+    %s
+    WHERE m.match_id IS NULL OR (m.match_weight, m.match_probability, m.found) IS DISTINCT FROM (j.match_weight, j.match_probability, j.found)
+    ON CONFLICT ON CONSTRAINT matches_pair DO UPDATE
+      SET match_weight = excluded.match_weight, match_probability = excluded.match_probability, found = excluded.found,
+          state = CASE WHEN o.state IN ('accepted', 'rejected') THEN o.state ELSE excluded.found END
   ), lost AS (
     UPDATE cdp.matches AS o SET found = 'gone', state = CASE WHEN o.state IN ('accepted', 'rejected') THEN o.state ELSE 'gone' END
     WHERE %s AND o.found <> 'gone' AND NOT EXISTS (
