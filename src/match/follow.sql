@@ -282,7 +282,7 @@ BEGIN
   END LOOP;
 END $$;
 COMMENT ON FUNCTION cdp.update_matches(text, text[], text[], boolean) IS
-  'Brings cdp.matches up to date with the table that the matcher follows: matches the records that changed (and those with these ids, which a view cannot tell) against what is kept of the others; all records the first time, after a training, after TRUNCATE, or with rebuild. Counts what was found in what it looked at, as cdp.find_matches does. Errors: 42704 it follows none, 25001 above READ COMMITTED, as cdp.score_pairs';
+  'Brings cdp.matches up to date with the table that the matcher follows: matches the records that changed (and those with these ids, which a view cannot tell) against what is kept of the others; all records the first time, after a training, after TRUNCATE, or with rebuild. Counts what it judged, as cdp.find_matches does: pairs of records that changed, and pairs that came into one cluster or out of it. Errors: 42704 it follows none, 25001 above READ COMMITTED, as cdp.score_pairs';
 
 -- One batch, for the worker and CALL cdp.run(); 0: nothing waits. Full runs over many records are left to those who call cdp.update_matches.
 CREATE FUNCTION cdp_internal.follow_batch(began timestamptz DEFAULT NULL) RETURNS bigint

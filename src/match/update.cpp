@@ -64,6 +64,13 @@ private:
   engine::Weigher make_weigher(const engine::Records &records, const std::vector<Compared> &compared);
   void write_additions();
   bool is_changed(Number number) const { return changed_.contains(number); }
+  bool is_asked(Number number) const { return is_changed(number) || same_.contains(number); }
+  bool are_together(Number a, Number b) const { return kept_.at(a).cluster == kept_.at(b).cluster; }
+  bool were_together(Number a, Number b) const { return cluster_before(a) == cluster_before(b); }
+  std::int32_t cluster_before(Number number) const {
+    const auto moved = moved_.find(number);
+    return moved != moved_.end() ? moved->second : kept_.at(number).cluster;
+  }
   bool precedes(Number a, Number b) const {
     const Kept &one = kept_.at(a), &other = kept_.at(b);
     return order_.precedes(one.id, one.source, other.id, other.source);
@@ -73,11 +80,12 @@ private:
   const Matcher &matcher_;
   engine::RecordOrder order_;
   Lookups kept_rows_;
-  std::unordered_map<Number, Kept> kept_;                    // all that were looked at
-  std::unordered_set<Number> same_;                          // asked for, but as they were
-  std::unordered_set<Number> changed_, gone_;                // gone: of those that changed
-  std::set<Number> seeds_;                                   // whose cluster may be another
-  std::set<Number> members_;                                 // of clusters that were made anew
+  std::unordered_map<Number, Kept> kept_;          // all that were looked at
+  std::unordered_set<Number> same_;                // asked for, but as they were
+  std::unordered_set<Number> changed_, gone_;      // gone: of those that changed
+  std::set<Number> seeds_;                         // whose cluster may be another
+  std::set<Number> members_;                       // of clusters that were made anew
+  std::unordered_map<Number, std::int32_t> moved_; // of these: who is in another, and in which before
   std::vector<std::tuple<int, std::uint64_t, Number>> keys_; // of those that changed: part, hash
   mutable engine::Patience patience_;
 };
@@ -448,7 +456,10 @@ void Update::cluster() {
   for (std::uint32_t place = 0; place < order.size(); ++place) {
     Kept &kept = kept_.at(order[place]);
     const auto named = static_cast<std::int32_t>(order[clusters[place]]);
-    kept.is_dirty = kept.is_dirty || kept.cluster != named;
+    if (kept.cluster == named)
+      continue;
+    moved_.emplace(order[place], kept.cluster);
+    kept.is_dirty = true;
     kept.cluster = named;
   }
 }
@@ -468,18 +479,22 @@ engine::Uniques Update::uniques_of(const std::vector<Number> &order) const {
   return uniques;
 }
 
+// A large cluster is made anew for one record of it: of its pairs, those are judged that may be judged
+// otherwise.
 void Update::judge(JudgedRows &rows) const {
   for (const auto number : members_)
     for (const auto &neighbour : kept_.at(number).neighbours) {
       patience_.step(10);
-      const bool both = members_.contains(neighbour.record);
-      if (both ? !precedes(number, neighbour.record) : !is_changed(number) && !same_.contains(number))
+      const bool asked = is_asked(number), both = members_.contains(neighbour.record);
+      if (both && asked == is_asked(neighbour.record) ? number > neighbour.record : !asked)
+        continue;
+      if (!asked && were_together(number, neighbour.record) == are_together(number, neighbour.record))
         continue;
       const bool first = precedes(number, neighbour.record);
       const Kept &left = kept_.at(first ? number : neighbour.record),
                  &right = kept_.at(first ? neighbour.record : number);
       rows.add({left.id, left.source, right.id, right.source, neighbour.weight,
-                both && left.cluster == right.cluster});
+                both && are_together(number, neighbour.record)});
     }
 }
 
