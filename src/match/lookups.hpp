@@ -14,11 +14,12 @@ class Lookups {
 public:
   explicit Lookups(std::int32_t binding);
 
-  /// visit(cells): id, source, features, neighbours, cluster. Visits must not call the backend.
-  template <class Visit> void record(std::uint32_t number, Visit &&visit) {
-    records_.each({binding_, pg::integer_part(static_cast<std::int32_t>(number))}, once(visit));
+  /// visit(cells, place): id, source, features, neighbours, cluster, of each of these records, which are
+  /// sorted. Visits must not call the backend.
+  template <class Visit> void records(std::span<const std::int32_t> numbers, Visit &&visit) {
+    records_.each_of({binding_}, numbers, visit);
   }
-  /// The same, and the number.
+  /// visit(cells): the same of one record, and its number.
   template <class Visit> void record_of(std::string_view id, std::string_view source, Visit &&visit) {
     ids_.each({binding_, pg::text_part(id), pg::text_part(source)}, once(visit));
   }

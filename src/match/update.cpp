@@ -47,7 +47,7 @@ private:
   };
 
   static Kept kept_of(const pg::Cells &row);
-  void load(std::vector<Number> numbers);
+  void load(const std::vector<Number> &numbers);
   void read_changed(const std::vector<RecordKey> &keys);
   void part();
   void match();
@@ -95,15 +95,17 @@ Kept Update::kept_of(const pg::Cells &row) {
           engine::unpack_neighbours(row.text(3)), row.integer(4)};
 }
 
-void Update::load(std::vector<Number> numbers) {
-  std::sort(numbers.begin(), numbers.end());
-  numbers.erase(std::unique(numbers.begin(), numbers.end()), numbers.end());
-  std::erase_if(numbers, [&](Number number) { return kept_.contains(number); });
-  kept_.reserve(kept_.size() + numbers.size());
-  for (const auto number : numbers) {
-    patience_.step(10);
-    kept_rows_.record(number, [&](const pg::Cells &row) { kept_.emplace(number, kept_of(row)); });
-  }
+void Update::load(const std::vector<Number> &numbers) {
+  std::vector<std::int32_t> missing;
+  for (const auto number : numbers)
+    if (!kept_.contains(number))
+      missing.push_back(static_cast<std::int32_t>(number));
+  std::sort(missing.begin(), missing.end());
+  missing.erase(std::unique(missing.begin(), missing.end()), missing.end());
+  kept_.reserve(kept_.size() + missing.size());
+  kept_rows_.records(missing, [&](const pg::Cells &row, std::size_t place) {
+    kept_.emplace(static_cast<Number>(missing[place]), kept_of(row));
+  });
 }
 
 // What the table says now of these keys, beside what is kept; of what is as it was nothing more is done.

@@ -83,7 +83,7 @@ if [ "${1:-0}" -gt 0 ]; then
   fresh=$((${1} + 1))
   # measured WHAT MATCHER [CHANGE]; a change is matched by a process that has matched before, as the worker has.
   measured() {
-    bench -f - <<<"${3:+SELECT FROM cdp.update_matches('$2', ids => '{77}'); $3;} SELECT cpu() AS before, clock_timestamp() AS at \gset
+    bench -f - <<<"${3:+SELECT FROM cdp.update_matches('people', ids => '{77}'); $3;} SELECT cpu() AS before, clock_timestamp() AS at \gset
       SELECT linked + waiting AS found FROM cdp.update_matches('$2') \gset
       SELECT '  $1: ' || round((cpu() - :before)::numeric, 3) || ' s, ' || round(extract(epoch FROM clock_timestamp() - :'at'::timestamptz), 3) || ' s on the clock, ' || :found || ' pairs'"
   }
@@ -101,7 +101,7 @@ if [ "${1:-0}" -gt 0 ]; then
     "a thousand changed:UPDATE people SET city = upper(city), phone = NULL WHERE id::bigint BETWEEN 5000 AND 5999" \
     "a thousand went:DELETE FROM people WHERE id::bigint BETWEEN 8000 AND 8999" "one came:INSERT INTO people SELECT '-1', 'x', first_name, last_name, dob, postcode, city, NULL, email FROM people WHERE id = '77'"; do
     WHAT=${what%%:*} CHANGE=${what#*:} ${TIMED_BY:-} bash -c "$(declare -f psql bench measured); BIN='$BIN' WORK='$WORK'; measured \"\$WHAT\" people \"\$CHANGE\""
-    measured "${what%%:*}, without frequencies" plain
+    measured "${what%%:*}, without frequencies" plain 'SELECT'
   done
   bench -c "CREATE VIEW state AS SELECT id_l, id_r, match_weight::text, found FROM cdp.matches WHERE matcher = 'plain' AND found <> 'gone' UNION ALL SELECT 'cluster of', id, cluster_id, NULL FROM cdp.match_clusters WHERE matcher = 'plain'" \
     -c "CREATE TABLE followed AS SELECT * FROM state" -c "SELECT FROM cdp.update_matches('plain', rebuild => true)" >/dev/null
