@@ -80,29 +80,41 @@ if [ "${1:-0}" -gt 0 ]; then /usr/bin/python3 "$ROOT/test/bench/matching_cancel.
 # that costs of the full run. A matcher without frequencies, and with the rules that were chosen, has nothing that a full run would find
 # otherwise: what it has in the end must be what it has after another full run.
 if [ "${1:-0}" -gt 0 ]; then
-  fresh=$((${1} + 1))
-  # measured WHAT MATCHER [CHANGE]; a change is matched by a process that has matched before, as the worker has.
-  measured() {
-    bench -f - <<<"${3:+SELECT FROM cdp.update_matches('people', ids => '{77}'); $3;} SELECT cpu() AS before, clock_timestamp() AS at \gset
-      SELECT linked + waiting AS found FROM cdp.update_matches('$2') \gset
-      SELECT '  $1: ' || round((cpu() - :before)::numeric, 3) || ' s, ' || round(extract(epoch FROM clock_timestamp() - :'at'::timestamptz), 3) || ' s on the clock, ' || :found || ' pairs'"
+  fresh=$((${1} + 1001))
+  # timed WHAT MATCHER
+  timed() {
+    printf '%s\n' 'SELECT cpu() AS before, clock_timestamp() AS at \gset' "SELECT linked + waiting AS found FROM cdp.update_matches('$2') \\gset" \
+      "SELECT '  $1: ' || round((cpu() - :before)::numeric, 3) || ' s, ' || round(extract(epoch FROM clock_timestamp() - :'at'::timestamptz), 3) || ' s on the clock, ' || :found || ' pairs';"
+  }
+  # followed WHAT CHANGE…: each matched by one process, as the worker does.
+  followed() {
+    local what=$1 change
+    shift
+    { for change; do printf '%s;\n' "$change"; timed "$what" people; timed "$what, without frequencies" plain; done } | bench -f -
   }
   bench -c "ALTER TABLE people ADD PRIMARY KEY (id)" -c "VACUUM ANALYZE people" -c "SELECT cdp.create_matcher('plain', cdp.export_matcher('people'))" \
     -c "UPDATE cdp.matcher_levels SET tf_column = NULL WHERE matcher = 'plain'" \
     -c "UPDATE cdp.matchers SET pairs_per_record = NULL, total_pairs_per_record = NULL WHERE name = 'plain'" \
     -c "DELETE FROM cdp.matcher_rules WHERE matcher = 'plain' AND purpose = 'blocking' AND rule NOT IN (SELECT rule FROM cdp.blocking_analysis('people', 'people') WHERE used AND purpose = 'blocking')" \
     -c "SELECT cdp.follow_matches(m, 'people') FROM unnest('{people,plain}'::text[]) AS m" >/dev/null
-  measured "followed: the full run, with all that is kept" people
+  timed "followed: the full run, with all that is kept" people | bench -f -
   printf '  kept: %s\n' "$(bench -c "SELECT pg_size_pretty(sum(pg_total_relation_size('cdp_internal.' || t))) FROM unnest('{match_records,match_index,match_additions}'::text[]) AS t")"
-  measured "without frequencies" plain
-  python3 "$ROOT/test/bench/people.py" 1000 7 | awk -F, -v OFS=, -v from="$fresh" 'NR == 1 { print; next } NR <= 1001 { $1 = from + NR - 2; $2 = "new " $2; print }' >"$WORK/new.csv"
-  # Half of them are about people who are there: a copy of a record with another telephone.
-  for what in "a thousand came:CREATE TEMP TABLE n (LIKE people); COPY n FROM PROGRAM 'cat $WORK/new.csv' WITH (FORMAT csv, HEADER); INSERT INTO people SELECT n.id, n.person, p.first_name, p.last_name, p.dob, p.postcode, p.city, n.phone, p.email FROM n JOIN people AS p ON p.id = (n.id::bigint * 37 % 100000 + 1)::text WHERE n.id::bigint % 2 = 0; INSERT INTO people SELECT * FROM n WHERE n.id::bigint % 2 = 1" \
-    "a thousand changed:UPDATE people SET city = upper(city), phone = NULL WHERE id::bigint BETWEEN 5000 AND 5999" \
-    "a thousand went:DELETE FROM people WHERE id::bigint BETWEEN 8000 AND 8999" "one came:INSERT INTO people SELECT '-1', 'x', first_name, last_name, dob, postcode, city, NULL, email FROM people WHERE id = '77'"; do
-    WHAT=${what%%:*} CHANGE=${what#*:} ${TIMED_BY:-} bash -c "$(declare -f psql bench measured); BIN='$BIN' WORK='$WORK'; measured \"\$WHAT\" people \"\$CHANGE\""
-    measured "${what%%:*}, without frequencies" plain 'SELECT'
+  timed "without frequencies" plain | bench -f -
+  # Half of those that come are about people who are there: a copy of a record with another telephone. The first find nothing in the
+  # memory of their process, which is another after each change of another kind.
+  came=()
+  for seed in 7 8 9; do
+    python3 "$ROOT/test/bench/people.py" 1000 $seed | awk -F, -v OFS=, -v from="$fresh" 'NR == 1 { print; next } NR <= 1001 { $1 = from + NR - 2; $2 = "new " $2; print }' >"$WORK/new.$seed.csv"
+    fresh=$((fresh + 1000))
+    came+=("CREATE TEMP TABLE n$seed (LIKE people); COPY n$seed FROM PROGRAM 'cat $WORK/new.$seed.csv' WITH (FORMAT csv, HEADER); INSERT INTO people SELECT n.id, n.person, p.first_name, p.last_name, p.dob, p.postcode, p.city, n.phone, p.email FROM n$seed AS n JOIN people AS p ON p.id = (n.id::bigint * 37 % 100000 + 1)::text WHERE n.id::bigint % 2 = 0; INSERT INTO people SELECT * FROM n$seed WHERE id::bigint % 2 = 1")
   done
+  run() { ${TIMED_BY:-} bash -c "$(declare -f psql bench timed followed); BIN='$BIN' WORK='$WORK'; followed \"\$@\"" "$0" "$@"; }
+  run 'a thousand came' "${came[@]}"
+  run 'a thousand changed' "UPDATE people SET city = upper(city), phone = NULL WHERE id::bigint BETWEEN 5000 AND 5999" \
+    "UPDATE people SET city = upper(city), phone = NULL WHERE id::bigint BETWEEN 6000 AND 6999"
+  run 'a thousand went' "DELETE FROM people WHERE id::bigint BETWEEN 8000 AND 8999" "DELETE FROM people WHERE id::bigint BETWEEN 9000 AND 9999"
+  run 'one came' "INSERT INTO people SELECT '-1', 'x', first_name, last_name, dob, postcode, city, NULL, email FROM people WHERE id = '77'" \
+    "INSERT INTO people SELECT '-2', 'x', first_name, last_name, dob, postcode, city, NULL, email FROM people WHERE id = '78'"
   bench -c "CREATE VIEW state AS SELECT id_l, id_r, match_weight::text, found FROM cdp.matches WHERE matcher = 'plain' AND found <> 'gone' UNION ALL SELECT 'cluster of', id, cluster_id, NULL FROM cdp.match_clusters WHERE matcher = 'plain'" \
     -c "CREATE TABLE followed AS SELECT * FROM state" -c "SELECT FROM cdp.update_matches('plain', rebuild => true)" >/dev/null
   printf '  of %s facts of it (pairs, clusters) a full run finds %s otherwise\n' "$(bench -c "SELECT count(*) FROM followed")" \
