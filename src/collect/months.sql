@@ -124,9 +124,12 @@ EXCEPTION WHEN lock_not_available THEN
 END $$;
 COMMENT ON FUNCTION cdp_internal.make_missing_months(integer, bigint) IS 'Makes the months that are missing; how many, or -1 when who reads or writes events would not let go in time';
 
--- Ordinary work: at most so many events are moved while nobody may read.
+-- Ordinary work: at most so many events are moved while nobody may read. In a database that was never used a restore may be about to
+-- bring the same tables.
 CREATE FUNCTION cdp_internal.make_months() RETURNS bigint
-LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$ SELECT cdp_internal.make_missing_months(100, 50000) $$;
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  SELECT CASE WHEN EXISTS (SELECT FROM cdp.secrets AS s WHERE s.name = 'public_id') THEN cdp_internal.make_missing_months(100, 50000) ELSE 0 END
+$$;
 COMMENT ON FUNCTION cdp_internal.make_months() IS 'Part of cdp.run and the worker';
 
 CREATE FUNCTION cdp.make_months(patience interval DEFAULT interval '10 seconds') RETURNS integer
