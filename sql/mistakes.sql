@@ -26,6 +26,20 @@ SELECT cdp.set_survivorship('phone', 'never', policy => 'accounts');
 SELECT cdp."group"('acme', user_id => 'anna', traits => '{"phone": 2}') IS NOT NULL AS known;
 SELECT * FROM cdp.account_diff();
 
+-- What commits as it goes on.
+BEGIN;
+CALL cdp.run();
+ROLLBACK;
+BEGIN;
+CALL cdp.apply_retention();
+ROLLBACK;
+CALL cdp.run(0);
+
+-- A type of identifiers that is new because it is misspelt.
+SELECT accepted FROM cdp.ingest('{"type": "identify", "userId": "anna", "context": {"externalIds": [
+  {"type": "emial", "id": "anna@example.com", "collection": "users", "encoding": "none"},
+  {"type": "crm_id", "id": "7", "collection": "users", "encoding": "none"}]}}');
+
 -- A profile view that is dropped without cdp.
 SELECT cdp.create_profile_view('short', '["identifier user_id"]') AS made;
 DROP VIEW cdp_views.short;

@@ -18,6 +18,23 @@ LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
 $$;
 COMMENT ON FUNCTION cdp_internal.make_identifier_types() IS 'The types that every database starts with, and their rules';
 
+-- Those that a message brought, which come sorted so that two callers cannot wait for each other.
+CREATE FUNCTION cdp_internal.register_identifier_types(types text[]) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  mistaken record;
+BEGIN
+  INSERT INTO cdp.identifier_types (type) SELECT * FROM unnest(types) ON CONFLICT DO NOTHING;
+  FOR mistaken IN SELECT n.type, k.type AS meant FROM unnest(types) AS n (type) CROSS JOIN LATERAL (
+                    SELECT t.type FROM cdp.identifier_types AS t WHERE t.type <> ALL (types) AND length(t.type) > 3
+                      AND cdp.damerau_levenshtein(t.type, n.type, 1) <= 1 ORDER BY t.priority DESC, t.type LIMIT 1) AS k LOOP
+    RAISE WARNING USING MESSAGE = format('a message brought the identifier type "%s", which is new; is it "%s", misspelt?', mistaken.type, mistaken.meant),
+      DETAIL = 'Its values are identifiers of their own.',
+      HINT = format('If it is, correct the source, and keep what came out of who is who: SELECT cdp.alter_identifier_type(%L, blocked_patterns => ''{.*}''); then cdp.apply_identity_rules().', mistaken.type);
+  END LOOP;
+END $$;
+COMMENT ON FUNCTION cdp_internal.register_identifier_types(text[]) IS 'Registers types that messages brought, and warns of those that look like others misspelt';
+
 -- Is a type's change of no consequence for what is stored?
 CREATE FUNCTION cdp_internal.is_type_used(type text) RETURNS boolean
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$

@@ -116,8 +116,7 @@ std::shared_ptr<const Types> find_types(const std::set<std::string> &names) {
       missing.push_back(name);
   if (missing.empty())
     return types;
-  static pg::Statement insert(
-      "INSERT INTO cdp.identifier_types (type) SELECT * FROM pg_catalog.unnest($1) ON CONFLICT DO NOTHING");
+  static pg::Statement insert("SELECT cdp_internal.register_identifier_types($1)");
   insert.run(pg::Params().texts(missing));
   return applied_types();
 }

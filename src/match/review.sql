@@ -302,6 +302,7 @@ DECLARE
   total pg_catalog.int8 := cdp_internal.count_unlinked(matcher);
   step  record;
 BEGIN
+  PERFORM cdp_internal.need_own_transactions('cdp.link_all_matches');
   linked := 0;
   unlinked := 0;
   LOOP
@@ -314,7 +315,7 @@ BEGIN
   PERFORM cdp_internal.end_progress();
 END $$;
 COMMENT ON PROCEDURE cdp.link_all_matches(text, text, text, text, integer, bigint, bigint) IS
-  'cdp.link_matches until nothing is left, a transaction a batch, so that nobody waits for long and what is done stays done; cdp.progress shows how far it is. Errors: as cdp.link_matches, 2D000 inside a transaction';
+  'cdp.link_matches until nothing is left, a transaction a batch, so that nobody waits for long and what is done stays done; cdp.progress shows how far it is. Errors: as cdp.link_matches, 25001 inside a transaction block';
 
 CREATE FUNCTION cdp.match_accuracy(pairs regclass, labels regclass)
   RETURNS TABLE (threshold double precision, true_positives bigint, false_positives bigint, false_negatives bigint, true_negatives bigint,

@@ -334,6 +334,13 @@ void need_read_committed() {
         "Use BEGIN ISOLATION LEVEL READ COMMITTED for transactions that write with cdp.");
 }
 
+void need_own_transactions(const std::string &procedure) {
+  if (IsTransactionBlock())
+    throw Error(ERRCODE_ACTIVE_SQL_TRANSACTION, procedure + " commits as it goes on",
+                "So it cannot be part of a transaction that somebody else ends.",
+                "CALL it outside BEGIN and COMMIT; in psql with AUTOCOMMIT on.");
+}
+
 Rows run_once(const std::string &sql, const Params &params, bool read_only) {
   const int code = call([&] {
     return SPI_execute_with_args(

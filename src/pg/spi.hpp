@@ -155,4 +155,7 @@ Rows run_once(const std::string &sql, const Params &params = {}, bool read_only 
 // was committed meanwhile.
 void need_read_committed();
 
+// Refuses to begin in a transaction block what commits between its batches, with a hint.
+void need_own_transactions(const std::string &procedure);
+
 } // namespace cdp::pg

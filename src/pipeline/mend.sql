@@ -63,7 +63,7 @@ COMMENT ON FUNCTION cdp.apply_identity_rules() IS
 CREATE FUNCTION cdp_internal.begin_rebuild(OUT total bigint, OUT last bigint)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-  PERFORM cdp_internal.end_progress(), cdp_internal.report_progress('rebuild', 0, NULL);
+  PERFORM cdp_internal.need_own_transactions('cdp.rebuild'), cdp_internal.end_progress(), cdp_internal.report_progress('rebuild', 0, NULL);
   INSERT INTO cdp.identity_queue (profile_id) VALUES (0) ON CONFLICT DO NOTHING;
   SELECT count(*), max(p.profile_id) INTO total, last FROM cdp.profiles AS p;
 END $$;
@@ -109,6 +109,6 @@ BEGIN
   PERFORM cdp_internal.end_progress();
 END $$;
 COMMENT ON PROCEDURE cdp.rebuild() IS
-  'Decides everybody anew from the kept facts under the rules applied, and makes profiles and segments anew, a transaction a batch; profile ids stay the same. Readers are not blocked. See cdp.progress';
+  'Decides everybody anew from the kept facts under the rules applied, and makes profiles and segments anew, a transaction a batch; profile ids stay the same. Readers are not blocked. See cdp.progress. Errors: 25001 inside a transaction block';
 COMMENT ON FUNCTION cdp_internal.begin_rebuild() IS 'Part of cdp.rebuild';
 COMMENT ON FUNCTION cdp_internal.rebuild_batch(bigint, bigint, bigint, bigint) IS 'Part of cdp.rebuild';

@@ -320,6 +320,7 @@ CREATE PROCEDURE cdp.apply_retention() LANGUAGE plpgsql AS $$
 DECLARE
   done pg_catalog.int8;
 BEGIN
+  PERFORM cdp_internal.need_own_transactions('cdp.apply_retention');
   FOR pass IN 1 .. 2 LOOP
     LOOP
       done := cdp_internal.keep_events(true);
@@ -333,7 +334,7 @@ BEGIN
   END LOOP;
 END $$;
 COMMENT ON PROCEDURE cdp.apply_retention() IS
-  'Removes what is too old by cdp.retention_rules now, as the worker does every hour: a transaction a batch, so that cancelling leaves nothing half done; the worker goes on with it. See cdp.progress';
+  'Removes what is too old by cdp.retention_rules now, as the worker does every hour: a transaction a batch, so that cancelling leaves nothing half done; the worker goes on with it. See cdp.progress. Errors: 25001 inside a transaction block';
 CREATE FUNCTION cdp_internal.retention_health() RETURNS TABLE (check_name text, status text, value text, advice text)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
   SELECT 'retention', CASE WHEN l.is_late THEN 'warning' ELSE 'ok' END,

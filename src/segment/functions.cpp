@@ -92,6 +92,11 @@ CDP_FUNCTION(cdp_need_read_committed) {
   PG_RETURN_VOID();
 }
 
+CDP_FUNCTION(cdp_need_own_transactions) {
+  pg::need_own_transactions(pg::text_argument(fcinfo, 0));
+  PG_RETURN_VOID();
+}
+
 // cdp_internal.compile_rule(owner, time_zone, search_path, datestyle, intervalstyle, rule, per): what
 // cdp.segments.compiled keeps.
 CDP_FUNCTION(cdp_compile_rule) {

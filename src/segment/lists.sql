@@ -56,6 +56,9 @@ COMMENT ON FUNCTION cdp_internal.own_list(jsonb, text) IS 'A list that the calle
 CREATE FUNCTION cdp_internal.need_read_committed() RETURNS void LANGUAGE c
   SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'cdp_need_read_committed';
 COMMENT ON FUNCTION cdp_internal.need_read_committed() IS 'Raises the error of writing above READ COMMITTED';
+CREATE FUNCTION cdp_internal.need_own_transactions(procedure text) RETURNS void LANGUAGE c STRICT
+  SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'cdp_need_own_transactions';
+COMMENT ON FUNCTION cdp_internal.need_own_transactions(text) IS 'Raises the error of a procedure that commits, inside a transaction block';
 
 -- Locks whose these identifiers are, profiles in order, then those that are nobody yet, and returns the people. A merge that
 -- commits while we wait may bring in a smaller id: then all locks are let go and taken anew.

@@ -212,7 +212,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   total bigint := (SELECT coalesce(max(i.inbox_id) - min(i.inbox_id) + 1, 0) FROM cdp.inbox AS i);
 BEGIN
-  PERFORM cdp_internal.end_progress(), cdp_internal.report_progress('run', 0, total);
+  PERFORM cdp_internal.need_own_transactions('cdp.run'), cdp_internal.end_progress(), cdp_internal.report_progress('run', 0, total);
   RETURN total;
 END
 $$;
@@ -245,6 +245,10 @@ DECLARE
   judged pg_catalog.int8;
   start pg_catalog.timestamptz := pg_catalog.clock_timestamp();
 BEGIN
+  IF max_batches OPERATOR(pg_catalog.<) 1 THEN
+    RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'max_batches must be at least 1, not ' OPERATOR(pg_catalog.||) max_batches,
+      HINT = 'CALL cdp.run(); does all that waits.';
+  END IF;
   COMMIT;
   FOR batch IN 1 .. coalesce(max_batches, 2147483647) LOOP
     SELECT * INTO state FROM cdp_internal.run_batch(size, good, done, total);
@@ -294,7 +298,7 @@ BEGIN
 END
 $$;
 COMMENT ON PROCEDURE cdp.run(integer) IS
-  'Does what waits now - lines of the inbox, rows of attached tables, imports that are being undone, sources that are processed again, records that matchers follow, events that are too old or whose month is detached or attached, people whom a change of rules touches, values that are too old, segments that are being built or due, account traits and segments that are due, the change feed, profile views that are due - a transaction a batch; with or without a worker. max_batches: stop after so many';
+  'Does what waits now - lines of the inbox, rows of attached tables, imports that are being undone, sources that are processed again, records that matchers follow, events that are too old or whose month is detached or attached, people whom a change of rules touches, values that are too old, segments that are being built or due, account traits and segments that are due, the change feed, profile views that are due - a transaction a batch; with or without a worker. max_batches: stop after so many. Errors: 25001 inside a transaction block, 22023 max_batches below 1';
 
 CREATE FUNCTION cdp_internal.wake_launcher() RETURNS void
 LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'cdp_wake_launcher';
