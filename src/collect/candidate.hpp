@@ -88,8 +88,10 @@ std::string_view content(std::string_view line);
 // Reads lines into candidates; those that cannot be read are quarantined with the reason, never thrown.
 std::vector<Candidate> read(const std::vector<Incoming> &lines, const Sources &sources);
 
-// The same as far as it tells whom messages are about: their jsonb is not made, and they are not hashed.
-std::vector<Candidate> read_outlines(const std::vector<Incoming> &lines, const Sources &sources);
+// The same of the lines from one place to another, as far as it tells whom messages are about: their jsonb is
+// not made, and they are not hashed. What cannot be taken for another reason may stay open.
+std::vector<Candidate> read_outlines(const std::vector<Incoming> &lines, std::size_t from, std::size_t to,
+                                     const Sources &sources);
 
 // Finds or registers the source of every open candidate.
 void find_sources(std::vector<Candidate> &candidates, const std::vector<Incoming> &lines, Sources &sources);

@@ -15,6 +15,9 @@ using std::chrono::steady_clock;
 using namespace std::chrono_literals;
 
 enum Column { source, import, received_at, message, line, inbox_id };
+constexpr std::initializer_list<pg::ScannedTable::Column> kColumns = {
+    {"source", TEXTOID},  {"import", TEXTOID}, {"received_at", TIMESTAMPTZOID},
+    {"message", TEXTOID}, {"line", INT8OID},   {"inbox_id", INT8OID}};
 
 // Where lines were found last, while there are any. What was deleted before it is still in the index until
 // the next VACUUM, and going over it again for every batch costs the square of a backlog. A line with a lower
@@ -47,14 +50,7 @@ Oldest read_from(std::optional<std::int64_t> from, std::int32_t most, std::size_
   std::size_t bytes = 0;
   bool first = true;
   const pg::Moment moment;
-  pg::IndexScan scan(moment, "cdp", "inbox", "inbox_pkey",
-                     {{"source", TEXTOID},
-                      {"import", TEXTOID},
-                      {"received_at", TIMESTAMPTZOID},
-                      {"message", TEXTOID},
-                      {"line", INT8OID},
-                      {"inbox_id", INT8OID}},
-                     from);
+  pg::IndexScan scan(moment, "cdp", "inbox", "inbox_pkey", kColumns, from);
   scan.each([&](const pg::Cells &row) {
     if (std::exchange(first, false)) // one at a place left out, too: it may have to be read again
       last_found.id = row.bigint(inbox_id);
@@ -97,19 +93,14 @@ Oldest read_inbox(std::int32_t most, std::size_t most_bytes, const std::vector<I
 }
 
 Oldest read_inbox(const std::vector<ItemPointerData> &places) {
-  static pg::Statement statement(
-      "SELECT i.ctid, i.source, i.import, i.received_at, i.message, i.line FROM cdp.inbox AS i "
-      "WHERE i.ctid = ANY ($1) ORDER BY i.inbox_id");
-  auto rows = statement.run(pg::Params().places(places));
   Oldest oldest;
-  for (std::size_t i = 0; i < rows.size(); ++i) {
-    oldest.places.push_back(rows.place(i, 1));
-    auto &incoming =
-        oldest.lines.emplace_back(Incoming{rows.text(i, 2), rows.optional_text(i, 3), rows.timestamp(i, 4),
-                                           rows.optional_text(i, 5).value_or("")});
-    if (!rows.is_null(i, 6))
-      incoming.line = rows.bigint(i, 6);
-  }
+  oldest.lines.reserve(places.size());
+  oldest.places.reserve(places.size());
+  const pg::Moment moment;
+  pg::PlaceScan(moment, "cdp", "inbox", kColumns).each(places, [&](const pg::Cells &row) {
+    oldest.places.push_back(row.place());
+    oldest.lines.push_back(line_of(row));
+  });
   return oldest;
 }
 

@@ -17,7 +17,7 @@ void lock_inbox();
 // already.
 Oldest read_inbox(std::int32_t most, std::size_t most_bytes, const std::vector<ItemPointerData> &but = {});
 
-// Those of these places, oldest first.
+// Those that are still at these places, in that order.
 Oldest read_inbox(const std::vector<ItemPointerData> &places);
 
 // A place as a number.

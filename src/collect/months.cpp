@@ -1,5 +1,7 @@
 #include "collect/months.hpp"
 
+#include "pg/scan.hpp"
+
 namespace cdp::collect {
 
 int max_event_age = 18'263; // 50 years: what clocks that were never set say is older
@@ -20,11 +22,26 @@ void check_times(std::vector<Candidate> &candidates) {
   }
 }
 
+namespace {
+
+// By an index: those that were moved to their months lie about in the table until the next VACUUM.
+bool any_without_month() {
+  const pg::Moment moment;
+  pg::KeyScan others(moment, "cdp_months", "events_other", "events_other_occurred", {});
+  bool any = !others.usable();
+  if (!any)
+    others.each({}, [&](const pg::Cells &) {
+      any = true;
+      return false;
+    });
+  return any;
+}
+
+} // namespace
+
 bool months_wait() {
-  static pg::Statement statement("SELECT CASE WHEN EXISTS (SELECT FROM cdp_months.events_other) THEN "
-                                 "cdp_internal.missing_months(50000) <> '{}' "
-                                 "ELSE false END");
-  return statement.run().boolean(0, 1);
+  static pg::Statement statement("SELECT cdp_internal.missing_months(50000) <> '{}'");
+  return any_without_month() && statement.run().boolean(0, 1);
 }
 
 } // namespace cdp::collect

@@ -218,8 +218,9 @@ void name(Candidate &candidate, const Incoming &line) {
 class LineReader {
 public:
   enum class Depth { outline, whole };
-  LineReader(const std::vector<Incoming> &lines, Depth depth) : lines_(lines), depth_(depth) {
-    candidates.reserve(lines.size());
+  LineReader(const std::vector<Incoming> &lines, Depth depth, std::size_t expected)
+      : lines_(lines), depth_(depth) {
+    candidates.reserve(expected);
   }
 
   std::vector<Candidate> candidates;
@@ -238,7 +239,11 @@ public:
     if (line.source.empty() || line.source.size() > 255)
       return refuse(
           text, {"invalid_source", "a source has a name of 1 to 255 bytes", line.source.substr(0, 100), ""});
-    if (!core::may_be_batch(text) && !treatment_ && !is_keyed())
+    const bool is_plain = !treatment_ && !is_keyed();
+    if (depth_ == Depth::outline && is_plain)
+      if (auto outline = core::parse_outline(text))
+        return take_outline(std::move(*outline));
+    if (is_plain && !core::may_be_batch(text))
       return take(add({}, {}), text);
     auto split = core::split_batch(text);
     if (auto *rejection = std::get_if<core::Rejection>(&split))
@@ -282,6 +287,13 @@ private:
   void refuse(std::string_view text, Refusal why) {
     add(treatment_ ? treated_line(*treatment_, std::string(text)) : std::string(text), {})
         .quarantine(std::move(why));
+  }
+
+  void take_outline(core::Message message) {
+    auto &candidate = add({}, {});
+    candidate.message = std::move(message);
+    if (candidate.message.region.empty())
+      candidate.message.region = rules_->region;
   }
 
   bool is_keyed() const { return rules_->is_keyed || lines_[line_].came_as; }
@@ -338,15 +350,16 @@ std::string_view content(std::string_view line) {
   return line.find_first_not_of(" \t\r\n") == std::string_view::npos ? std::string_view() : line;
 }
 
-std::vector<Candidate> read_outlines(const std::vector<Incoming> &lines, const Sources &sources) {
-  LineReader reader(lines, LineReader::Depth::outline);
-  for (std::size_t i = 0; i < lines.size(); ++i)
+std::vector<Candidate> read_outlines(const std::vector<Incoming> &lines, std::size_t from, std::size_t to,
+                                     const Sources &sources) {
+  LineReader reader(lines, LineReader::Depth::outline, to - from);
+  for (std::size_t i = from; i < to; ++i)
     reader.read(i, sources.of(lines[i].source).rules);
   return std::move(reader.candidates);
 }
 
 std::vector<Candidate> read(const std::vector<Incoming> &lines, const Sources &sources) {
-  LineReader reader(lines, LineReader::Depth::whole);
+  LineReader reader(lines, LineReader::Depth::whole, lines.size());
   for (std::size_t i = 0; i < lines.size(); ++i)
     reader.read(i, sources.of(lines[i].source).rules);
   auto &candidates = reader.candidates;

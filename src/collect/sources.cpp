@@ -4,6 +4,7 @@
 
 #include <set>
 #include <unordered_map>
+#include <utility>
 
 #include "collect/candidate.hpp"
 #include "pg/keyed_hash.hpp"
@@ -93,8 +94,11 @@ void register_names(const std::vector<std::string> &names) {
 
 Sources::Sources(const std::vector<Incoming> &lines) {
   std::vector<std::string> names;
+  const std::string *last = nullptr;
   for (const auto &line : lines)
-    if (by_name_.emplace(line.source, Source{0, plain_rules()}).second)
+    if (const auto *before = std::exchange(last, &line.source); before && *before == line.source)
+      continue;
+    else if (by_name_.emplace(line.source, Source{0, plain_rules()}).second)
       names.push_back(line.source);
   if (!names.empty())
     look_up(names);

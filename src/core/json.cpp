@@ -164,8 +164,10 @@ bool Cursor::next() {
   }
   first_ = false;
   if (object_) {
+    has_escape_ = false;
     if (!take_string(key_))
       return fail();
+    key_has_escape_ = has_escape_;
     skip_space();
     if (at_ >= text_.size() || text_[at_] != ':')
       return fail();
@@ -188,7 +190,9 @@ bool Cursor::take_string(std::string_view &slice) {
       slice = text_.substr(start, ++at_ - start);
       return true;
     }
-    at_ += text_[at_] == '\\' ? 2 : 1; // a bare control character is the strict pass's business
+    const bool escape = text_[at_] == '\\';
+    has_escape_ |= escape;
+    at_ += escape ? 2 : 1; // a bare control character is the strict pass's business
   }
   return false;
 }

@@ -49,6 +49,10 @@ public:
   /// Moves to the next member; false at the end.
   bool next();
   std::string_view raw_key() const { return key_; } // with quotes; empty in arrays
+  bool key_is(std::string_view name) const {
+    return key_.size() == name.size() + 2 ? key_.substr(1, name.size()) == name
+                                          : key_has_escape_ && json::key_is(key_, name);
+  }
   std::string_view value() const { return value_; }
   bool broken() const { return broken_; }
   /// Where the container's text ends, after its closing bracket; meaningful once next() returned false.
@@ -66,6 +70,7 @@ private:
   std::string_view value_;
   std::size_t at_ = 0;
   bool object_ = false;
+  bool has_escape_ = false, key_has_escape_ = false;
   bool first_ = true;
   bool done_ = false;
   bool broken_ = false;

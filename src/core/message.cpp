@@ -67,7 +67,7 @@ void pick(std::string_view object, std::initializer_list<Wanted> wanted) {
   Cursor cursor(object);
   while (cursor.next())
     for (const Wanted &want : wanted)
-      if (json::key_is(cursor.raw_key(), want.name))
+      if (cursor.key_is(want.name))
         *want.slot = unless_null(cursor.value());
 }
 
@@ -130,7 +130,7 @@ public:
   Reader(std::string_view object, const BatchDefaults &defaults) : object_(object), defaults_(defaults) {}
 
   Parsed run() {
-    collect_fields();
+    collect_fields([&](std::string_view key, std::string_view value) { add_extra(key, value); });
     if (read_message_id() && read_type() && read_objects() && read_event() && read_group_id() &&
         read_times() && read_identifiers()) {
       read_region();
@@ -141,21 +141,32 @@ public:
     return std::move(rejection_);
   }
 
+  std::optional<Message> run_outline() {
+    bool may_be_batch = false;
+    collect_fields([&](std::string_view key, std::string_view) { may_be_batch |= key == "\"batch\""; });
+    context_text_ = fields_.context;
+    const bool read = !may_be_batch && read_message_id() && read_type() && check_objects() &&
+                      read_group_id() && read_identifiers();
+    if (!read)
+      return std::nullopt;
+    read_region();
+    return std::move(message_);
+  }
+
 private:
   bool fail(Rejection why) {
     rejection_ = std::move(why);
     return false;
   }
 
-  void collect_fields() {
+  template <class Other> void collect_fields(const Other &other) {
     for (Cursor cursor(object_); cursor.next();) {
-      const auto *known =
-          std::find_if(std::begin(kFieldNames), std::end(kFieldNames),
-                       [&](const FieldName &field) { return json::key_is(cursor.raw_key(), field.name); });
+      const auto *known = std::find_if(std::begin(kFieldNames), std::end(kFieldNames),
+                                       [&](const FieldName &field) { return cursor.key_is(field.name); });
       if (known != std::end(kFieldNames))
         fields_.*known->slot = unless_null(cursor.value());
       else
-        add_extra(cursor.raw_key(), cursor.value());
+        other(cursor.raw_key(), cursor.value());
     }
   }
 
@@ -218,14 +229,19 @@ private:
            fail(detail::wrong_kind(field, "an object", value));
   }
 
+  bool check_objects() {
+    return check_object("traits", fields_.traits) && check_object("properties", fields_.properties) &&
+           check_object("context", fields_.context);
+  }
+
   bool read_objects() {
-    if (!check_object("traits", fields_.traits) || !check_object("properties", fields_.properties) ||
-        !check_object("context", fields_.context))
+    if (!check_objects())
       return false;
     if (is(MessageType::identify) || is(MessageType::group))
       message_.traits = fields_.traits;
     message_.properties = fields_.properties;
     message_.context = merge_contexts(fields_.context, defaults_.context);
+    context_text_ = message_.context;
     if (message_.context.size() > kMaxJsonBytes)
       return fail(detail::too_large(message_.context.size()));
     return true;
@@ -325,10 +341,10 @@ private:
   }
 
   bool read_context() {
-    pick(message_.context, {{"traits", &context_.traits},
-                            {"externalIds", &context_.external_ids},
-                            {"device", &context_.device},
-                            {"locale", &context_.locale}});
+    pick(context_text_, {{"traits", &context_.traits},
+                         {"externalIds", &context_.external_ids},
+                         {"device", &context_.device},
+                         {"locale", &context_.locale}});
     if (!check_object("context.traits", context_.traits) || !check_object("context.device", context_.device))
       return false;
     if (!context_.external_ids.empty() && kind_of(context_.external_ids) != Kind::array)
@@ -422,6 +438,7 @@ private:
   std::string_view object_;
   const BatchDefaults &defaults_;
   Fields fields_;
+  std::string_view context_text_;
   ContextParts context_;
   Message message_;
   Rejection rejection_;
@@ -455,6 +472,15 @@ Parsed parse_message(std::string_view json, const BatchDefaults &defaults) {
   if (kind_of(value) != Kind::object)
     return rejection("invalid_json", "a message must be a JSON object", shorten(value));
   return Reader(value, defaults).run();
+}
+
+std::optional<Message> parse_outline(std::string_view json) {
+  static const BatchDefaults none;
+  const std::string_view value = json::trim_space(json);
+  if (json.size() > kMaxJsonBytes || kind_of(value) != Kind::object ||
+      value.find('\\') != std::string_view::npos) // escapes may mean anything before they are checked
+    return std::nullopt;
+  return Reader(value, none).run_outline();
 }
 
 Timestamp occurred_at(const Message &message, Timestamp received_at) {

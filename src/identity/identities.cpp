@@ -47,17 +47,20 @@ std::set<std::string> names_of_types(const std::vector<Candidate> &candidates) {
 } // namespace
 
 void Identities::read(std::vector<Candidate> &candidates) {
-  types_ = find_types(names_of_types(candidates));
-  normalized_.clear(); // it knows of these types
-  normalized_.reserve(2 * candidates.size());
-  by_value_.reserve(2 * candidates.size());
+  if (auto types = find_types(names_of_types(candidates)); types != types_) {
+    normalized_.clear(); // it knows of the others
+    types_ = std::move(types);
+  }
+  const auto before_these = carried_.size();
+  normalized_.reserve(2 * (before_these + candidates.size()));
+  by_value_.reserve(2 * (before_these + candidates.size()));
   find_pattern_blocked(candidates);
-  carried_.resize(candidates.size());
+  carried_.resize(before_these + candidates.size());
   for (std::size_t i = 0; i < candidates.size(); ++i) {
     auto &candidate = candidates[i];
     if (candidate.fate != collect::Fate::open)
       continue;
-    auto &carried = carried_[i];
+    auto &carried = carried_[before_these + i];
     const auto &raws = candidate.message.identifiers;
     for (std::size_t own = 0; own < raws.size(); ++own) {
       const auto index = intern(raws[own], candidate, carried);

@@ -82,7 +82,8 @@ struct StoredIdentifier {
 
 class Identities {
 public:
-  // Normalises the identifiers of all open candidates; one that has none left is quarantined.
+  // Normalises the identifiers of all open candidates; one that has none left is quarantined. Candidates that
+  // are read later come after those before.
   void read(std::vector<Candidate> &candidates);
 
   // New identifiers get the ids that are reserved for the line which names them first; these lines outlive
@@ -133,11 +134,11 @@ public:
   // As they are stored, the people of a candidate's identifiers.
   std::vector<std::int64_t> people_of(std::size_t candidate) const;
 
-  // Whom open candidates are about, as it is stored now and without locking anybody: for people_met.
-  void meet(const std::vector<Candidate> &candidates);
+  // Whose identifiers they are, as it is stored now and without locking anybody: for people_met.
+  void meet();
   bool is_stored(std::size_t index) const { return identifiers_[index].id != 0; }
-  // The people of a candidate's identifiers, and whoever is on its devices.
-  std::vector<std::int64_t> people_met(std::size_t candidate) const;
+  // The person of an identifier, and whoever is on it when it is a device: as many as there are.
+  std::vector<std::int64_t> people_met(std::size_t index) const;
 
   // Decides one message: which of its identifiers are one person, under the rules. In memory.
   Joined decide(const Candidate &candidate, std::size_t index, std::int64_t decision);

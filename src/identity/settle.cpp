@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <numeric>
 #include <set>
 #include <unordered_map>
 
@@ -433,25 +434,20 @@ std::vector<std::int64_t> Identities::people_of(std::size_t candidate) const {
   return people;
 }
 
-void Identities::meet(const std::vector<Candidate> &candidates) {
-  Order named;
-  std::vector<bool> taken(identifiers_.size());
-  for (std::size_t i = 0; i < candidates.size(); ++i)
-    if (candidates[i].fate == collect::Fate::open)
-      for (auto index : carried_[i].identifiers)
-        if (!taken[index]) {
-          taken[index] = true;
-          named.push_back(index);
-        }
-  if (!named.empty())
-    find_existing(named);
+void Identities::meet() {
+  Order all(identifiers_.size());
+  std::iota(all.begin(), all.end(), std::size_t{0});
+  if (!all.empty())
+    find_existing(all);
 }
 
-std::vector<std::int64_t> Identities::people_met(std::size_t candidate) const {
-  auto people = people_of(candidate);
-  for (auto index : carried_[candidate].identifiers)
-    if (const auto user = identifiers_[index].user_on_device; user != 0)
-      people.push_back(profile_.at(user));
+std::vector<std::int64_t> Identities::people_met(std::size_t index) const {
+  std::vector<std::int64_t> people;
+  const auto &one = identifiers_[index];
+  if (const auto known = profile_.find(one.id); known != profile_.end())
+    people.push_back(known->second);
+  if (one.user_on_device != 0)
+    people.push_back(profile_.at(one.user_on_device));
   return people;
 }
 

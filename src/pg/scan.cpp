@@ -217,6 +217,18 @@ bool IndexScan::next() {
   return true;
 }
 
+BlockNumber PlaceScan::end() const {
+  return call([&] { return RelationGetNumberOfBlocks(table_); });
+}
+
+bool PlaceScan::fetch(ItemPointerData place) {
+  if (ItemPointerGetBlockNumber(&place) >= end_ ||
+      !table_tuple_fetch_row_version(table_, &place, moment_.snapshot(), slot()))
+    return false;
+  take_apart();
+  return true;
+}
+
 bool any_row(const Moment &moment, const char *schema, const char *table) {
   return call([&] {
     Relation opened = open_to_read(schema, table);

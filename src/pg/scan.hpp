@@ -175,6 +175,35 @@ private:
   struct IndexScanDescData *scan_ = nullptr;
 };
 
+// Rows at known places.
+class PlaceScan : public ScannedTable {
+public:
+  PlaceScan(const Moment &moment, const char *schema, const char *table,
+            std::initializer_list<Column> columns)
+      : ScannedTable(schema, table, columns), moment_(moment), end_(end()) {}
+
+  // Calls visit(const Cells &), as above, for each that is there, in the order of `places`.
+  template <class Visit> void each(std::span<const ItemPointerData> places, Visit &&visit) {
+    constexpr std::size_t kTogether = 1000;
+    for (std::size_t first = 0; first < places.size(); first += kTogether) {
+      check_for_interrupts();
+      call([&] {
+        start_batch();
+        for (const auto &place : places.subspan(first, std::min(kTogether, places.size() - first)))
+          if (fetch(place))
+            visit(cells());
+      });
+    }
+  }
+
+private:
+  BlockNumber end() const;
+  bool fetch(ItemPointerData place);
+
+  const Moment &moment_;
+  BlockNumber end_; // of the table, which may have become shorter
+};
+
 // Whether a table has a row at all.
 bool any_row(const Moment &moment, const char *schema, const char *table);
 

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <unordered_map>
 
 #include "pipeline/drain.hpp"
 
@@ -63,21 +62,23 @@ std::string job_of(const collect::Oldest &part) {
 }
 
 collect::Oldest lines_of(std::string_view job) {
-  std::unordered_map<std::uint64_t, collect::Incoming> given; // by place
+  std::vector<collect::Incoming> given;
   std::vector<ItemPointerData> places;
   while (!job.empty()) {
     take(job, &places.emplace_back(), 1);
-    auto &line = given[collect::number_of(places.back())];
+    auto &line = given.emplace_back();
     take(job, &line.last_number, 1);
     line.reserved = take_list(job);
     line.numbers = take_list(job);
   }
   auto oldest = collect::read_inbox(places);
-  for (std::size_t i = 0; i < oldest.lines.size(); ++i) {
-    auto &line = given.at(collect::number_of(oldest.places[i]));
-    oldest.lines[i].last_number = line.last_number;
-    oldest.lines[i].reserved = std::move(line.reserved);
-    oldest.lines[i].numbers = std::move(line.numbers);
+  std::size_t at = 0;
+  for (std::size_t i = 0; i < oldest.lines.size(); ++i, ++at) {
+    while (collect::number_of(places[at]) != collect::number_of(oldest.places[i])) // it is gone
+      ++at;
+    oldest.lines[i].last_number = given[at].last_number;
+    oldest.lines[i].reserved = std::move(given[at].reserved);
+    oldest.lines[i].numbers = std::move(given[at].numbers);
   }
   return oldest;
 }
@@ -104,11 +105,20 @@ void Company::gather() {
   while (companions_.size() > wanted && !companions_.back()->is_busy())
     companions_.pop_back();
   while (companions_.size() < wanted && now >= not_before_) {
-    if (auto one = pg::Companion::start(pg::inbox_process))
+    if (auto one = pg::Companion::start(pg::inbox_process)) {
       companions_.push_back(std::move(one));
-    else
+      started_at_ = now;
+    } else {
       not_before_ = now + kRetry;
+    }
   }
+}
+
+bool Company::is_awaited() const {
+  constexpr auto patience = 500ms;
+  return steady_clock::now() - started_at_ < patience &&
+         std::any_of(companions_.begin(), companions_.end(),
+                     [](const auto &one) { return !one->is_busy() && !one->is_connected(); });
 }
 
 std::vector<double> Company::weights() {

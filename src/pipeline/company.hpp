@@ -21,6 +21,10 @@ public:
   // How much of the lines is for whom, this process first; just it when nobody else is there. Starts what is
   // missing.
   std::vector<double> weights();
+  // There will be work for others, too: starts what is missing, and lets go of whom nobody wants any more.
+  void gather();
+  // Somebody will be here in a moment.
+  bool is_awaited() const;
   // Nobody is needed for now.
   void let_go();
 
@@ -38,14 +42,13 @@ private:
   using steady_clock = std::chrono::steady_clock;
 
   static std::size_t most(); // as the setting is now
-  void gather();
   void learn(steady_clock::duration ours, steady_clock::duration theirs);
 
   std::vector<std::unique_ptr<pg::Companion>> companions_;
   std::vector<pg::Companion *> begun_; // a part each; null: nobody
   std::vector<ItemPointerData> out_;
   double our_weight_ = 0.4; // of all, for as many as we are
-  steady_clock::time_point given_at_, not_before_;
+  steady_clock::time_point given_at_, not_before_, started_at_;
 };
 
 // Of this process.

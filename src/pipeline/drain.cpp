@@ -41,12 +41,18 @@ private:
 // Who are the people of a line is found out twice for it to be shared out: that has to pay.
 constexpr std::int32_t kWorthSharing = 2000;
 
+// While a month's table is wanted nothing is shared out. The worker makes it after this batch: a small one,
+// for then others can go on.
+constexpr std::int32_t kWhileMonthWaits = 500;
+
 // A window of the inbox: for each line, whose part it is. Other parts of the window before may still be on
 // their way.
 class Window {
 public:
   Window(std::int32_t size, std::int32_t worth) {
     const auto weights = many_waited && size > 1 ? pipeline::company().weights() : std::vector<double>{1};
+    if (pipeline::company().is_awaited())
+      size = std::min(size, worth);
     // As many lines for each as one would take alone.
     const auto wide = 1 / *std::max_element(weights.begin(), weights.end());
     oldest_ = collect::read_inbox(static_cast<std::int32_t>(size * wide),
@@ -54,14 +60,20 @@ public:
                                   pipeline::company().out());
     many_waited = oldest_.lines.size() >= static_cast<std::size_t>(worth);
     parts_.resize(weights.size());
+    const bool wanted_before = std::exchange(month_wanted, false);
     if (many_waited && parts_.size() > 1)
       pg::try_in_subtransaction([&] { // which lets go of its tables: we are going to wait for others
-        if (!collect::months_wait())
+        month_wanted = collect::months_wait();
+        if (!month_wanted)
           part_of_ = sharing().share_out(oldest_.lines, weights);
         return false;
       });
     if (part_of_.empty())
       sharing().forget();
+    if (month_wanted)
+      leave_all_but(wanted_before ? size : kWhileMonthWaits);
+    if (size > 1 && oldest_.lines.size() >= static_cast<std::size_t>(std::min(size, worth)))
+      pipeline::company().gather(); // they arrive while we decide
   }
 
   bool is_large() const { return many_waited; }
@@ -75,6 +87,10 @@ public:
       ++sizes[part];
     pipeline::company().begin(sizes);
     pipeline::reserve_numbers(oldest_.lines);
+    for (std::size_t part = 0; part < parts_.size(); ++part) {
+      parts_[part].lines.reserve(sizes[part]);
+      parts_[part].places.reserve(sizes[part]);
+    }
     for (std::size_t i = 0; i < part_of_.size(); ++i) {
       auto &part = parts_[part_of_[i]];
       part.lines.push_back(std::move(oldest_.lines[i]));
@@ -85,12 +101,18 @@ public:
   }
 
 private:
+  void leave_all_but(std::int32_t most) {
+    const auto count = std::min(oldest_.lines.size(), static_cast<std::size_t>(most));
+    oldest_.lines.resize(count);
+    oldest_.places.resize(count);
+  }
+
   static pipeline::Sharing &sharing() {
     static auto &ours = *new pipeline::Sharing;
     return ours;
   }
 
-  static inline bool many_waited = false; // the last time
+  static inline bool many_waited = false, month_wanted = false; // the last time
   collect::Oldest oldest_;
   std::vector<std::size_t> part_of_;   // empty: all is ours
   std::vector<collect::Oldest> parts_; // ours first

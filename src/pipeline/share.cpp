@@ -1,6 +1,7 @@
 #include "pipeline/share.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <numeric>
 #include <string_view>
 
@@ -11,8 +12,6 @@
 namespace cdp::pipeline {
 
 namespace {
-
-using collect::Candidate;
 
 // What lines can have in common. Two whose hashes are equal by accident are of one group, which does no harm.
 enum class Common : std::uint64_t { identifier, person, message_id, account };
@@ -29,15 +28,42 @@ std::uint64_t hash_of(Common kind, std::string_view text) {
   return hash_of(kind, std::hash<std::string_view>()(text));
 }
 
+// What is left of a message once its identifiers are read.
+struct Outline {
+  std::size_t line;
+  std::uint64_t message_id = 0, account = 0; // hashes; 0: none
+};
+
+// A few lines after the other, whose memory is at hand still when they are left.
+std::vector<Outline> read_outlines(const std::vector<collect::Incoming> &lines,
+                                   identity::Identities &identities) {
+  constexpr std::size_t kTogether = 1000;
+  const collect::Sources sources(lines);
+  std::vector<Outline> outlines;
+  outlines.reserve(lines.size());
+  for (std::size_t from = 0; from < lines.size(); from += kTogether) {
+    auto candidates = collect::read_outlines(lines, from, std::min(from + kTogether, lines.size()), sources);
+    identities.read(candidates);
+    for (const auto &candidate : candidates) {
+      const auto &message = candidate.message;
+      auto &outline = outlines.emplace_back(Outline{candidate.incoming});
+      if (!message.message_id.empty())
+        outline.message_id = hash_of(Common::message_id, message.message_id);
+      if (message.type == core::MessageType::group)
+        outline.account = hash_of(Common::account, message.group_id);
+    }
+  }
+  return outlines;
+}
+
 // As many ids for each line as it has identifiers that are not stored: it may come to name them first.
-void reserve_ids(std::vector<collect::Incoming> &lines, const std::vector<Candidate> &candidates,
+void reserve_ids(std::vector<collect::Incoming> &lines, const std::vector<Outline> &outlines,
                  const identity::Identities &identities) {
   std::vector<std::size_t> line_of;
-  for (std::size_t i = 0; i < candidates.size(); ++i)
-    if (candidates[i].fate == collect::Fate::open)
-      for (auto index : identities.of(i).identifiers)
-        if (!identities.is_stored(index))
-          line_of.push_back(candidates[i].incoming);
+  for (std::size_t i = 0; i < outlines.size(); ++i)
+    for (auto index : identities.of(i).identifiers)
+      if (!identities.is_stored(index))
+        line_of.push_back(outlines[i].line);
   const auto ids = pg::next_values("cdp", "identifiers_identifier_id_seq", line_of.size());
   for (std::size_t i = 0; i < ids.size(); ++i)
     lines[line_of[i]].reserved.push_back(ids[i]);
@@ -45,10 +71,33 @@ void reserve_ids(std::vector<collect::Incoming> &lines, const std::vector<Candid
 
 } // namespace
 
-// Lines, and the groups of the window before, that have something in common.
+FirstWith::FirstWith(std::size_t most) : entries_(std::bit_ceil(2 * most + 1)) {}
+
+// They are well mixed.
+FirstWith::Entry &FirstWith::place(std::uint64_t hash) {
+  const auto last = entries_.size() - 1;
+  auto at = hash & last;
+  while (entries_[at].is_taken && entries_[at].hash != hash)
+    at = (at + 1) & last;
+  return entries_[at];
+}
+
+std::size_t FirstWith::put(std::uint64_t hash, std::size_t number) {
+  auto &entry = place(hash);
+  if (!entry.is_taken)
+    entry = {hash, static_cast<std::uint32_t>(number), true};
+  return entry.number;
+}
+
+std::optional<std::size_t> FirstWith::find(std::uint64_t hash) {
+  const auto &entry = place(hash);
+  return entry.is_taken ? std::optional<std::size_t>(entry.number) : std::nullopt;
+}
+
+// Lines, the groups of the window before and identifiers, by number in this order, that are of one group.
 class Sharing::Groups {
 public:
-  Groups(std::size_t lines, std::size_t before) : above_(lines + before), lines_(lines) {
+  explicit Groups(std::size_t size) : above_(size) {
     std::iota(above_.begin(), above_.end(), std::size_t{0});
   }
 
@@ -63,53 +112,52 @@ public:
     other = of(other);
     above_[std::max(one, other)] = std::min(one, other);
   }
-  void join_before(std::size_t line, std::size_t group) { join(line, lines_ + group); }
 
 private:
   std::vector<std::size_t> above_;
-  std::size_t lines_;
 };
 
 Sharing::Groups Sharing::find_groups(std::vector<collect::Incoming> &lines) {
-  const collect::Sources sources(lines);
-  auto candidates = collect::read_outlines(lines, sources);
   identity::Identities identities;
-  identities.read(candidates);
-  identities.meet(candidates);
-  reserve_ids(lines, candidates, identities);
+  const auto outlines = read_outlines(lines, identities);
+  identities.meet();
+  reserve_ids(lines, outlines, identities);
 
-  std::size_t groups_before = 0;
-  for (const auto &[hash, group] : before_)
-    groups_before = std::max(groups_before, group + 1);
-  Groups groups(lines.size(), groups_before);
-  std::vector<std::uint64_t> name_hash(identities.size()); // 0: not asked yet
-  std::unordered_map<std::uint64_t, std::size_t> first_with;
-  first_with.reserve(4 * lines.size());
-  for (std::size_t i = 0; i < candidates.size(); ++i) {
-    const auto &message = candidates[i].message;
-    const auto line = candidates[i].incoming;
-    if (candidates[i].fate != collect::Fate::open)
+  const auto first_identifier = lines.size() + lines_before_;
+  Groups groups(first_identifier + identities.size());
+  const auto accounts = std::count_if(outlines.begin(), outlines.end(),
+                                      [](const Outline &outline) { return outline.account != 0; });
+  // An identifier has a name, a person, and as a device somebody who is on it.
+  FirstWith first_with(outlines.size() + static_cast<std::size_t>(accounts) + 3 * identities.size());
+  const auto join = [&](std::size_t one, std::uint64_t hash) {
+    if (const auto first = first_with.put(hash, one); first != one)
+      groups.join(one, first);
+    else if (const auto earlier = before_.find(hash))
+      groups.join(one, lines.size() + *earlier);
+  };
+  std::vector<bool> is_named(identities.size());
+  for (std::size_t i = 0; i < outlines.size(); ++i) {
+    const auto &[line, message_id, account] = outlines[i];
+    if (identities.of(i).identifiers.empty()) // it goes to quarantine
       continue;
     lines[line].numbers.push_back(0);
-    const auto join = [&](std::uint64_t hash) {
-      if (const auto [known, fresh] = first_with.try_emplace(hash, line); !fresh)
-        groups.join(line, known->second);
-      else if (const auto earlier = before_.find(hash); earlier != before_.end())
-        groups.join_before(line, earlier->second);
-    };
-    for (auto index : identities.of(i).identifiers)
-      join(name_hash[index] ? name_hash[index]
-                            : name_hash[index] = hash_of(Common::identifier, identities.name_of(index)));
-    for (auto person : identities.people_met(i))
-      join(hash_of(Common::person, static_cast<std::uint64_t>(person)));
-    if (!message.message_id.empty())
-      join(hash_of(Common::message_id, message.message_id));
-    if (message.type == core::MessageType::group)
-      join(hash_of(Common::account, message.group_id));
+    for (auto index : identities.of(i).identifiers) {
+      const auto identifier = first_identifier + index;
+      groups.join(line, identifier);
+      if (is_named[index])
+        continue;
+      is_named[index] = true;
+      join(identifier, hash_of(Common::identifier, identities.name_of(index)));
+      for (auto person : identities.people_met(index))
+        join(identifier, hash_of(Common::person, static_cast<std::uint64_t>(person)));
+    }
+    for (auto hash : {message_id, account})
+      if (hash != 0)
+        join(line, hash);
   }
-  for (auto &[hash, line] : first_with)
-    line = groups.of(line);
+  first_with.each([&](std::size_t &one) { one = groups.of(one); });
   before_ = std::move(first_with);
+  lines_before_ = lines.size();
   return groups;
 }
 

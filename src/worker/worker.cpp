@@ -43,13 +43,14 @@ struct Duty {
   pg::Statement batch;
   std::int64_t full = 0;
   pg::milliseconds pause = {};
+  bool alone = false; // not while others decide lines of ours: they would be in the way
   steady_clock::time_point rests_until = {}, pauses_until = {};
 };
 
 Duty duties[] = {
     {"applying identity rules", pg::Statement("SELECT cdp_internal.mend_identities(100)")},
     {"following attached tables", pg::Statement("SELECT cdp_internal.follow_attached()")},
-    {"making months of events", pg::Statement("SELECT cdp_internal.make_months()")},
+    {"making months of events", pg::Statement("SELECT cdp_internal.make_months()"), 0, {}, true},
     {"undoing imports", pg::Statement("SELECT cdp_internal.undo_imports()")},
     {"processing sources again", pg::Statement("SELECT cdp_internal.reprocess_messages()")},
     {"matching records that changed", pg::Statement("SELECT cdp_internal.follow_batch()")},
@@ -138,6 +139,8 @@ bool Worker::turn(bool after_nap) {
 // Work beside the inbox, in a transaction of its own. True: there may be more of it.
 bool Worker::also(Duty &duty, bool lines_wait) {
   std::int64_t worked = 0;
+  if (duty.alone && !pipeline::company().out().empty())
+    return false; // nothing is shared out while a month is wanted
   if (steady_clock::now() < std::max(duty.rests_until, lines_wait ? duty.pauses_until : duty.rests_until))
     return false;
   pg::Failure failure;

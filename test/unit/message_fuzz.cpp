@@ -97,6 +97,21 @@ void check_treated(std::string_view text) {
   check_slice(hashes.message(value));
 }
 
+/// Of text that nobody has checked nothing is certain, but what it says of a sound message is so.
+void check_outline(std::string_view text) {
+  const auto outline = parse_outline(text);
+  const auto parsed = parse_message(text);
+  const auto split = split_batch(text);
+  const auto *message = std::get_if<Message>(&parsed);
+  const auto *batch = std::get_if<Batch>(&split);
+  if (!outline || !message || !batch || batch->messages != std::vector{std::string(text)})
+    return;
+  require(outline->type == message->type && outline->message_id == message->message_id &&
+              outline->group_id == message->group_id && outline->identifiers == message->identifiers &&
+              outline->region == message->region,
+          "an outline says what the whole says", text);
+}
+
 /// What simdjson accepts we may refuse only for what PostgreSQL cannot hold, and what it refuses we accept
 /// only for numbers that a double or a 64-bit integer cannot hold.
 void compare_with_simdjson(std::string_view text) {
@@ -118,6 +133,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t *data, std::size_t size
   compare_with_simdjson(text);
   check_treated(text);
   check_parsed(parse_message(text));
+  check_outline(text);
   const auto split = split_batch(text);
   if (const auto *why = std::get_if<Rejection>(&split)) {
     check_rejection(*why);

@@ -6,12 +6,29 @@
 namespace cdp::core {
 namespace {
 
+/// An outline says of a sound message what the whole says.
+void compare_outline(std::string_view json, const Message &message) {
+  const auto outline = parse_outline(json);
+  EXPECT_EQ(outline.has_value(),
+            json.find('\\') == std::string_view::npos && json.find("\"batch\"") == std::string_view::npos)
+      << json;
+  if (!outline)
+    return;
+  EXPECT_EQ(outline->type, message.type) << json;
+  EXPECT_EQ(outline->message_id, message.message_id) << json;
+  EXPECT_EQ(outline->group_id, message.group_id) << json;
+  EXPECT_EQ(outline->identifiers, message.identifiers) << json;
+  EXPECT_EQ(outline->region, message.region) << json;
+}
+
 Message accept(std::string_view json, const BatchDefaults &defaults = {}) {
   Parsed parsed = parse_message(json, defaults);
   if (const auto *why = std::get_if<Rejection>(&parsed)) {
     ADD_FAILURE() << "rejected: " << why->code << ": " << why->reason << " (" << why->detail << "): " << json;
     return {};
   }
+  if (defaults.context.empty())
+    compare_outline(json, std::get<Message>(parsed));
   return std::get<Message>(std::move(parsed));
 }
 
@@ -334,6 +351,19 @@ TEST(SplitBatch, RefusesWhatItCannotSplit) {
   EXPECT_EQ(code("[{}"), "invalid_json");
   EXPECT_EQ(code("[{}] ]"), "invalid_json");
   EXPECT_EQ(code("[" + std::string(kMaxJsonBytes, ' ') + "]"), "too_large");
+}
+
+TEST(Outline, LeavesToOthersWhatIsNotAsPlain) {
+  EXPECT_FALSE(parse_outline(R"({"batch": [{"type": "page", "userId": "u"}]})"));
+  EXPECT_FALSE(parse_outline(R"([{"type": "page", "userId": "u"}])"));
+  EXPECT_FALSE(parse_outline(R"({"type": "page", "userId": "\u0061"})"));
+  EXPECT_FALSE(parse_outline(R"({"type": "page"})"));
+  EXPECT_FALSE(parse_outline(""));
+}
+
+TEST(Outline, DoesNotLookWhetherTheTextIsSound) {
+  EXPECT_TRUE(parse_outline(R"({"type": "page", "userId": "u", "timestamp": "never"} and more)"));
+  EXPECT_TRUE(parse_outline(R"({"type": "page", "userId": "u", "name)"));
 }
 
 } // namespace
