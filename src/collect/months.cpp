@@ -40,7 +40,7 @@ bool any_without_month() {
 } // namespace
 
 bool months_wait() {
-  static pg::Statement statement("SELECT cdp_internal.missing_months(50000) <> '{}'");
+  static pg::Statement statement("SELECT cdp_internal.missing_months() <> '{}'");
   return any_without_month() && statement.run().boolean(0, 1);
 }
 

@@ -24,8 +24,13 @@ CREATE FUNCTION cdp_internal.next_month(month timestamptz) RETURNS timestamptz
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$ SELECT (month AT TIME ZONE 'UTC' + interval '1 month') AT TIME ZONE 'UTC' $$;
 COMMENT ON FUNCTION cdp_internal.next_month(timestamptz) IS 'When the month after this one begins, in UTC';
 
+-- How many events may be moved while nobody may read: what takes some tenths of a second.
+CREATE FUNCTION cdp_internal.events_moved_at_once() RETURNS bigint
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp RETURN 50000;
+COMMENT ON FUNCTION cdp_internal.events_moved_at_once() IS 'How many events are moved to their months without being asked';
+
 -- Months to make: this one, the next, and those of events that wait, as many as can be moved at once.
-CREATE FUNCTION cdp_internal.missing_months(most bigint) RETURNS timestamptz[]
+CREATE FUNCTION cdp_internal.missing_months(most bigint DEFAULT cdp_internal.events_moved_at_once()) RETURNS timestamptz[]
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   missing timestamptz[] := '{}';
@@ -124,11 +129,11 @@ EXCEPTION WHEN lock_not_available THEN
 END $$;
 COMMENT ON FUNCTION cdp_internal.make_missing_months(integer, bigint) IS 'Makes the months that are missing; how many, or -1 when who reads or writes events would not let go in time';
 
--- Ordinary work: at most so many events are moved while nobody may read. In a database that was never used a restore may be about to
+-- In a database that was never used a restore may be about to
 -- bring the same tables.
 CREATE FUNCTION cdp_internal.make_months() RETURNS bigint
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-  SELECT CASE WHEN EXISTS (SELECT FROM cdp.secrets AS s WHERE s.name = 'public_id') THEN cdp_internal.make_missing_months(100, 50000) ELSE 0 END
+  SELECT CASE WHEN EXISTS (SELECT FROM cdp.secrets AS s WHERE s.name = 'public_id') THEN cdp_internal.make_missing_months(100, cdp_internal.events_moved_at_once()) ELSE 0 END
 $$;
 COMMENT ON FUNCTION cdp_internal.make_months() IS 'Part of cdp.run and the worker';
 

@@ -39,11 +39,11 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
          CASE WHEN count(*) > 0 THEN 'SELECT code, reason, detail, message FROM cdp.quarantine WHERE resolved_at IS NULL; correct the message, then SELECT * FROM cdp.retry_quarantined(); or set resolved_at = now(), resolution = ''discarded''.' END
   FROM cdp.quarantine AS q WHERE q.resolved_at IS NULL
   UNION ALL
-  SELECT 'months of events', CASE WHEN o.n <= 50000 THEN 'ok' ELSE 'warning' END,
+  SELECT 'months of events', CASE WHEN o.n <= o.most THEN 'ok' ELSE 'warning' END,
          CASE WHEN o.n = 0 THEN 'all have their tables'
-              ELSE format('%s events wait for the table of their month', CASE WHEN o.n > 50000 THEN 'more than 50000' ELSE o.n::text END) END,
-         CASE WHEN o.n > 50000 THEN 'SELECT cdp.make_months(''1 minute''); in a quiet moment: nobody reads or writes events while they are moved.' END
-  FROM (SELECT count(*) AS n FROM (SELECT FROM cdp_months.events_other LIMIT 50001) AS x) AS o
+              ELSE format('%s events wait for the table of their month', CASE WHEN o.n > o.most THEN 'more than ' || o.most ELSE o.n::text END) END,
+         CASE WHEN o.n > o.most THEN 'SELECT cdp.make_months(''1 minute''); in a quiet moment: nobody reads or writes events while they are moved.' END
+  FROM (SELECT m.most, (SELECT count(*) FROM (SELECT FROM cdp_months.events_other LIMIT m.most + 1) AS x) AS n FROM cdp_internal.events_moved_at_once() AS m (most)) AS o
   UNION ALL
   SELECT 'identity rules', CASE WHEN q.n > 0 OR p.n > 0 THEN 'warning' ELSE 'ok' END,
          CASE WHEN q.n + p.n = 0 THEN 'all applied' ELSE concat_ws('; ',

@@ -288,7 +288,9 @@ KeyScan::~KeyScan() {
   index_close(index_, NoLock);
 }
 
-void KeyScan::begin(std::initializer_list<KeyPart> key) {
+// From an integer on, if one is given, in the column after the key; then the key is looked at before the row
+// is.
+void KeyScan::begin(std::initializer_list<KeyPart> key, std::optional<std::int32_t> from) {
   ScanKeyData keys[INDEX_MAX_KEYS];
   int number = 0;
   for (const auto &part : key) {
@@ -296,26 +298,16 @@ void KeyScan::begin(std::initializer_list<KeyPart> key) {
                            InvalidOid, index_->rd_indcollation[number], part.equal, part.value);
     ++number;
   }
-  if (!scan_)
-    scan_ = index_beginscan(table_, index_, moment_.snapshot(), number, 0);
-  if (reads_index_ && (RelationGetNumberOfAttributes(index_) < 2 ||
-                       TupleDescAttr(RelationGetDescr(index_), 1)->atttypid != INT4OID))
-    throw Error(ERRCODE_DATATYPE_MISMATCH, "an index has no second column as expected");
-  scan_->xs_want_itup = reads_index_;
-  index_rescan(scan_, keys, number, nullptr, 0);
-}
-
-bool KeyScan::next_of(std::span<const std::int32_t> integers) {
-  while (index_getnext_tid(scan_, ForwardScanDirection)) {
-    bool is_null;
-    const auto value = index_getattr(scan_->xs_itup, 2, scan_->xs_itupdesc, &is_null);
-    if (is_null || !std::binary_search(integers.begin(), integers.end(), DatumGetInt32(value)) ||
-        !index_fetch_heap(scan_, slot()))
-      continue;
-    take_apart();
-    return true;
+  if (from) {
+    ScanKeyInit(&keys[number], static_cast<AttrNumber>(number + 1), BTGreaterEqualStrategyNumber, F_INT4GE,
+                Int32GetDatum(*from));
+    ++number;
   }
-  return false;
+  if (!scan_) {
+    scan_ = index_beginscan(table_, index_, moment_.snapshot(), number, 0);
+    scan_->xs_want_itup = from.has_value();
+  }
+  index_rescan(scan_, keys, number, nullptr, 0);
 }
 
 bool KeyScan::next() {
@@ -325,31 +317,13 @@ bool KeyScan::next() {
   return true;
 }
 
-void KeyScan::begin_at(std::initializer_list<KeyPart> key, std::int32_t last) {
-  ScanKeyData keys[INDEX_MAX_KEYS];
-  int number = 0;
-  for (const auto &part : key) {
-    ScanKeyEntryInitialize(&keys[number], 0, static_cast<AttrNumber>(number + 1), BTEqualStrategyNumber,
-                           InvalidOid, index_->rd_indcollation[number], part.equal, part.value);
-    ++number;
-  }
-  ScanKeyInit(&keys[number], static_cast<AttrNumber>(number + 1), BTGreaterEqualStrategyNumber, F_INT4GE,
-              Int32GetDatum(last));
-  ++number;
-  if (!scan_) {
-    scan_ = index_beginscan(table_, index_, moment_.snapshot(), number, 0);
-    scan_->xs_want_itup = true; // the key is looked at before the row is
-  }
-  index_rescan(scan_, keys, number, nullptr, 0);
-}
-
 // Walks on from one to the next while that is nearer than the way down from the index's root.
 bool KeyScan::next_of(std::initializer_list<KeyPart> key, std::span<const std::int32_t> last, std::size_t &at,
                       bool begun) {
   constexpr int kNear = 64;
   const auto column = static_cast<int>(key.size()) + 1;
   if (!begun)
-    begin_at(key, last[at]);
+    begin(key, last[at]);
   for (int passed = 0; index_getnext_tid(scan_, ForwardScanDirection);) {
     bool is_null;
     const auto value =
@@ -365,7 +339,7 @@ bool KeyScan::next_of(std::initializer_list<KeyPart> key, std::span<const std::i
         return true;
       }
     } else if (++passed > kNear) {
-      begin_at(key, last[at]);
+      begin(key, last[at]);
       passed = 0;
     }
   }

@@ -238,20 +238,6 @@ public:
           break;
     });
   }
-  // The same of one bigint, of those rows alone whose next index column is one of these integers, in order:
-  // the index says so, and nobody looks at the others.
-  template <class Visit>
-  void each_of(std::int64_t key, std::span<const std::int32_t> integers, Visit &&visit) {
-    call([&] {
-      start_batch();
-      reads_index_ = true;
-      begin({bigint_part(key)});
-      while (next_of(integers))
-        if (!visit(cells()))
-          break;
-      reads_index_ = false;
-    });
-  }
 
   // Calls visit(const Cells &, place in last) for the rows whose first index columns are these and whose next
   // one, an integer, is one of `last`, which are sorted: what lies near each other in the index is found
@@ -271,17 +257,14 @@ public:
   }
 
 private:
-  void begin(std::initializer_list<KeyPart> key);
-  void begin_at(std::initializer_list<KeyPart> key, std::int32_t last);
+  void begin(std::initializer_list<KeyPart> key, std::optional<std::int32_t> from = std::nullopt);
   bool next();
   bool next_of(std::initializer_list<KeyPart> key, std::span<const std::int32_t> last, std::size_t &at,
                bool begun);
-  bool next_of(std::span<const std::int32_t> integers);
 
   struct RelationData *index_ = nullptr;
   struct IndexScanDescData *scan_ = nullptr;
   const Moment &moment_;
-  bool reads_index_ = false;
 };
 
 } // namespace cdp::pg

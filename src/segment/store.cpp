@@ -86,13 +86,13 @@ bool read_by_person(const Parts &parts, Stored &stored) {
                     {"left_at", TIMESTAMPTZOID},
                     {"decision_seq", INT8OID}});
   for (auto part = parts.begin(); scan.usable() && part != parts.end(); ++part)
-    scan.each_of(part->first, part->second->segments, [&](const pg::Cells &row) {
-      if (row.timestamp(3) >= part->second->from)
-        stored.add({part->first, row.integer(0), !row.is_null(1), !row.is_null(4),
-                    row.is_null(1) ? std::string_view() : row.text(1), row.timestamp(2), row.timestamp(3),
-                    row.is_null(4) ? 0 : row.bigint(4), row.place()});
-      return true;
-    });
+    scan.each_of({pg::bigint_part(part->first)}, part->second->segments,
+                 [&](const pg::Cells &row, std::size_t) {
+                   if (row.timestamp(3) >= part->second->from)
+                     stored.add({part->first, row.integer(0), !row.is_null(1), !row.is_null(4),
+                                 row.is_null(1) ? std::string_view() : row.text(1), row.timestamp(2),
+                                 row.timestamp(3), row.is_null(4) ? 0 : row.bigint(4), row.place()});
+                 });
   return scan.usable();
 }
 
