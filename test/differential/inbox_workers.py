@@ -36,7 +36,7 @@ STATE = {
         UNION ALL SELECT {NAMED.format('a.identifier_id')}, a.message_id, a.received_at FROM cdp.assertions AS a""",
     "quarantine": "SELECT code, reason, message_id, message FROM cdp.quarantine",
     "keys": "SELECT message_key, content_hash FROM cdp.message_keys",
-    "counts": "SELECT what, sum(messages) FROM cdp_internal.source_counts GROUP BY what",
+    "counts": "SELECT what, sum(messages) FROM cdp_internal.all_source_counts GROUP BY what",
     "accounts": "SELECT group_id, traits FROM cdp.accounts",
     "first sights": "SELECT type, value, raw_value, first_seen_at FROM cdp.identifiers",
 }
