@@ -60,6 +60,7 @@ SELECT line, code, message_id FROM cdp.quarantine WHERE source = 'till';
 SELECT cdp.load_csv('tills', source => 'till', identifiers => '{"customer_no": "crad"}', delimiter => ';');
 SELECT cdp.load_csv('tills', source => 'till', identifiers => '{"customer_no": "card"}', event => 'Paid', delimiter => ';');
 SELECT cdp.load_csv('tills', source => 'till', identifiers => '{"customer_no": "card"}', delimiter => ';;');
+SELECT cdp.load_csv('cdp.inbox', source => 'till', identifiers => '{"customer_no": "card"}');
 UPDATE tills SET line = 'a;b;a' WHERE line_number = 1;
 SELECT cdp.load_csv('tills', source => 'till', identifiers => '{"customer_no": "a"}', delimiter => ';');
 SELECT count(*) FROM cdp.inbox;

@@ -71,6 +71,9 @@ BEGIN
   lines := 0; queued := 0; quarantined := 0;
   IF length(delimiter) <> 1 OR delimiter = '"' OR file IS NULL OR coalesce(source, '') = '' THEN
     RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'file, source and a delimiter of one character are needed', DETAIL = format('The delimiter is %L.', delimiter);
+  ELSIF (SELECT count(*) FROM pg_attribute AS a WHERE a.attrelid = file AND a.attname IN ('line_number', 'line') AND NOT a.attisdropped) < 2 THEN
+    RAISE EXCEPTION USING ERRCODE = 'undefined_column', MESSAGE = format('%s holds no lines of a file: it needs columns line_number and line', file),
+      HINT = 'CREATE TABLE file (line_number bigint GENERATED ALWAYS AS IDENTITY, line text); then COPY the file into its line.';
   ELSIF event IS NULL AND properties IS NOT NULL OR event IS NOT NULL AND traits IS NOT NULL OR event IS NOT NULL AND occurred_at IS NULL THEN
     RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'a line either says traits, or is an event with a time',
       HINT = 'Give traits; or event, the name of the event, with occurred_at and properties.';
