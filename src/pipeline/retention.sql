@@ -161,13 +161,18 @@ CREATE FUNCTION cdp_internal.begin_retention() RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   numbered bigint;
+  newest   xid8;
 BEGIN
   PERFORM cdp_internal.take_turn('cdp.retention_rules');
-  INSERT INTO cdp_internal.retention_passes DEFAULT VALUES ON CONFLICT DO NOTHING;
   numbered := (SELECT s.last_value FROM cdp.decision_seq AS s);
-  -- Who drew such a number and is not done has an xid below this one: see find_old_events.
+  -- Who drew such a number and is not done has an xid below one that is assigned now: see find_old_events. The xmax of a snapshot may be that
+  -- of somebody who is not done. Null: nobody can say, as we have had ours before.
+  IF pg_current_xact_id_if_assigned() IS NULL THEN
+    newest := pg_current_xact_id();
+  END IF;
+  INSERT INTO cdp_internal.retention_passes DEFAULT VALUES ON CONFLICT DO NOTHING;
   UPDATE cdp_internal.retention_passes AS p
-    SET as_of = now(), through = numbered, newest_xid = pg_snapshot_xmax(pg_current_snapshot()), saw_all = NULL, month = cdp_internal.month_from('-infinity'),
+    SET as_of = now(), through = numbered, newest_xid = newest, saw_all = NULL, month = cdp_internal.month_from('-infinity'),
         place = NULL, began_at = clock_timestamp(), updated_at = clock_timestamp(), removed = 0
     WHERE p.as_of IS NULL AND EXISTS (SELECT FROM cdp.retention_rules AS k WHERE k.keep IS NOT NULL);
 END $$;

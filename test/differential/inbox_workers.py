@@ -12,15 +12,12 @@ terminated; cdp.verify() must be empty.
 --seed and --only make a history again; the environment's SEED and CASES are defaults.
 """
 
-import argparse
 import json
-import os
 import random
 import sys
-import traceback
 
 from attached import PEOPLE, Difference
-from ways import Database, wait_for_worker
+from ways import play_in_two, wait_for_worker
 
 SEGMENTS = """
 SELECT cdp.create_segment('buyers', $$count(*) FILTER (WHERE event = 'Seen') >= 3$$);
@@ -129,66 +126,64 @@ def beside(database):
     return [row[0] for row in database.cursor.fetchall()]
 
 
-def play(one, other, seed):
-    rolls = random.Random(seed)
-    killed = rolls.random() < 0.3
-    chosen, lines = list(rules(rolls)), Lines(rolls, ties=not killed)
-    texts = [lines.line() for _ in range(rolls.choice([600, 1200, 2000]))]
-    fill(one, chosen, texts)
-    one.cursor.execute("SET cdp.batch_size = 100000")
-    one.cursor.execute("CALL cdp.run()")
-    shared = False
-    fill(other, chosen, texts)
-    other.cursor.execute("SELECT cdp.start_worker()")
-    while not shared:
-        shared = bool(beside(other))
-        other.cursor.execute("SELECT NOT EXISTS (SELECT FROM cdp.inbox)")
-        if other.cursor.fetchone()[0]:
-            break
-    if killed:
-        for pid in beside(other):
-            other.cursor.execute("SELECT pg_terminate_backend(%s)", [pid])
-    wait_for_worker(other, 120)
-    other.cursor.execute("SELECT cdp.stop_worker()")
-    other.cursor.execute("CALL cdp.run()")
-    for what, query in (STATE if killed else STATE | NUMBERED).items():
-        rows = []
-        for database in (one, other):
-            database.cursor.execute(query)
-            rows.append(sorted(map(repr, database.cursor.fetchall())))
-        if rows[0] != rows[1]:
-            lost, more = sorted(set(rows[0]) - set(rows[1])), sorted(set(rows[1]) - set(rows[0]))
-            raise Difference("\n  ".join([f"{what} differ", "by one:", *lost[:5], "by several:", *more[:5]]))
-    other.cursor.execute("SELECT * FROM cdp.verify()")
-    if found := other.cursor.fetchall():
-        raise Difference(f"cdp.verify(): {found[:5]}")
-    return shared
+class History:
+    shared = 0  # how many were shared out
+
+    def __init__(self, one, other, seed):
+        self.one, self.other, self.random = one, other, random.Random(seed)
+        self.trace = []
+
+    def run(self):
+        self.one.server("ALTER SYSTEM SET cdp.inbox_workers = 3", "ALTER SYSTEM SET cdp.batch_size = 40", "SELECT pg_reload_conf()")
+        try:
+            self.play()
+        finally:
+            self.one.server("ALTER SYSTEM RESET cdp.inbox_workers", "ALTER SYSTEM RESET cdp.batch_size", "SELECT pg_reload_conf()")
+
+    def play(self):
+        one, other = self.one, self.other
+        killed = self.random.random() < 0.3
+        chosen, lines = list(rules(self.random)), Lines(self.random, ties=not killed)
+        texts = [lines.line() for _ in range(self.random.choice([600, 1200, 2000]))]
+        self.trace = [f"{kind}{rule}" for kind, rule in chosen] + texts
+        fill(one, chosen, texts)
+        one.cursor.execute("SET cdp.batch_size = 100000")
+        one.cursor.execute("CALL cdp.run()")
+        shared = False
+        fill(other, chosen, texts)
+        other.cursor.execute("SELECT cdp.start_worker()")
+        while not shared:
+            shared = bool(beside(other))
+            other.cursor.execute("SELECT NOT EXISTS (SELECT FROM cdp.inbox)")
+            if other.cursor.fetchone()[0]:
+                break
+        if killed:
+            for pid in beside(other):
+                other.cursor.execute("SELECT pg_terminate_backend(%s)", [pid])
+        wait_for_worker(other, 120)
+        other.cursor.execute("SELECT cdp.stop_worker()")
+        other.cursor.execute("CALL cdp.run()")
+        self.compare(STATE if killed else STATE | NUMBERED)
+        History.shared += shared
+
+    def compare(self, state):
+        for what, query in state.items():
+            rows = []
+            for database in (self.one, self.other):
+                database.cursor.execute(query)
+                rows.append(sorted(map(repr, database.cursor.fetchall())))
+            if rows[0] != rows[1]:
+                lost, more = sorted(set(rows[0]) - set(rows[1])), sorted(set(rows[1]) - set(rows[0]))
+                raise Difference("\n  ".join([f"{what} differ", "by one:", *lost[:5], "by several:", *more[:5]]))
+        self.other.cursor.execute("SELECT * FROM cdp.verify()")
+        if found := self.other.cursor.fetchall():
+            raise Difference(f"cdp.verify(): {found[:5]}")
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--host", required=True, help="directory of the server's socket")
-    parser.add_argument("--seed", default=os.environ.get("SEED") or str(random.SystemRandom().randint(1, 10**6)))
-    parser.add_argument("--histories", type=int, default=int(os.environ.get("CASES") or 30))
-    parser.add_argument("--only", type=int, help="this history alone")
-    args = parser.parse_args()
-    print(f"--seed {args.seed}", flush=True)
-    one, other = Database(args.host, "inbox_alone", worker=False), Database(args.host, "inbox_workers", worker=False)
-    shared = 0
-    try:
-        one.server("ALTER SYSTEM SET cdp.inbox_workers = 3", "ALTER SYSTEM SET cdp.batch_size = 40", "SELECT pg_reload_conf()")
-        for number in range(args.histories) if args.only is None else [args.only]:
-            try:
-                shared += play(one, other, f"{args.seed}-{number}")
-            except Exception:
-                print(f"history {number}: {traceback.format_exc()}")
-                return 1
-        print(f"{args.histories} histories, {shared} of them shared out")
-        return 0 if shared > 0 else 1
-    finally:
-        one.server("ALTER SYSTEM RESET cdp.inbox_workers", "ALTER SYSTEM RESET cdp.batch_size", "SELECT pg_reload_conf()")
-        one.drop()
-        other.drop()
+    failed = play_in_two("inbox_workers", __doc__, History, histories=30)
+    print(f"{History.shared} of them shared out")
+    return failed or History.shared == 0
 
 
 if __name__ == "__main__":

@@ -202,12 +202,12 @@ def compare(one, other, way, base):
             raise oracles.Difference("ways", "\n  ".join(lines))
 
 
-def play_in_two(name, description, make):
+def play_in_two(name, description, make, histories=60):
     """Plays random histories in two databases, make(one, other, seed) each, and prints the first that fails."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--host", required=True, help="directory of the server's socket")
     parser.add_argument("--seed", default=os.environ.get("SEED") or str(random.SystemRandom().randint(1, 10**6)))
-    parser.add_argument("--histories", type=int, default=int(os.environ.get("CASES") or 60))
+    parser.add_argument("--histories", type=int, default=int(os.environ.get("CASES") or histories))
     parser.add_argument("--only", type=int, help="this history alone")
     args = parser.parse_args()
     print(f"--seed {args.seed}", flush=True)

@@ -15,32 +15,57 @@ $node->start;
 $node->safe_psql('postgres', 'CREATE EXTENSION cdp; CREATE TABLE go (try integer)');
 $node->safe_psql('postgres', q{SELECT cdp.identify(user_id => 'held')});
 
-sub waits_for
+my ($out, $err);
+
+sub seen
 {
-	my ($event, $seconds) = @_;
-	return wait_until(sub { $node->safe_psql('postgres',
-		"SELECT EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'cdp inbox worker' AND wait_event = '$event')") eq 't' }, $seconds);
+	my ($who, $seconds) = @_;
+	return wait_until(sub { $node->safe_psql('postgres', "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND $who)") eq 't' }, $seconds);
 }
 
 sub more { $filled += $lines; return inbox_of_people($filled - $lines + 1, $filled, 3) }
+
+# Of one person, who says something or did something long ago.
+sub lines
+{
+	my ($who, $count) = @_;
+	my $type = $who eq 'acts' ? 'track' : 'identify';
+	return "INSERT INTO cdp.inbox (message) SELECT json_build_object('type', '$type', 'event', 'Old', 'userId', '$who', 'timestamp', '2026-01-01',
+		'traits', json_build_object('n', n), 'messageId', gen_random_uuid()) FROM generate_series(1, $count) AS n";
+}
 
 sub drained
 {
 	return wait_until(sub { $node->safe_psql('postgres', 'SELECT NOT EXISTS (SELECT FROM cdp.inbox)') eq 't' }, 60);
 }
 
+# A session that begins a transaction so, and ends it when told to.
+sub hold
+{
+	my ($number, $first, @last) = @_;
+	my $wait = "DO 'BEGIN WHILE NOT EXISTS (SELECT FROM go WHERE try = $number) LOOP PERFORM pg_sleep(0.02); END LOOP; END'";
+	return psql_start($node, 'postgres', ['BEGIN', $first, $wait, @last, 'COMMIT'], \$out, \$err);
+}
+
+sub holds { my ($number) = @_; return seen("query LIKE 'DO%try = $number)%'") }
+
+sub let_go
+{
+	my ($number, $holder) = @_;
+	$node->safe_psql('postgres', "INSERT INTO go VALUES ($number)");
+	return $holder->finish || diag($err);
+}
+
 # Somebody holds a person for whom a line waits in an inbox worker, and decides something about them first.
-my ($caught, $out, $err);
+my $caught;
 for my $try (1 .. 30)
 {
-	my $holder = psql_start($node, 'postgres', ['BEGIN', "SELECT FROM cdp.profiles WHERE profile_id = cdp.lookup('user_id', 'held') FOR UPDATE",
-		"DO 'BEGIN WHILE NOT EXISTS (SELECT FROM go WHERE try = $try) LOOP PERFORM pg_sleep(0.02); END LOOP; END'",
-		"SELECT cdp.identify(user_id => 'held', message_id => 'call $try')", 'COMMIT'], \$out, \$err);
-	wait_until(sub { $node->safe_psql('postgres', "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE query LIKE 'DO%try = $try)%')") eq 't' }) or die 'no holder';
+	my $holder = hold($try, "SELECT FROM cdp.profiles WHERE profile_id = cdp.lookup('user_id', 'held') FOR UPDATE",
+		"SELECT cdp.identify(user_id => 'held', message_id => 'call $try')");
+	holds($try) or die 'no holder';
 	$node->safe_psql('postgres', more() . qq{; INSERT INTO cdp.inbox (message) VALUES ('{"type": "identify", "userId": "held", "messageId": "line $try"}'); } . more());
-	$caught = waits_for('transactionid', 2);
-	$node->safe_psql('postgres', "INSERT INTO go VALUES ($try)");
-	$holder->finish or diag($err);
+	$caught = seen("backend_type = 'cdp inbox worker' AND wait_event = 'transactionid'", 2);
+	let_go($try, $holder);
 	drained() or die 'not drained';
 	next unless $caught;
 	is($node->safe_psql('postgres', "SELECT string_agg(message_id, ', ' ORDER BY decision_seq) FROM cdp.assertions WHERE message_id IN ('call $try', 'line $try')"),
@@ -50,25 +75,50 @@ for my $try (1 .. 30)
 ok($caught, 'an inbox worker waited for a person');
 verified($node, 'postgres');
 
-# Retention looks while an inbox worker has been given lines, and may not begin them yet.
-$node->safe_psql('postgres', q{SELECT cdp.set_retention(keep => '1 day')});
-for my $try (1 .. 60)
+# Lets the worker decide 200 lines, a batch that it does not share, and stops it in the next one, where it comes to this lock.
+my $number = 100;
+sub stopped_at
 {
-	$node->safe_psql('postgres', more());
-	$node->safe_psql('postgres', more());
-	waits_for('Extension', 1);
-	my $holder = psql_start($node, 'postgres', ['BEGIN', 'LOCK TABLE cdp.inbox IN SHARE MODE', "SELECT pg_sleep(30), 'holds the inbox'", 'COMMIT'], \$out, \$err);
-	wait_until(sub { $node->safe_psql('postgres', "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE query LIKE '%holds the inbox%' AND wait_event = 'PgSleep')") eq 't' }) or die 'no holder';
-	$caught = waits_for('relation', 1);
-	$node->safe_psql('postgres', 'CALL cdp.apply_retention()') if $caught;
-	$node->safe_psql('postgres', "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE query LIKE '%holds the inbox%' AND pid <> pg_backend_pid()");
-	$holder->finish;
-	drained() or die 'not drained';
-	last if $caught;
+	my ($lock, @lines) = @_;
+	my $waits = "backend_type = 'cdp worker' AND wait_event = 'relation'";
+	my $first = hold(++$number, $lock);
+	holds($number) or die 'no holder';
+	$node->safe_psql('postgres', join '; ', 'BEGIN', lines('talks', 200), @lines, 'COMMIT');
+	seen($waits) or die 'the first batch does not wait';
+	my $second = hold(++$number, $lock);
+	seen("query = '$lock' AND wait_event = 'relation'") or die 'nobody waits behind it';
+	let_go($number - 1, $first);
+	holds($number) && seen($waits) or die 'the second batch does not wait';
+	return $second;
 }
-ok($caught, 'an inbox worker waited for the inbox');
+
+sub finds_all
+{
+	ok(drained(), 'it goes on');
+	$node->safe_psql('postgres', 'CALL cdp.apply_retention()');
+	return is($node->safe_psql('postgres', 'SELECT sum(events), sum(due) FROM cdp.retention'), '0|0', 'retention finds what was numbered before it looked');
+}
+
+# Retention looks while an inbox worker has been given old events, and has not begun to write: who wants the inbox came before it.
+$node->safe_psql('postgres', q{SELECT cdp.set_retention(keep => '1 day')});
 $node->safe_psql('postgres', 'CALL cdp.apply_retention()');
-is($node->safe_psql('postgres', 'SELECT sum(due) FROM cdp.retention'), 0, 'retention finds what it had been given');
+$node->safe_psql('postgres', lines('talks', 1000));
+ok(seen("backend_type = 'cdp inbox worker'"), 'there is an inbox worker') && drained();
+my $holder = stopped_at('LOCK TABLE cdp_internal.suppressions IN ACCESS EXCLUSIVE MODE', lines('talks', 130), lines('acts', 70));
+my $locker = hold(++$number, 'LOCK TABLE cdp.inbox IN SHARE MODE');
+seen("query LIKE 'LOCK TABLE cdp.inbox%' AND wait_event = 'relation'") or die 'nobody waits for the inbox';
+let_go($number - 1, $holder);
+ok(holds($number) && seen("backend_type = 'cdp inbox worker' AND wait_event = 'relation'"), 'an inbox worker waits for the inbox');
+is($node->safe_psql('postgres', 'SELECT count(*) FROM cdp.inbox'), 70, 'it has the events');
+$node->safe_psql('postgres', 'CALL cdp.apply_retention()');
+let_go($number, $locker);
+finds_all();
+
+# The same of the worker, which keeps all the lines of one person.
+$holder = stopped_at('LOCK TABLE cdp.segments IN EXCLUSIVE MODE', lines('acts', 200));
+$node->safe_psql('postgres', 'CALL cdp.apply_retention()');
+let_go($number, $holder);
+finds_all();
 verified($node, 'postgres');
 $node->stop;
 done_testing();
