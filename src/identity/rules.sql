@@ -27,7 +27,9 @@ BEGIN
   INSERT INTO cdp.identifier_types (type) SELECT * FROM unnest(types) ON CONFLICT DO NOTHING;
   FOR mistaken IN SELECT n.type, k.type AS meant FROM unnest(types) AS n (type) CROSS JOIN LATERAL (
                     SELECT t.type FROM cdp.identifier_types AS t WHERE t.type <> ALL (types) AND length(t.type) > 3
-                      AND cdp.damerau_levenshtein(t.type, n.type, 1) <= 1 ORDER BY t.priority DESC, t.type LIMIT 1) AS k LOOP
+                      AND cdp.damerau_levenshtein(t.type, n.type, 1) <= 1
+                      AND left(t.type, -1) <> left(n.type, -1) AND n.type !~ '[0-9]$' -- card_a and card_b are two
+                    ORDER BY t.priority DESC, t.type LIMIT 1) AS k LOOP
     RAISE WARNING USING MESSAGE = format('a message brought the identifier type "%s", which is new; is it "%s", misspelt?', mistaken.type, mistaken.meant),
       DETAIL = 'Its values are identifiers of their own.',
       HINT = format('If it is, correct the source, and keep what came out of who is who: SELECT cdp.alter_identifier_type(%L, blocked_patterns => ''{.*}''); then cdp.apply_identity_rules().', mistaken.type);
