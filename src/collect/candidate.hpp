@@ -29,8 +29,9 @@ struct Incoming {
   std::optional<std::int64_t> line = std::nullopt;      // of the file that it was copied from
   std::optional<std::string> message_id = std::nullopt; // that it was given then, when it came without one
   std::vector<std::int64_t> reserved = {}; // ids for identifiers that nobody has named before this line
-  // Numbers for what it decides, good as long as nobody has drawn one after `last_number`: 0 while they are
-  // counted.
+  // Numbers for what it decides, 0 while they are counted: good as long as nobody has drawn one after
+  // `last_number`, and its identifiers and their people are as they were `seen` (identity::Identities::seen).
+  std::vector<std::uint64_t> seen = {};
   std::vector<std::int64_t> numbers = {};
   std::int64_t last_number = 0;
 };

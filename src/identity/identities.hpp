@@ -140,6 +140,9 @@ public:
   // The person of an identifier, and whoever is on it when it is a device: as many as there are.
   std::vector<std::int64_t> people_met(std::size_t index) const;
 
+  // An identifier, and whom it met before anything was written here, as a hash.
+  std::uint64_t seen(std::size_t index) const;
+
   // Decides one message: which of its identifiers are one person, under the rules. In memory.
   Joined decide(const Candidate &candidate, std::size_t index, std::int64_t decision);
 

@@ -35,16 +35,16 @@ template <class T> void take(std::string_view &bytes, T *values, std::size_t cou
   bytes.remove_prefix(count * sizeof(T));
 }
 
-void append_list(std::string &bytes, const std::vector<std::int64_t> &values) {
+template <class T> void append_list(std::string &bytes, const std::vector<T> &values) {
   const std::size_t count = values.size();
   append(bytes, &count, 1);
   append(bytes, values.data(), count);
 }
 
-std::vector<std::int64_t> take_list(std::string_view &bytes) {
+template <class T> std::vector<T> take_list(std::string_view &bytes) {
   std::size_t count;
   take(bytes, &count, 1);
-  std::vector<std::int64_t> values(count);
+  std::vector<T> values(count);
   take(bytes, values.data(), count);
   return values;
 }
@@ -57,6 +57,7 @@ std::string job_of(const collect::Oldest &part) {
     append(job, &part.lines[i].last_number, 1);
     append_list(job, part.lines[i].reserved);
     append_list(job, part.lines[i].numbers);
+    append_list(job, part.lines[i].seen);
   }
   return job;
 }
@@ -68,8 +69,9 @@ collect::Oldest lines_of(std::string_view job) {
     take(job, &places.emplace_back(), 1);
     auto &line = given.emplace_back();
     take(job, &line.last_number, 1);
-    line.reserved = take_list(job);
-    line.numbers = take_list(job);
+    line.reserved = take_list<std::int64_t>(job);
+    line.numbers = take_list<std::int64_t>(job);
+    line.seen = take_list<std::uint64_t>(job);
   }
   auto oldest = collect::read_inbox(places);
   std::size_t at = 0;
@@ -79,6 +81,7 @@ collect::Oldest lines_of(std::string_view job) {
     oldest.lines[i].last_number = given[at].last_number;
     oldest.lines[i].reserved = std::move(given[at].reserved);
     oldest.lines[i].numbers = std::move(given[at].numbers);
+    oldest.lines[i].seen = std::move(given[at].seen);
   }
   return oldest;
 }

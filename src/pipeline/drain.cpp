@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <optional>
 
 #include "collect/months.hpp"
 #include "pipeline/company.hpp"
@@ -45,8 +46,7 @@ constexpr std::int32_t kWorthSharing = 2000;
 // for then others can go on.
 constexpr std::int32_t kWhileMonthWaits = 500;
 
-// A window of the inbox: for each line, whose part it is. Other parts of the window before may still be on
-// their way.
+// A window of the inbox. Parts of the window before may still be on their way until ours are taken.
 class Window {
 public:
   Window(std::int32_t size, std::int32_t worth) {
@@ -65,11 +65,10 @@ public:
       pg::try_in_subtransaction([&] { // which lets go of its tables: we are going to wait for others
         month_wanted = collect::months_wait();
         if (!month_wanted)
-          part_of_ = sharing().share_out(oldest_.lines, weights);
+          sharing_.emplace(oldest_.lines);
         return false;
       });
-    if (part_of_.empty())
-      sharing().forget();
+    weights_ = weights;
     if (month_wanted)
       leave_all_but(wanted_before ? size : kWhileMonthWaits);
     if (size > 1 && oldest_.lines.size() >= static_cast<std::size_t>(std::min(size, worth)))
@@ -80,10 +79,14 @@ public:
 
   // Gives the others theirs, and leaves ours.
   collect::Oldest take_ours() {
-    if (part_of_.empty())
+    if (!sharing_)
       return std::move(oldest_);
-    std::vector<std::size_t> sizes(parts_.size());
-    for (auto part : part_of_)
+    std::vector<std::size_t> part_of, sizes(parts_.size());
+    pg::try_in_subtransaction([&] { // as above
+      part_of = sharing_->share_out(oldest_.lines, weights_);
+      return false;
+    });
+    for (auto part : part_of)
       ++sizes[part];
     pipeline::company().begin(sizes);
     pipeline::reserve_numbers(oldest_.lines);
@@ -91,8 +94,8 @@ public:
       parts_[part].lines.reserve(sizes[part]);
       parts_[part].places.reserve(sizes[part]);
     }
-    for (std::size_t i = 0; i < part_of_.size(); ++i) {
-      auto &part = parts_[part_of_[i]];
+    for (std::size_t i = 0; i < part_of.size(); ++i) {
+      auto &part = parts_[part_of[i]];
       part.lines.push_back(std::move(oldest_.lines[i]));
       part.places.push_back(oldest_.places[i]);
     }
@@ -107,14 +110,10 @@ private:
     oldest_.places.resize(count);
   }
 
-  static pipeline::Sharing &sharing() {
-    static auto &ours = *new pipeline::Sharing;
-    return ours;
-  }
-
   static inline bool many_waited = false, month_wanted = false; // the last time
   collect::Oldest oldest_;
-  std::vector<std::size_t> part_of_;   // empty: all is ours
+  std::optional<pipeline::Sharing> sharing_; // none: all is ours
+  std::vector<double> weights_;
   std::vector<collect::Oldest> parts_; // ours first
 };
 

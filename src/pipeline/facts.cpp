@@ -15,9 +15,18 @@ using core::Timestamp;
 
 namespace {
 
+bool is_as_seen(const collect::Incoming &line, const identity::Identities &identities,
+                std::size_t candidate) {
+  const auto &identifiers = identities.of(candidate).identifiers;
+  return std::all_of(identifiers.begin(), identifiers.end(), [&](std::size_t index) {
+    return std::find(line.seen.begin(), line.seen.end(), identities.seen(index)) != line.seen.end();
+  });
+}
+
 // Empty: they do not serve.
 std::vector<std::int64_t> take_reserved(const std::vector<Candidate> &candidates,
-                                        const std::vector<collect::Incoming> &lines) {
+                                        const std::vector<collect::Incoming> &lines,
+                                        const identity::Identities &identities) {
   static pg::Statement last("SELECT last_value FROM cdp.decision_seq");
   if (lines.empty() || lines.front().last_number == 0 || last.run().bigint(0, 1) != lines.front().last_number)
     return {};
@@ -25,7 +34,7 @@ std::vector<std::int64_t> take_reserved(const std::vector<Candidate> &candidates
   std::vector<std::size_t> used(lines.size());
   for (std::size_t i = 0; i < candidates.size(); ++i)
     if (const auto line = candidates[i].incoming; candidates[i].fate == Fate::accepted) {
-      if (used[line] == lines[line].numbers.size())
+      if (used[line] == lines[line].numbers.size() || !is_as_seen(lines[line], identities, i))
         return {};
       decisions[i] = lines[line].numbers[used[line]++];
     }
@@ -35,9 +44,13 @@ std::vector<std::int64_t> take_reserved(const std::vector<Candidate> &candidates
 } // namespace
 
 std::vector<std::int64_t> draw_decisions(const std::vector<Candidate> &candidates,
-                                         const std::vector<collect::Incoming> &lines) {
-  if (auto reserved = take_reserved(candidates, lines); !reserved.empty())
-    return reserved;
+                                         const std::vector<collect::Incoming> &lines,
+                                         const identity::Identities &identities) {
+  auto reserved = take_reserved(candidates, lines, identities);
+  return reserved.empty() ? draw_decisions(candidates) : reserved;
+}
+
+std::vector<std::int64_t> draw_decisions(const std::vector<Candidate> &candidates) {
   std::vector<std::int64_t> decisions(candidates.size());
   const auto accepted = std::count_if(candidates.begin(), candidates.end(),
                                       [](const Candidate &one) { return one.fate == Fate::accepted; });

@@ -216,7 +216,7 @@ Outcome ingest(const std::vector<collect::Incoming> &lines) {
   profile::People people;
   identities.settle(candidates, [&](const std::vector<std::int64_t> &ids) { return people.lock(ids); });
 
-  const auto decisions = draw_decisions(candidates, lines);
+  const auto decisions = draw_decisions(candidates, lines, identities);
   std::vector<std::int64_t> owners(candidates.size());
   std::vector<std::vector<std::int64_t>> carried(candidates.size());
   prepare_people(candidates, identities, people);

@@ -2,10 +2,9 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstdint>
 #include <numeric>
 #include <string_view>
-
-#include "identity/identities.hpp"
 
 #include "pg/sequence.hpp"
 
@@ -28,73 +27,65 @@ std::uint64_t hash_of(Common kind, std::string_view text) {
   return hash_of(kind, std::hash<std::string_view>()(text));
 }
 
-// What is left of a message once its identifiers are read.
-struct Outline {
-  std::size_t line;
-  std::uint64_t message_id = 0, account = 0; // hashes; 0: none
+// By the hash of what lines have in common, the first who has it.
+class FirstWith {
+public:
+  explicit FirstWith(std::size_t most) : entries_(std::bit_ceil(2 * most + 1)) {} // so many hashes
+
+  // The first who has it: `number`, unless somebody had it before. Hashes are well mixed.
+  std::size_t put(std::uint64_t hash, std::size_t number) {
+    const auto last = entries_.size() - 1;
+    auto at = hash & last;
+    while (entries_[at].is_taken && entries_[at].hash != hash)
+      at = (at + 1) & last;
+    if (!entries_[at].is_taken)
+      entries_[at] = {hash, static_cast<std::uint32_t>(number), true};
+    return entries_[at].number;
+  }
+
+private:
+  struct Entry {
+    std::uint64_t hash = 0;
+    std::uint32_t number = 0;
+    bool is_taken = false;
+  };
+  std::vector<Entry> entries_; // more than are ever taken, a power of two
 };
 
+} // namespace
+
 // A few lines after the other, whose memory is at hand still when they are left.
-std::vector<Outline> read_outlines(const std::vector<collect::Incoming> &lines,
-                                   identity::Identities &identities) {
+Sharing::Sharing(const std::vector<collect::Incoming> &lines) {
   constexpr std::size_t kTogether = 1000;
   const collect::Sources sources(lines);
-  std::vector<Outline> outlines;
-  outlines.reserve(lines.size());
+  outlines_.reserve(lines.size());
   for (std::size_t from = 0; from < lines.size(); from += kTogether) {
     auto candidates = collect::read_outlines(lines, from, std::min(from + kTogether, lines.size()), sources);
-    identities.read(candidates);
+    identities_.read(candidates);
     for (const auto &candidate : candidates) {
       const auto &message = candidate.message;
-      auto &outline = outlines.emplace_back(Outline{candidate.incoming});
+      auto &outline = outlines_.emplace_back(Outline{candidate.incoming});
       if (!message.message_id.empty())
         outline.message_id = hash_of(Common::message_id, message.message_id);
       if (message.type == core::MessageType::group)
         outline.account = hash_of(Common::account, message.group_id);
     }
   }
-  return outlines;
 }
 
 // As many ids for each line as it has identifiers that are not stored: it may come to name them first.
-void reserve_ids(std::vector<collect::Incoming> &lines, const std::vector<Outline> &outlines,
-                 const identity::Identities &identities) {
+void Sharing::reserve_ids(std::vector<collect::Incoming> &lines) const {
   std::vector<std::size_t> line_of;
-  for (std::size_t i = 0; i < outlines.size(); ++i)
-    for (auto index : identities.of(i).identifiers)
-      if (!identities.is_stored(index))
-        line_of.push_back(outlines[i].line);
+  for (std::size_t i = 0; i < outlines_.size(); ++i)
+    for (auto index : identities_.of(i).identifiers)
+      if (!identities_.is_stored(index))
+        line_of.push_back(outlines_[i].line);
   const auto ids = pg::next_values("cdp", "identifiers_identifier_id_seq", line_of.size());
   for (std::size_t i = 0; i < ids.size(); ++i)
     lines[line_of[i]].reserved.push_back(ids[i]);
 }
 
-} // namespace
-
-FirstWith::FirstWith(std::size_t most) : entries_(std::bit_ceil(2 * most + 1)) {}
-
-// They are well mixed.
-FirstWith::Entry &FirstWith::place(std::uint64_t hash) {
-  const auto last = entries_.size() - 1;
-  auto at = hash & last;
-  while (entries_[at].is_taken && entries_[at].hash != hash)
-    at = (at + 1) & last;
-  return entries_[at];
-}
-
-std::size_t FirstWith::put(std::uint64_t hash, std::size_t number) {
-  auto &entry = place(hash);
-  if (!entry.is_taken)
-    entry = {hash, static_cast<std::uint32_t>(number), true};
-  return entry.number;
-}
-
-std::optional<std::size_t> FirstWith::find(std::uint64_t hash) {
-  const auto &entry = place(hash);
-  return entry.is_taken ? std::optional<std::size_t>(entry.number) : std::nullopt;
-}
-
-// Lines, the groups of the window before and identifiers, by number in this order, that are of one group.
+// Lines and identifiers, by number in this order, that are of one group.
 class Sharing::Groups {
 public:
   explicit Groups(std::size_t size) : above_(size) {
@@ -118,46 +109,34 @@ private:
 };
 
 Sharing::Groups Sharing::find_groups(std::vector<collect::Incoming> &lines) {
-  identity::Identities identities;
-  const auto outlines = read_outlines(lines, identities);
-  identities.meet();
-  reserve_ids(lines, outlines, identities);
-
-  const auto first_identifier = lines.size() + lines_before_;
-  Groups groups(first_identifier + identities.size());
-  const auto accounts = std::count_if(outlines.begin(), outlines.end(),
+  const auto first_identifier = lines.size();
+  Groups groups(first_identifier + identities_.size());
+  const auto accounts = std::count_if(outlines_.begin(), outlines_.end(),
                                       [](const Outline &outline) { return outline.account != 0; });
   // An identifier has a name, a person, and as a device somebody who is on it.
-  FirstWith first_with(outlines.size() + static_cast<std::size_t>(accounts) + 3 * identities.size());
-  const auto join = [&](std::size_t one, std::uint64_t hash) {
-    if (const auto first = first_with.put(hash, one); first != one)
-      groups.join(one, first);
-    else if (const auto earlier = before_.find(hash))
-      groups.join(one, lines.size() + *earlier);
-  };
-  std::vector<bool> is_named(identities.size());
-  for (std::size_t i = 0; i < outlines.size(); ++i) {
-    const auto &[line, message_id, account] = outlines[i];
-    if (identities.of(i).identifiers.empty()) // it goes to quarantine
+  FirstWith first_with(outlines_.size() + static_cast<std::size_t>(accounts) + 3 * identities_.size());
+  const auto join = [&](std::size_t one, std::uint64_t hash) { groups.join(one, first_with.put(hash, one)); };
+  std::vector<std::uint64_t> seen(identities_.size()); // 0: not yet
+  for (std::size_t i = 0; i < outlines_.size(); ++i) {
+    const auto &[line, message_id, account] = outlines_[i];
+    if (identities_.of(i).identifiers.empty()) // it goes to quarantine
       continue;
     lines[line].numbers.push_back(0);
-    for (auto index : identities.of(i).identifiers) {
+    for (auto index : identities_.of(i).identifiers) {
       const auto identifier = first_identifier + index;
       groups.join(line, identifier);
-      if (is_named[index])
-        continue;
-      is_named[index] = true;
-      join(identifier, hash_of(Common::identifier, identities.name_of(index)));
-      for (auto person : identities.people_met(index))
-        join(identifier, hash_of(Common::person, static_cast<std::uint64_t>(person)));
+      if (seen[index] == 0) {
+        seen[index] = identities_.seen(index);
+        join(identifier, hash_of(Common::identifier, identities_.name_of(index)));
+        for (auto person : identities_.people_met(index))
+          join(identifier, hash_of(Common::person, static_cast<std::uint64_t>(person)));
+      }
+      lines[line].seen.push_back(seen[index]);
     }
     for (auto hash : {message_id, account})
       if (hash != 0)
         join(line, hash);
   }
-  first_with.each([&](std::size_t &one) { one = groups.of(one); });
-  before_ = std::move(first_with);
-  lines_before_ = lines.size();
   return groups;
 }
 
@@ -178,6 +157,8 @@ void reserve_numbers(std::vector<collect::Incoming> &lines) {
 // Large groups first, each to the part that is furthest from its share.
 std::vector<std::size_t> Sharing::share_out(std::vector<collect::Incoming> &lines,
                                             const std::vector<double> &weights) {
+  identities_.meet();
+  reserve_ids(lines);
   auto groups = find_groups(lines);
   std::vector<std::size_t> size(lines.size()), order;
   for (std::size_t line = 0; line < lines.size(); ++line)

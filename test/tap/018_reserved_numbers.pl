@@ -75,6 +75,32 @@ for my $try (1 .. 30)
 ok($caught, 'an inbox worker waited for a person');
 verified($node, 'postgres');
 
+# People whom somebody joins once their lines are shared out, and had the number for it before: whoever decides about them first has the lower one.
+sub say
+{
+	my ($name, @identifiers) = @_;
+	my $ids = join ', ', map { "json_build_object('type', '$_->[0]', 'id', '$_->[1]' || n, 'collection', 'users', 'encoding', 'none')" } @identifiers;
+	return "json_build_object('type', 'identify', 'messageId', '$name' || n, 'traits', json_build_object('said', '$name'), 'context', json_build_object('externalIds', json_build_array($ids)))";
+}
+my $card = ['loyalty_id', 'L'];
+$caught = 0;
+for my $try (201 .. 220)
+{
+	my $pairs = 'generate_series(' . join(', ', 50 * $try + 1, 50 * $try + 50) . ') AS n';
+	$node->safe_psql('postgres', 'SELECT FROM cdp.ingest((SELECT json_agg(m)::text FROM (SELECT ' . say('card', $card) . " AS m FROM $pairs UNION ALL SELECT "
+		. say('mail', ['crm_id', 'M']) . " FROM $pairs) AS s))");
+	my $holder = hold($try, 'SELECT FROM cdp.ingest((SELECT json_agg(' . say('both', $card, ['crm_id', 'M']) . ")::text FROM $pairs))");
+	holds($try) or die 'no holder';
+	$node->safe_psql('postgres', more() . "; INSERT INTO cdp.inbox (message) SELECT u.m FROM $pairs, unnest(ARRAY[" . say('one', $card, ['user_id', 'A']) . '::text, '
+		. say('other', ['crm_id', 'M'], ['user_id', 'B']) . '::text]) AS u (m); ' . more());
+	$caught = seen("backend_type = 'cdp inbox worker' AND wait_event = 'transactionid'", 5) && seen("backend_type = 'cdp worker' AND wait_event = 'transactionid'", 1);
+	let_go($try, $holder);
+	drained() or die 'not drained';
+	last if $caught;
+}
+ok($caught, 'both waited for people who were being joined');
+verified($node, 'postgres');
+
 # Lets the worker decide 200 lines, a batch that it does not share, and stops it in the next one, where it comes to this lock.
 my $number = 100;
 sub stopped_at
