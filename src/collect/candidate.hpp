@@ -71,6 +71,9 @@ struct Candidate {
   }
 };
 
+// What the messageId of a message without one begins with; its content's hash follows.
+inline constexpr std::string_view kContentId = "content-";
+
 // The hash of messages that are known by their messageId alone.
 inline constexpr pg_uuid_t kAnyContent{};
 

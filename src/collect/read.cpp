@@ -145,7 +145,7 @@ pg_uuid_t content_hash(const Candidate &candidate, const Spellings &spellings, s
 }
 
 std::string content_id(const pg_uuid_t &hash) {
-  return "content-" + pg::uuid_text(hash);
+  return std::string(kContentId) + pg::uuid_text(hash);
 }
 
 // A message without an id is itself when it says when it happened, and otherwise a new one every time.

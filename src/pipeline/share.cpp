@@ -67,6 +67,7 @@ Sharing::Sharing(const std::vector<collect::Incoming> &lines) {
       auto &outline = outlines_.emplace_back(Outline{candidate.incoming});
       if (!message.message_id.empty())
         outline.message_id = hash_of(Common::message_id, message.message_id);
+      names_content_ = names_content_ || message.message_id.starts_with(collect::kContentId);
       if (message.type == core::MessageType::group)
         outline.account = hash_of(Common::account, message.group_id);
     }
@@ -137,6 +138,8 @@ Sharing::Groups Sharing::find_groups(std::vector<collect::Incoming> &lines) {
       if (hash != 0)
         join(line, hash);
   }
+  for (std::size_t line = 1; names_content_ && line < lines.size(); ++line) // which one, no outline tells
+    groups.join(0, line);
   return groups;
 }
 

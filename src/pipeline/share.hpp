@@ -38,6 +38,7 @@ private:
 
   identity::Identities identities_;
   std::vector<Outline> outlines_;
+  bool names_content_ = false; // some line comes with a messageId that another may get by its content
 };
 
 } // namespace cdp::pipeline
