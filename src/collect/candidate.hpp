@@ -31,9 +31,9 @@ struct Incoming {
   std::vector<std::int64_t> reserved = {}; // ids for identifiers that nobody has named before this line
   // Numbers for what it decides, 0 while they are counted: good as long as nobody has drawn one after
   // `last_number`, and its identifiers and their people are as they were `seen` (identity::Identities::seen).
-  std::vector<std::uint64_t> seen = {};
   std::vector<std::int64_t> numbers = {};
   std::int64_t last_number = 0;
+  std::vector<std::uint64_t> seen = {};
 };
 
 // Why a message was put aside.

@@ -4,6 +4,7 @@
 #include "core/match_index.hpp"
 #include "core/match_wanted.hpp"
 #include "match/matcher.hpp"
+#include "pg/scan.hpp"
 
 #include <algorithm>
 
@@ -19,6 +20,19 @@ struct Kept {
   bool is_placed = false; // among those that are compared
   engine::Place place = 0;
 };
+
+// Of a row as Lookups gives it.
+inline Kept kept_of(const pg::Cells &row) {
+  return {std::string(row.text(0)), std::string(row.text(1)), std::string(row.text(2)),
+          engine::unpack_neighbours(row.text(3)), row.integer(4)};
+}
+
+// The texts of its features, which live as long as it does. Throws Error for one that was not written so.
+inline void unpack(const Kept &kept, const Matcher &matcher, std::vector<std::string_view> &texts) {
+  if (!engine::unpack_features(kept.features, matcher.model.features.size(), texts))
+    throw Error(ERRCODE_DATA_CORRUPTED, "record \"" + kept.id + "\" is not kept as it should be", {},
+                "SELECT * FROM cdp.update_matches(…, rebuild => true) makes all anew.");
+}
 
 // As RecordOrder::precedes has it; ids that are numbers are read once.
 inline void put_in_order(std::vector<Kept *> &records, const engine::RecordOrder &order) {

@@ -46,13 +46,11 @@ private:
     std::vector<std::int8_t> gammas;
   };
 
-  static Kept kept_of(const pg::Cells &row);
   void load(const std::vector<Number> &numbers);
   void read_changed(const std::vector<RecordKey> &keys);
   void part();
   void match();
   void cluster();
-  void unpack(const Kept &kept, std::vector<std::string_view> &texts) const;
   engine::Uniques uniques_of(const std::vector<Number> &order) const;
   void ask_for_keys(Wishes &wishes);
   void read_index(const Wishes &wishes,
@@ -89,11 +87,6 @@ private:
   std::vector<std::tuple<int, std::uint64_t, Number>> keys_; // of those that changed: part, hash
   mutable engine::Patience patience_;
 };
-
-Kept Update::kept_of(const pg::Cells &row) {
-  return {std::string(row.text(0)), std::string(row.text(1)), std::string(row.text(2)),
-          engine::unpack_neighbours(row.text(3)), row.integer(4)};
-}
 
 void Update::load(const std::vector<Number> &numbers) {
   std::vector<std::int32_t> missing;
@@ -345,12 +338,6 @@ engine::Weigher Update::make_weigher(const engine::Records &records, const std::
   });
 }
 
-void Update::unpack(const Kept &kept, std::vector<std::string_view> &texts) const {
-  if (!engine::unpack_features(kept.features, matcher_.model.features.size(), texts))
-    throw Error(ERRCODE_DATA_CORRUPTED, "record \"" + kept.id + "\" is not kept as it should be", {},
-                "SELECT * FROM cdp.update_matches(…, rebuild => true) makes all anew.");
-}
-
 Kept *Update::find_present(Number number) {
   const auto found = kept_.find(number);
   return found == kept_.end() || gone_.contains(number) ? nullptr : &found->second;
@@ -383,7 +370,7 @@ void Update::score(const std::vector<std::pair<Number, Number>> &pairs) {
   std::vector<const std::string_view *> features(matcher_.model.features.size());
   for (Kept *kept : order) {
     patience_.step(10);
-    unpack(*kept, texts);
+    unpack(*kept, matcher_, texts);
     for (std::size_t f = 0; f < features.size(); ++f)
       features[f] = texts[f].data() ? &texts[f] : nullptr;
     kept->place = static_cast<engine::Place>(records.size());
@@ -472,7 +459,7 @@ engine::Uniques Update::uniques_of(const std::vector<Number> &order) const {
   engine::Dictionary values;
   std::vector<std::string_view> texts;
   for (std::size_t i = 0; i < order.size() && uniques.width > 0; ++i) {
-    unpack(kept_.at(order[i]), texts);
+    unpack(kept_.at(order[i]), matcher_, texts);
     for (const int feature : features) {
       const auto text = texts[static_cast<std::size_t>(feature)];
       uniques.values.push_back(text.data() ? values.code(text) : 0);
