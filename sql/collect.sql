@@ -99,3 +99,15 @@ COPY cdp.inbox (message) FROM STDIN WITH (FORMAT csv, DELIMITER E'\x01', QUOTE E
 CALL cdp.run();
 SELECT count(*) FROM cdp.events WHERE event = 'After a BOM';
 SELECT count(*) AS waiting FROM cdp.inbox;
+
+-- A restore brings the lines before it sets the sequence: while all are beyond it, the worker leaves them alone.
+BEGIN;
+INSERT INTO cdp.inbox (inbox_id, message) OVERRIDING SYSTEM VALUE VALUES (1000000000, '{}');
+SELECT cdp_internal.restore_is_running() AS of_a_line_beyond_all;
+INSERT INTO cdp.inbox (message) VALUES ('{}');
+SELECT cdp_internal.restore_is_running() AS beside_one_that_is_not;
+DELETE FROM cdp.inbox WHERE inbox_id < 1000000000;
+SELECT setval('cdp.inbox_inbox_id_seq', 1000000000) > 0 AS set;
+SELECT cdp_internal.restore_is_running() AS when_the_sequence_is_set;
+ROLLBACK;
+SELECT setval('cdp.inbox_inbox_id_seq', (SELECT coalesce(max(inbox_id), 0) + 1000 FROM cdp.inbox)) > 0 AS set;
