@@ -52,8 +52,10 @@ void Identities::read(std::vector<Candidate> &candidates) {
     types_ = std::move(types);
   }
   const auto before_these = carried_.size();
-  normalized_.reserve(2 * (before_these + candidates.size()));
-  by_value_.reserve(2 * (before_these + candidates.size()));
+  if (before_these == 0) { // later ones make them grow by themselves, which is not each time
+    normalized_.reserve(2 * candidates.size());
+    by_value_.reserve(2 * candidates.size());
+  }
   find_pattern_blocked(candidates);
   carried_.resize(before_these + candidates.size());
   for (std::size_t i = 0; i < candidates.size(); ++i) {

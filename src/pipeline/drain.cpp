@@ -50,7 +50,7 @@ constexpr std::int32_t kWhileMonthWaits = 500;
 class Window {
 public:
   Window(std::int32_t size, std::int32_t worth) {
-    const auto weights = many_waited && size > 1 ? pipeline::company().weights() : std::vector<double>{1};
+    const auto weights = more_wait && size > 1 ? pipeline::company().weights() : std::vector<double>{1};
     if (pipeline::company().is_awaited())
       size = std::min(size, worth);
     // As many lines for each as one would take alone.
@@ -58,10 +58,11 @@ public:
     oldest_ = collect::read_inbox(static_cast<std::int32_t>(size * wide),
                                   static_cast<std::size_t>(static_cast<double>(kMostBytes) * wide),
                                   pipeline::company().out());
-    many_waited = oldest_.lines.size() >= static_cast<std::size_t>(worth);
+    is_large_ = oldest_.lines.size() >= static_cast<std::size_t>(worth);
+    more_wait = size > 1 && oldest_.lines.size() >= static_cast<std::size_t>(std::min(size, worth));
     parts_.resize(weights.size());
     const bool wanted_before = std::exchange(month_wanted, false);
-    if (many_waited && parts_.size() > 1)
+    if (is_large_ && parts_.size() > 1)
       pg::try_in_subtransaction([&] { // which lets go of its tables: we are going to wait for others
         month_wanted = collect::months_wait();
         if (!month_wanted)
@@ -71,11 +72,11 @@ public:
     weights_ = weights;
     if (month_wanted)
       leave_all_but(wanted_before ? size : kWhileMonthWaits);
-    if (size > 1 && oldest_.lines.size() >= static_cast<std::size_t>(std::min(size, worth)))
+    if (more_wait)
       pipeline::company().gather(); // they arrive while we decide
   }
 
-  bool is_large() const { return many_waited; }
+  bool is_large() const { return is_large_; }
 
   // Gives the others theirs, and leaves ours.
   collect::Oldest take_ours() {
@@ -110,7 +111,8 @@ private:
     oldest_.places.resize(count);
   }
 
-  static inline bool many_waited = false, month_wanted = false; // the last time
+  static inline bool more_wait = false, month_wanted = false; // the last time
+  bool is_large_ = false;
   collect::Oldest oldest_;
   std::optional<pipeline::Sharing> sharing_; // none: all is ours
   std::vector<double> weights_;

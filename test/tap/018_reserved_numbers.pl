@@ -7,6 +7,7 @@ use CdpTest;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Time::HiRes qw(usleep);
 
 my $lines = 3000;
 my $filled = 0;
@@ -99,6 +100,32 @@ for my $try (201 .. 220)
 	last if $caught;
 }
 ok($caught, 'both waited for people who were being joined');
+verified($node, 'postgres');
+
+# Whether the e-mail address that two people have in common is dropped changes while lines are being shared out and decided.
+my $pairs = 0;
+$node->safe_psql('postgres', q{SELECT cdp.create_source('form', drops => '{traits.email}')});
+for my $try (1 .. 12)
+{
+	$pairs += 400;
+	$node->safe_psql('postgres', "INSERT INTO cdp.inbox (source, message) SELECT 'form', json_build_object('type', 'identify', 'messageId', who || n, 'userId', who || n,
+		'traits', json_build_object('email', format('e%s\@x.example', n), 'said', who)) FROM generate_series($pairs - 399, $pairs) AS n, unnest('{F,G}'::text[]) AS who");
+	usleep(50_000);
+	$node->safe_psql('postgres', "SELECT cdp.alter_source('form', drops => '" . ($try % 2 ? '{}' : '{traits.email}') . "')");
+}
+ok(drained(), 'lines of a source that changed');
+verified($node, 'postgres');
+
+# A line without messageId has one of its content. Whoever else has that as his messageId comes after it, or before, as the lines do.
+$node->safe_psql('postgres', 'CREATE DATABASE named');
+$node->safe_psql('named', q{CREATE EXTENSION cdp; SELECT FROM generate_series(1, 400) AS n, cdp.ingest(format('{"type": "identify", "userId": "p%s", "traits": {"n": %s}, "timestamp": "2026-01-01"}', n, n))});
+my $ids = $node->safe_psql('named', q{SELECT string_agg(format('(%s, %L)', traits ->> 'n', message_id), ', ') FROM cdp.assertions});
+$node->safe_psql('postgres', more() . qq{; INSERT INTO cdp.inbox (message) SELECT CASE WHEN who = 'p' THEN format('{"type": "identify", "userId": "p%s", "traits": {"n": %s}, "timestamp": "2026-01-01"}', n, n)
+	ELSE format('{"type": "identify", "userId": "q%s", "messageId": "%s", "traits": {"n": %s}}', n, id, -n) END
+	FROM (VALUES $ids) AS ids (n, id), unnest(CASE n % 2 WHEN 0 THEN '{p,q}'::text[] ELSE '{q,p}' END) WITH ORDINALITY AS w (who, place) ORDER BY n, place; } . more());
+ok(drained(), 'lines that name the content of others');
+is($node->safe_psql('postgres', q{SELECT count(*), count(*) FILTER (WHERE (traits ->> 'n')::integer % 2 = 0 AND (traits ->> 'n')::integer > 0 OR (traits ->> 'n')::integer % 2 <> 0 AND (traits ->> 'n')::integer < 0)
+	FROM cdp.assertions WHERE message_id LIKE 'content-%'}), '400|400', 'of two with one messageId the first line counts');
 verified($node, 'postgres');
 
 # Lets the worker decide 200 lines, a batch that it does not share, and stops it in the next one, where it comes to this lock.
