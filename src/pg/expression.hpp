@@ -56,6 +56,7 @@ public:
     return value;
   }
   Oid type() const noexcept { return type_; }
+  const Node *tree() const noexcept { return reinterpret_cast<const Node *>(state_->expr); } // as planned
 
 private:
   Bindings *bindings_;

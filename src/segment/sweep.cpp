@@ -10,7 +10,7 @@ namespace {
 using core::Function;
 
 constexpr int kFirstAggregate = 4; // $1 to $3 are the instant, profile_id and traits
-constexpr auto kNullInteger = static_cast<Datum>(INT64_MIN);
+constexpr auto kNullInteger = static_cast<Datum>(pg::IntegerRule::kNull);
 
 const std::map<std::string_view, Function> kFunctions = {{"count", Function::count},
                                                          {"count_value", Function::count_value},
@@ -133,10 +133,6 @@ Sweep::Sweep(const pg::Decomposition &made, std::span<const std::int32_t> inputs
   types.insert(types.end(), static_cast<std::size_t>(made.computed), JSONBOID);
   types.insert(types.end(), static_cast<std::size_t>(made.since), TIMESTAMPTZOID);
   first_since_ = static_cast<int>(types.size()) + 1 - static_cast<int>(made.since);
-  if (made.is_fixed && made.value.empty() && made.turns.empty() &&
-      aggregates_.size() <= Answers::kMostValues &&
-      std::all_of(aggregates_.begin(), aggregates_.end(), [](const auto &one) { return one->is_integer(); }))
-    answers_.emplace();
   bindings_ = std::make_unique<pg::Bindings>(types);
   having_ = std::make_unique<pg::Expression>(made.having, *bindings_);
   if (!made.value.empty())
@@ -147,6 +143,9 @@ Sweep::Sweep(const pg::Decomposition &made, std::span<const std::int32_t> inputs
                                   std::make_unique<pg::Expression>(condition, *bindings_)});
   for (const auto &condition : made.falling)
     falling_.push_back(std::make_unique<pg::Expression>(condition, *bindings_));
+  if (made.is_fixed && made.value.empty() && made.turns.empty() &&
+      std::all_of(aggregates_.begin(), aggregates_.end(), [](const auto &one) { return one->is_integer(); }))
+    find_integer_rules();
   for (const auto &turn : made.turns) {
     auto &turning = *turns_.emplace_back(std::make_unique<Turning>());
     turning.turn = turn;
@@ -160,11 +159,25 @@ Sweep::Sweep(const pg::Decomposition &made, std::span<const std::int32_t> inputs
   find_wanted();
   if (usable_)
     judge_nobody(made);
-  works_alone_ = answers_ && person_conditions_.empty() && made.segments + made.computed + made.since == 0 &&
+  works_alone_ = (computed_ || answers_) && person_conditions_.empty() &&
+                 made.segments + made.computed + made.since == 0 &&
                  std::all_of(aggregates_.begin(), aggregates_.end(), [](const auto &one) {
                    return std::all_of(one->cutoffs.begin(), one->cutoffs.end(),
                                       [](const auto &cutoff) { return cutoff->is_fixed(); });
                  });
+}
+
+// What follows from integers alone is computed, or remembered as PostgreSQL said it.
+void Sweep::find_integer_rules() {
+  if (aggregates_.size() <= pg::IntegerRule::kMostValues)
+    computed_ = pg::IntegerRule::of(*having_, kFirstAggregate);
+  for (std::size_t i = 0; computed_ && i < falling_.size(); ++i)
+    if (auto one = pg::IntegerRule::of(*falling_[i], kFirstAggregate))
+      computed_falling_.push_back(std::move(*one));
+    else
+      computed_.reset();
+  if (!computed_ && aggregates_.size() <= Answers::kMostValues)
+    answers_.emplace();
 }
 
 Sweep::~Sweep() {
@@ -188,8 +201,9 @@ void Sweep::judge_nobody(const pg::Decomposition &made) {
         failure);
   never_without_events_ = never;
   usable_ = usable_ && (!has_key_ || never);
+  overflows_ = false;
   if (!made.uses_person && !made.uses_clock)
-    still_ = pg::subtransaction([&] { empty_ = truth(0); }, failure);
+    still_ = pg::subtransaction([&] { empty_ = truth(0); }, failure) && !overflows_;
   empty_value_ = held_;
   never_without_events_ = never_without_events_ || (still_ && !empty_);
 }
@@ -325,6 +339,8 @@ void Sweep::bind(const Step &step) {
 }
 
 bool Sweep::truth(Timestamp at) {
+  if (computed_)
+    return computed_truth();
   if (answers_)
     return remembered_truth();
   bind_values();
@@ -334,6 +350,15 @@ bool Sweep::truth(Timestamp at) {
     return has_value();
   const auto value = pg::call([&] { return having_->evaluate(); });
   return !value.is_null && DatumGetBool(value.datum);
+}
+
+// Of what is beyond it PostgreSQL has to judge.
+bool Sweep::computed_truth() {
+  for (std::size_t i = 0; i < aggregates_.size(); ++i)
+    integers_[i] = static_cast<std::int64_t>(value_of(*aggregates_[i]).value_or(kNullInteger));
+  const auto said = computed_->evaluate(integers_);
+  overflows_ = overflows_ || said == pg::IntegerRule::Said::beyond;
+  return said == pg::IntegerRule::Said::yes;
 }
 
 bool Sweep::remembered_truth() {
@@ -406,6 +431,8 @@ Timestamp Sweep::find_end(Timestamp at, Timestamp until) {
 bool Sweep::is_over() {
   if (falling_.empty() || !nothing_is_to_come())
     return false;
+  if (computed_)
+    return computes_falling();
   if (!answers_)
     return asks_falling();
   if (answer_->is_over == Told::unknown && alone_)
@@ -415,6 +442,13 @@ bool Sweep::is_over() {
     answer_->is_over = asks_falling() ? Told::yes : Told::no;
   }
   return answer_->is_over == Told::yes;
+}
+
+bool Sweep::computes_falling() const {
+  return std::any_of(computed_falling_.begin(), computed_falling_.end(), [&](const auto &one) {
+    const auto said = one.evaluate(integers_);
+    return said == pg::IntegerRule::Said::no || said == pg::IntegerRule::Said::null;
+  });
 }
 
 // Whether one of them does not hold, for what is bound.

@@ -8,6 +8,7 @@
 #include "segment/timelines.hpp"
 
 #include "pg/expression.hpp"
+#include "pg/integer_rule.hpp"
 #include "pg/rule_search.hpp"
 
 namespace cdp::segment {
@@ -114,10 +115,13 @@ private:
   void bind_values();
   bool truth(Timestamp at);
   bool has_value();
+  void find_integer_rules();
+  bool computed_truth();
   bool remembered_truth();
   void bind_integers();
   bool is_over();
   bool asks_falling();
+  bool computes_falling() const;
   bool nothing_is_to_come() const;
   std::optional<Timestamp> only_start() const;
   Timestamp find_end(Timestamp at, Timestamp until);
@@ -165,9 +169,12 @@ private:
   std::vector<Group> groups_;                         // of the person at hand
   std::size_t group_count_ = 0;                       // that are in use
   std::vector<std::optional<std::string_view>> keys_; // that may be in, in order
-  std::optional<Answers> answers_;                    // when a few integers are all that counts,
-  Answers::Answer *answer_ = nullptr;                 // for those at hand
-  std::vector<Timestamp> instants_;                   // of find_end, for its room
+  std::optional<pg::IntegerRule> computed_;           // when a few integers are all that counts, and simply:
+  std::vector<pg::IntegerRule> computed_falling_;
+  pg::IntegerRule::Values integers_{}; // those at hand
+  std::optional<Answers> answers_;     // when they are, and not so simply,
+  Answers::Answer *answer_ = nullptr;  // for those at hand
+  std::vector<Timestamp> instants_;    // of find_end, for its room
   bool only_falls_ = false;
   bool has_key_ = false, usable_ = true, overflows_ = false;
   bool still_ = false; // without events the answer is always the same: `empty_`
