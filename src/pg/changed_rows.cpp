@@ -227,4 +227,62 @@ Changed each_changed_key(FunctionCallInfo fcinfo, const std::vector<std::string>
   return Changed::rows;
 }
 
+Fired fired_by(FunctionCallInfo fcinfo) {
+  const auto event = trigger(fcinfo)->tg_event;
+  return TRIGGER_FIRED_BY_INSERT(event)   ? Fired::by_insert
+         : TRIGGER_FIRED_BY_UPDATE(event) ? Fired::by_update
+         : TRIGGER_FIRED_BY_DELETE(event) ? Fired::by_delete
+                                          : Fired::by_truncate;
+}
+
+TransitionRows::TransitionRows(FunctionCallInfo fcinfo, Which which,
+                               std::initializer_list<ScannedTable::Column> columns)
+    : exceptions_(std::uncaught_exceptions()) {
+  const auto *data = trigger(fcinfo);
+  const TupleDesc row = RelationGetDescr(data->tg_relation);
+  rows_ = which == Which::removed ? data->tg_oldtable : data->tg_newtable;
+  if (!rows_)
+    throw Error(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED, "the trigger needs its transition tables");
+  for (const auto &column : columns) {
+    const auto found = numbers_of(row, {column.name});
+    if (found.empty() || TupleDescAttr(row, found.front())->atttypid != column.type)
+      throw Error(ERRCODE_DATATYPE_MISMATCH,
+                  "a trigger's table has no column \"" + std::string(column.name) + "\" of its type");
+    cells_.places_.push_back(found.front());
+  }
+  call([&] {
+    cells_.slot_ = MakeSingleTupleTableSlot(row, &TTSOpsMinimalTuple);
+    pointer_ = tuplestore_alloc_read_pointer(rows_, EXEC_FLAG_REWIND);
+    tuplestore_select_read_pointer(rows_, pointer_);
+    tuplestore_rescan(rows_);
+  });
+}
+
+TransitionRows::~TransitionRows() {
+  if (std::uncaught_exceptions() == exceptions_) // else the abort does
+    ExecDropSingleTupleTableSlot(cells_.slot_);
+}
+
+bool TransitionRows::next() {
+  return call([&] {
+    tuplestore_select_read_pointer(rows_, pointer_);
+    if (!tuplestore_gettupleslot(rows_, true, false, cells_.slot_))
+      return false;
+    slot_getallattrs(cells_.slot_);
+    return true;
+  });
+}
+
+Cell TransitionRows::text(int column) const {
+  if (cells_.is_null(column))
+    return {0, true};
+  return {call([&] { return PointerGetDatum(PG_DETOAST_DATUM_COPY(cells_.datum(column))); }), false};
+}
+
+bool TransitionRows::is_same(int column, const TransitionRows &other) const {
+  return call([&] {
+    return same(cells_.slot_, other.cells_.slot_, &cells_.places_[static_cast<std::size_t>(column)], 1);
+  });
+}
+
 } // namespace cdp::pg

@@ -5,7 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "pg/guard.hpp"
+#include "pg/append_rows.hpp"
+#include "pg/scan.hpp"
 
 namespace cdp::pg {
 
@@ -23,5 +24,29 @@ Changed each_changed_key(FunctionCallInfo fcinfo, const std::vector<std::string>
 
 // How many rows the statement wrote, whatever changed in them.
 std::int64_t count_changed(FunctionCallInfo fcinfo);
+
+enum class Fired { by_insert, by_update, by_delete, by_truncate };
+Fired fired_by(FunctionCallInfo fcinfo);
+
+// The rows as a statement removed or wrote them; of an UPDATE both come in the same order. Gone with the
+// trigger.
+class TransitionRows {
+public:
+  enum class Which { removed, written };
+  TransitionRows(FunctionCallInfo fcinfo, Which which, std::initializer_list<ScannedTable::Column> columns);
+  ~TransitionRows();
+  TransitionRows(const TransitionRows &) = delete;
+  TransitionRows &operator=(const TransitionRows &) = delete;
+
+  bool next();
+  const Cells &row() const { return cells_; } // its texts may be stored elsewhere: see text()
+  Cell text(int column) const;                // a copy, in the memory at hand
+  bool is_same(int column, const TransitionRows &other) const;
+
+private:
+  Tuplestorestate *rows_;
+  int pointer_ = 0, exceptions_;
+  Cells cells_;
+};
 
 } // namespace cdp::pg

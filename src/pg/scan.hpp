@@ -69,6 +69,7 @@ public:
 
 private:
   friend class ScannedTable;
+  friend class TransitionRows;
   Datum datum(int column) const { return slot_->tts_values[places_[column]]; }
 
   TupleTableSlot *slot_ = nullptr;

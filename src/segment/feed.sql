@@ -63,30 +63,8 @@ COMMENT ON TABLE cdp.change_consumers IS 'Who reads cdp.read_changes, and how fa
 COMMENT ON COLUMN cdp.change_consumers.segments IS 'Which segments it read last; null: all';
 SELECT pg_catalog.pg_extension_config_dump('cdp.change_consumers', '');
 
--- Of a version that is being built nothing is told until it is in force, and of computed traits never: they are no segments.
--- A change of left_at alters nothing before the earlier of both; min() finds it without pairing the rows.
-CREATE FUNCTION cdp_internal.touch_memberships() RETURNS trigger LANGUAGE plpgsql
-  SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-  IF TG_OP = 'INSERT' THEN
-    INSERT INTO cdp_internal.membership_touches (from_at, profile_id, segment_id, key)
-      SELECT w.entered_at, w.profile_id, w.segment_id, w.key FROM written AS w
-      WHERE NOT EXISTS (SELECT FROM cdp.segments AS h WHERE (h.replaces IS NOT NULL OR h.kind = 'trait') AND h.segment_id = w.segment_id);
-  ELSIF TG_OP = 'DELETE' THEN
-    INSERT INTO cdp_internal.membership_touches (from_at, profile_id, segment_id, key)
-      SELECT r.entered_at, r.profile_id, r.segment_id, r.key FROM removed AS r
-      WHERE NOT EXISTS (SELECT FROM cdp.segments AS h WHERE (h.replaces IS NOT NULL OR h.kind = 'trait') AND h.segment_id = r.segment_id);
-  ELSIF TG_OP = 'TRUNCATE' THEN
-    INSERT INTO cdp_internal.membership_touches (from_at, profile_id, segment_id, key)
-      SELECT DISTINCT '-infinity'::timestamptz, c.profile_id, c.segment_id, c.key FROM cdp.membership_changes AS c;
-  ELSE
-    INSERT INTO cdp_internal.membership_touches (from_at, profile_id, segment_id, key)
-      SELECT min(b.left_at), b.profile_id, b.segment_id, b.key FROM (TABLE removed UNION ALL TABLE written) AS b
-      WHERE NOT EXISTS (SELECT FROM cdp.segments AS h WHERE (h.replaces IS NOT NULL OR h.kind = 'trait') AND h.segment_id = b.segment_id)
-      GROUP BY b.profile_id, b.segment_id, b.key;
-  END IF;
-  RETURN NULL;
-END $$;
+CREATE FUNCTION cdp_internal.touch_memberships() RETURNS trigger LANGUAGE c
+  SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'cdp_touch_memberships';
 COMMENT ON FUNCTION cdp_internal.touch_memberships() IS 'Notes for the sequencer what a statement wrote';
 
 CREATE TRIGGER touch_inserted AFTER INSERT ON cdp.memberships REFERENCING NEW TABLE AS written
