@@ -18,6 +18,7 @@
 
 #include "pg/helper.hpp"
 #include "pg/jsonb.hpp"
+#include "pg/log_ahead.hpp"
 #include "pg/scan.hpp"
 #include "pg/spi.hpp"
 
@@ -260,6 +261,7 @@ void Evaluation::State::evaluate(const std::vector<std::vector<const Step *>> &c
       });
     }
     Progress::evaluate(segments, stints, helper);
+    pg::write_log_ahead();
   }
 }
 
@@ -272,6 +274,7 @@ void Evaluation::evaluate(std::vector<Step> steps) {
     state_->latest = std::max(state_->latest, step.from);
   }
   pg::Session session;
+  pg::write_log_ahead();
   const auto chosen = state_->choose(steps);
   const auto looks = state_->looks_of(chosen);
   Finishing finishing(looks, state_->timelines);

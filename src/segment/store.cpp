@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <tuple>
 
+#include "pg/log_ahead.hpp"
 #include "pg/scan.hpp"
 #include "pg/spi.hpp"
 
@@ -131,9 +132,12 @@ void write(const Columns &removed, const Columns &updated, const Columns &insert
       by_key.run(params);
   };
   change(remove_there, remove, removed);
+  pg::write_log_ahead();
   change(update_there, update, updated);
+  pg::write_log_ahead();
   if (!inserted.empty())
     insert.run(inserted.params());
+  pg::write_log_ahead();
 }
 
 void write(const Errors &errors) {
