@@ -90,6 +90,21 @@ void register_names(const std::vector<std::string> &names) {
   insert.run(pg::Params().texts(names));
 }
 
+// Whether anybody is on the list; nothing: SQL has to look.
+std::optional<bool> find_suppressed(const pg::Moment &moment) {
+  if (!pg::any_page("cdp_internal", "suppressions"))
+    return false;
+  pg::KeyScan suppressions(moment, "cdp_internal", "suppressions", "suppressions_hash", {});
+  if (!suppressions.usable())
+    return std::nullopt;
+  bool any = false;
+  suppressions.each({}, [&](const pg::Cells &) {
+    any = true;
+    return false;
+  });
+  return any;
+}
+
 } // namespace
 
 Sources::Sources(const std::vector<Incoming> &lines) {
@@ -111,16 +126,12 @@ bool Sources::look_up_one(const std::string &name) {
   std::int32_t id = 0;
   std::optional<std::string> version;
   {
-    pg::KeyScan suppressions(moment, "cdp_internal", "suppressions", "suppressions_hash", {});
     pg::KeyScan sources(moment, "cdp", "sources", "sources_source_key",
                         {{"source_id", INT4OID}, {"settings", UUIDOID}});
-    if (!suppressions.usable() || !sources.usable())
+    const auto suppressed = find_suppressed(moment);
+    if (!suppressed || !sources.usable())
       return false;
-    any_suppressed_ = false;
-    suppressions.each({}, [&](const pg::Cells &) {
-      any_suppressed_ = true;
-      return false;
-    });
+    any_suppressed_ = *suppressed;
     sources.each({pg::text_part(name)}, [&](const pg::Cells &row) {
       id = row.integer(0);
       if (!row.is_null(1))

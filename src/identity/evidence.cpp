@@ -203,8 +203,7 @@ bool Journal::append_changes() const {
 }
 
 void Journal::store_changes() {
-  constexpr std::size_t many = 20;
-  if (changes_.decisions.size() >= many && append_changes())
+  if (append_changes())
     return;
   static pg::Statement insert(
       "INSERT INTO cdp.identity_changes (decision_seq, change, profile_id, "

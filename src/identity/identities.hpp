@@ -94,7 +94,10 @@ public:
   // order, all or none, until nothing moved meanwhile), so that nobody else changes them until commit. `lock`
   // locks the profile rows given, says which there are, and is called again with more when a merge came in
   // between. Then reads what the rules need to know about the people.
-  void settle(const std::vector<Candidate> &candidates, const LockProfiles &lock);
+  // Then does the rest, in the transaction that has locked them: another one's write would be a MultiXact
+  // each.
+  void settle(const std::vector<Candidate> &candidates, const LockProfiles &lock,
+              const std::function<void()> &rest);
 
   // Finds or inserts the identifiers of accepted messages (in key order), new ones as nobody's, for a fold to
   // decide: it locks nobody.
@@ -174,11 +177,11 @@ private:
   void find_existing(std::vector<std::size_t> &missing);
   void draw_ids(const std::vector<std::size_t> &missing);
   void insert_missing(const std::vector<std::size_t> &missing);
-  void find_lost(const std::vector<std::size_t> &wanted, const std::vector<std::int64_t> &drawn);
+  void find_lost(const std::vector<std::size_t> &wanted, const std::vector<bool> &written);
   void expect_people(const std::vector<Candidate> &candidates);
   std::int64_t expect_person(const Carried &carried, std::set<std::int64_t> &known) const;
   bool is_newcomer(std::int64_t id) const;
-  void lock_people(const LockProfiles &lock);
+  void lock_people(const LockProfiles &lock, const std::function<void()> &rest);
   void note_stored(const StoredIdentifier &stored);
   std::vector<std::int64_t> people_now() const;
   void read_people();

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "identity/identities.hpp"
+#include "pg/scan.hpp"
 
 namespace cdp::identity {
 
@@ -29,6 +30,8 @@ std::string sentence(const LeftOut &left_out) {
 
 // Under the locks of the batch, so that a decision about its people is seen.
 bool any_cuts() {
+  if (!pg::any_page("cdp", "identity_decisions"))
+    return false;
   static pg::Statement any("SELECT EXISTS (SELECT FROM cdp.identity_decisions WHERE kind = 'remove_link' "
                            "AND revoked_at IS NULL)");
   return any.run().boolean(0, 1);
@@ -80,35 +83,86 @@ bool Identities::must_decide(const Candidate &candidate, std::size_t index) cons
   return false;
 }
 
-void Identities::read_kept(const std::vector<Candidate> &candidates) {
-  std::vector<std::string> asked;
-  std::vector<std::vector<std::int64_t>> sets;
-  for (std::size_t i = 0; i < candidates.size(); ++i) {
-    if (candidates[i].fate != collect::Fate::accepted || carried_[i].identifiers.size() < 2)
-      continue;
-    auto ids = ids_of(carried_[i]);
-    const bool all_known =
-        std::all_of(ids.begin(), ids.end(), [&](auto id) { return profile_.contains(id); });
-    if (!all_known || !kept_.try_emplace(ids).second)
-      continue;
-    asked.push_back(array_text(ids));
-    sets.push_back(std::move(ids));
-  }
-  if (asked.empty())
-    return;
-  // Deciding these again would change nothing: see core::IdentityFold::decide.
+namespace {
+
+using Set = std::vector<std::int64_t>;
+
+// What was left out of evidence of these identifiers that would be decided the same way again: see
+// core::IdentityFold::decide. Nothing: there is none.
+struct Kept {
+  std::size_t place; // of the set
+  Set refused;
+};
+
+void select_kept(const std::vector<Set> &sets, std::vector<Kept> &found) {
   static pg::Statement select(
       "SELECT a.place, e.refused::text FROM unnest($1) WITH ORDINALITY AS a (identifiers, place) "
       "CROSS JOIN LATERAL (SELECT e.refused FROM cdp.evidence AS e "
       "  WHERE e.identifiers = a.identifiers::pg_catalog.int8[] AND NOT e.is_explicit "
       "  AND coalesce(e.rule, 'sharing') IN ('sharing', 'removed_identifier', 'blocked') LIMIT 1) AS e",
       pg::few_keys);
+  std::vector<std::string> asked;
+  for (const auto &set : sets)
+    asked.push_back(array_text(set));
   auto rows = select.run(pg::Params().texts(asked));
+  for (std::size_t i = 0; i < rows.size(); ++i)
+    found.push_back({static_cast<std::size_t>(rows.bigint(i, 1)) - 1, array_from(rows.optional_text(i, 2))});
+}
+
+Set bigints(const pg::Cells &row, int column) {
+  if (row.is_null(column))
+    return {};
+  Set ids(row.count_bigints(column));
+  row.copy_bigints(column, ids.data());
+  return ids;
+}
+
+// False: SQL has to look.
+bool find_kept(const std::vector<Set> &sets, std::vector<Kept> &found) {
+  pg::show_own_writes();
+  const pg::Moment moment;
+  pg::KeyScan evidence(moment, "cdp", "evidence", "evidence_identifiers",
+                       {{"identifiers", INT8ARRAYOID},
+                        {"refused", INT8ARRAYOID},
+                        {"rule", TEXTOID},
+                        {"is_explicit", BOOLOID}});
+  if (!evidence.usable())
+    return false;
+  for (std::size_t i = 0; i < sets.size(); ++i) {
+    pg::check_for_interrupts();
+    evidence.each({pg::bigints_part(sets[i])}, [&](const pg::Cells &row) {
+      if (bigints(row, 0) != sets[i] || row.boolean(3) ||
+          (!row.is_null(2) && !is_lasting(std::string(row.text(2)))))
+        return true;
+      found.push_back({i, bigints(row, 1)});
+      return false;
+    });
+  }
+  return true;
+}
+
+} // namespace
+
+void Identities::read_kept(const std::vector<Candidate> &candidates) {
+  std::vector<Set> sets;
+  for (std::size_t i = 0; i < candidates.size(); ++i) {
+    if (candidates[i].fate != collect::Fate::accepted || carried_[i].identifiers.size() < 2)
+      continue;
+    auto ids = ids_of(carried_[i]);
+    const bool all_known =
+        std::all_of(ids.begin(), ids.end(), [&](auto id) { return profile_.contains(id); });
+    if (all_known && kept_.try_emplace(ids).second)
+      sets.push_back(std::move(ids));
+  }
+  if (sets.empty())
+    return;
+  std::vector<Kept> kept;
+  if (!find_kept(sets, kept))
+    select_kept(sets, kept);
   std::vector<bool> found(sets.size());
-  for (std::size_t i = 0; i < rows.size(); ++i) {
-    const auto place = static_cast<std::size_t>(rows.bigint(i, 1)) - 1;
+  for (const auto &[place, refused] : kept) {
     found[place] = true;
-    for (auto id : array_from(rows.optional_text(i, 2))) {
+    for (auto id : refused) {
       const auto &why = identifiers_[by_id_.at(id)].left_out;
       kept_[sets[place]].push_back({id, why.empty() ? "sharing" : why, "", {}});
     }

@@ -51,27 +51,27 @@ StoredIdentifier stored_in(const pg::Rows &rows, std::size_t row, std::size_t in
 // Finds identifiers by their indexes, as the statements below do.
 class Finder {
 public:
-  Finder()
-      : by_value_(moment_, "cdp", "identifiers", "identifiers_type_value_key", kColumns),
-        by_id_(moment_, "cdp", "identifiers", "identifiers_pkey", kColumns) {}
-  bool usable() const { return by_value_.usable() && by_id_.usable(); }
+  bool usable() const { return usable_; } // all indexes that were needed
 
   void find(std::size_t index, const std::string &type, const std::string &value) {
     pg::check_for_interrupts();
-    by_value_.each({pg::text_part(type), pg::text_part(value)},
-                   [&](const pg::Cells &row) { return note(index, row); });
+    if (auto *rows = open(by_value_, "identifiers_type_value_key"))
+      rows->each({pg::text_part(type), pg::text_part(value)},
+                 [&](const pg::Cells &row) { return note(index, row); });
   }
   void find(std::size_t index, std::int64_t id) {
     pg::check_for_interrupts();
-    by_id_.each({pg::bigint_part(id)}, [&](const pg::Cells &row) { return note(index, row); });
+    if (auto *rows = open(by_id_, "identifiers_pkey"))
+      rows->each({pg::bigint_part(id)}, [&](const pg::Cells &row) { return note(index, row); });
   }
   const std::vector<StoredIdentifier> &finish() {
     for (auto &one : found_)
       if (one.user_on_device != 0)
-        by_id_.each({pg::bigint_part(one.user_on_device)}, [&](const pg::Cells &row) {
-          one.user_profile_id = row.bigint(1);
-          return false;
-        });
+        if (auto *rows = open(by_id_, "identifiers_pkey"))
+          rows->each({pg::bigint_part(one.user_on_device)}, [&](const pg::Cells &row) {
+            one.user_profile_id = row.bigint(1);
+            return false;
+          });
     return found_;
   }
 
@@ -83,6 +83,13 @@ private:
       {"user_on_device_id", INT8OID},
       {"first_seen_at", TIMESTAMPTZOID}};
 
+  // When it is needed first: most calls ask one of them alone.
+  pg::KeyScan *open(std::optional<pg::KeyScan> &rows, const char *index) {
+    if (usable_ && !rows)
+      usable_ = rows.emplace(moment_, "cdp", "identifiers", index, kColumns).usable();
+    return usable_ ? &*rows : nullptr;
+  }
+
   bool note(std::size_t index, const pg::Cells &row) {
     found_.push_back({index, row.bigint(0), row.bigint(1), std::string(row.is_null(2) ? "" : row.text(2)),
                       row.is_null(3) ? 0 : row.bigint(3), 0, row.timestamp(4)});
@@ -90,12 +97,16 @@ private:
   }
 
   const pg::Moment moment_;
-  pg::KeyScan by_value_, by_id_;
+  std::optional<pg::KeyScan> by_value_, by_id_;
+  bool usable_ = true;
   std::vector<StoredIdentifier> found_;
 };
 
-bool append_identifiers(const Order &sorted, const std::vector<Identifier> &identifiers) {
-  pg::RowAppend rows(9);
+constexpr std::initializer_list<Oid> kWritten = {INT8OID, INT8OID, TIMESTAMPTZOID, TEXTOID, TEXTOID,
+                                                 TEXTOID, TEXTOID, TEXTOID,        INT8OID};
+
+pg::RowAppend rows_of(const Order &sorted, const std::vector<Identifier> &identifiers) {
+  pg::RowAppend rows(static_cast<int>(kWritten.size()));
   for (auto index : sorted) {
     const auto &one = identifiers[index];
     const bool differs = one.raw != one.value;
@@ -105,16 +116,30 @@ bool append_identifiers(const Order &sorted, const std::vector<Identifier> &iden
               differs && !one.raw_region.empty() ? pg::text_cell(one.raw_region) : pg::null_cell(),
               pg::null_cell(), pg::null_cell()});
   }
+  return rows;
+}
+
+// False: somebody else writes one of them at this moment, or SQL has to.
+bool append_identifiers(const Order &sorted, const std::vector<Identifier> &identifiers) {
+  auto rows = rows_of(sorted, identifiers);
   pg::Failure failure;
   bool written = false;
-  return pg::subtransaction(
-             [&] {
-               written = rows.write(
-                   "cdp", "identifiers",
-                   {INT8OID, INT8OID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT8OID});
-             },
-             failure) &&
+  return pg::subtransaction([&] { written = rows.write("cdp", "identifiers", kWritten); }, failure) &&
          written;
+}
+
+// Of these ids, which were inserted.
+std::vector<bool> are_there(const std::vector<std::int64_t> &drawn) {
+  static pg::Statement ours("SELECT identifier_id FROM cdp.identifiers WHERE identifier_id = ANY ($1)",
+                            pg::few_keys);
+  auto rows = ours.run(pg::Params().bigints(drawn));
+  std::set<std::int64_t> inserted;
+  for (std::size_t i = 0; i < rows.size(); ++i)
+    inserted.insert(rows.bigint(i, 1));
+  std::vector<bool> there;
+  for (auto id : drawn)
+    there.push_back(inserted.contains(id));
+  return there;
 }
 
 // False: SQL has to look.
@@ -122,10 +147,11 @@ bool find_by_keys(const std::function<void(const StoredIdentifier &)> &take,
                   const std::function<void(Finder &)> &ask) {
   pg::show_own_writes();
   Finder finder;
+  ask(finder);
+  const auto &found = finder.finish();
   if (!finder.usable())
     return false;
-  ask(finder);
-  for (const auto &stored : finder.finish())
+  for (const auto &stored : found)
     take(stored);
   return true;
 }
@@ -223,10 +249,11 @@ bool Identities::is_personal(std::size_t candidate) const {
   return types_->at(first.type).rule.sharing == core::Sharing::personal;
 }
 
-void Identities::settle(const std::vector<Candidate> &candidates, const LockProfiles &lock) {
+void Identities::settle(const std::vector<Candidate> &candidates, const LockProfiles &lock,
+                        const std::function<void()> &rest) {
   auto needed = this->needed(candidates);
   if (needed.empty())
-    return;
+    return rest();
   read_at_ = pg::transactions_ended();
   find_existing(needed); // leaves those that nobody has yet
   if (!needed.empty()) {
@@ -234,15 +261,19 @@ void Identities::settle(const std::vector<Candidate> &candidates, const LockProf
     expect_people(candidates);
     insert_missing(needed);
   }
-  lock_people(lock);
-  prepare(candidates);
+  lock_people(lock, [&] {
+    prepare(candidates);
+    rest();
+  });
 }
 
-void Identities::lock_people(const LockProfiles &lock) {
+void Identities::lock_people(const LockProfiles &lock, const std::function<void()> &rest) {
   auto people = people_now();
+  if (people.empty())
+    return rest();
   // A merge that commits while we wait may give an id out of order: let all locks go and take the whole set
   // anew.
-  while (!people.empty() && !pg::try_in_subtransaction([&] {
+  while (!pg::try_in_subtransaction([&] {
     const bool complete = lock_whole(people, lock, stored_people_);
     if (const auto now = pg::transactions_ended(); now != read_at_) { // else nobody can have moved
       read_people();
@@ -252,6 +283,8 @@ void Identities::lock_people(const LockProfiles &lock) {
     const bool stable =
         complete && std::includes(people.begin(), people.end(), current.begin(), current.end());
     people = std::move(current);
+    if (stable)
+      rest();
     return stable;
   }))
     pg::check_for_interrupts();
@@ -329,8 +362,14 @@ void Identities::insert_missing(const Order &missing) {
   });
   // Many are written a page at a time, unless somebody else is writing one of them.
   constexpr std::size_t many = 20;
-  if (sorted.size() >= many && append_identifiers(sorted, identifiers_))
-    return;
+  if (sorted.size() >= many) {
+    if (append_identifiers(sorted, identifiers_))
+      return;
+  } else if (const auto written =
+                 rows_of(sorted, identifiers_)
+                     .write_new("cdp", "identifiers", "identifiers_type_value_key", kWritten)) {
+    return find_lost(sorted, *written);
+  }
   std::vector<std::int64_t> ids, people;
   std::vector<std::string> types, values;
   std::vector<std::optional<std::string>> raws, regions;
@@ -360,23 +399,20 @@ void Identities::insert_missing(const Order &missing) {
       .timestamps(seen)
       .bigints(people);
   if (insert.run(params).size() < ids.size())
-    find_lost(sorted, ids);
+    find_lost(sorted, are_there(ids));
 }
 
 // Somebody else inserted some of these while we looked: theirs count.
-void Identities::find_lost(const Order &wanted, const std::vector<std::int64_t> &drawn) {
-  static pg::Statement ours("SELECT identifier_id FROM cdp.identifiers WHERE identifier_id = ANY ($1)",
-                            pg::few_keys);
-  auto rows = ours.run(pg::Params().bigints(drawn));
-  std::set<std::int64_t> inserted;
-  for (std::size_t i = 0; i < rows.size(); ++i)
-    inserted.insert(rows.bigint(i, 1));
+void Identities::find_lost(const Order &wanted, const std::vector<bool> &written) {
   Order lost;
-  for (auto index : wanted)
-    if (auto &one = identifiers_[index]; !inserted.contains(one.id)) {
+  for (std::size_t i = 0; i < wanted.size(); ++i)
+    if (!written[i]) {
+      auto &one = identifiers_[wanted[i]];
       one.id = one.expected = 0;
-      lost.push_back(index);
+      lost.push_back(wanted[i]);
     }
+  if (lost.empty())
+    return;
   find_existing(lost);
   if (!lost.empty())
     throw Error(ERRCODE_T_R_SERIALIZATION_FAILURE, "an identifier was removed while it was being read",

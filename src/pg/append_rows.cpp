@@ -12,6 +12,7 @@ extern "C" {
 #include "executor/executor.h"
 #include "partitioning/partbounds.h"
 #include "partitioning/partdesc.h"
+#include "storage/lmgr.h"
 #include "tcop/utility.h"
 #include "utils/lsyscache.h"
 #include "utils/partcache.h"
@@ -70,10 +71,11 @@ bool is_plain(const IndexInfo *index) {
   return index->ii_ReadyForInserts && index->ii_Expressions == NIL && !index->ii_ExclusionOps;
 }
 
-Target open_target(Relation table, int rows) {
+// `unsure`: a row may be there already, which indexes are to tell.
+Target open_target(Relation table, int rows, bool unsure = false) {
   Target to{table, CreateExecutorState(), makeNode(ResultRelInfo), nullptr, true};
   InitResultRelInfo(to.info, table, 0, nullptr, 0);
-  ExecOpenIndices(to.info, false);
+  ExecOpenIndices(to.info, unsure);
   for (int i = 0; i < to.info->ri_NumIndices; ++i)
     to.by_index = to.by_index && is_plain(to.info->ri_IndexRelationInfo[i]) &&
                   to.info->ri_IndexRelationDescs[i]->rd_index->indimmediate;
@@ -299,22 +301,112 @@ bool write_rows(Relation table, const Given &given) {
   }
 }
 
+// Whether nobody has these values in a unique index, and nobody who commits writes them at this moment.
+bool is_free(const Target &to, TupleTableSlot *row, List *index) {
+  ItemPointerData other;
+#if PG_VERSION_NUM >= 180000
+  ItemPointerData none;
+  ItemPointerSetInvalid(&none);
+  return ExecCheckIndexConstraints(to.info, row, to.state, &other, &none, index);
+#else
+  return ExecCheckIndexConstraints(to.info, row, to.state, &other, index);
+#endif
+}
+
+// The row is there for others to wait for before its indexes are filled; false: somebody was faster.
+bool insert_speculatively(const Target &to, TupleTableSlot *row, List *index) {
+  const TransactionId self = GetCurrentTransactionId();
+  const uint32 token = SpeculativeInsertionLockAcquire(self);
+  bool conflicts = false;
+  table_tuple_insert_speculative(to.table, row, GetCurrentCommandId(true), 0, nullptr, token);
+#if PG_VERSION_NUM >= 160000
+  ExecInsertIndexTuples(to.info, row, to.state, false, true, &conflicts, index, false);
+#else
+  ExecInsertIndexTuples(to.info, row, to.state, false, true, &conflicts, index);
+#endif
+  table_tuple_complete_speculative(to.table, row, token, !conflicts);
+  SpeculativeInsertionLockRelease(self);
+  return !conflicts;
+}
+
+bool insert_unless_there(const Target &to, TupleTableSlot *row, List *index) {
+  for (;;) {
+    CHECK_FOR_INTERRUPTS();
+    ResetPerTupleExprContext(to.state);
+    if (!is_free(to, row, index))
+      return false;
+    if (insert_speculatively(to, row, index))
+      return true;
+  }
+}
+
+bool write_new_rows(Relation table, const Given &given, Oid index, bool *written) {
+  if (table->rd_rel->relkind != RELKIND_RELATION || table->rd_rel->relispartition ||
+      !takes_as_given(table, given.types, given.columns))
+    return false;
+  const Target to = open_target(table, 1, true);
+  const auto is_index = [&](int i) { return RelationGetRelid(to.info->ri_IndexRelationDescs[i]) == index; };
+  bool can = false;
+  for (int i = 0; i < to.info->ri_NumIndices; ++i)
+    can = can || (is_index(i) && to.info->ri_IndexRelationDescs[i]->rd_index->indisunique &&
+                  to.info->ri_IndexRelationDescs[i]->rd_index->indimmediate &&
+                  is_plain(to.info->ri_IndexRelationInfo[i]));
+  List *arbiter = list_make1_oid(index);
+  for (int i = 0; i < given.rows && can; ++i) {
+    fill(to.slots[0], given, i);
+    if (table->rd_att->constr)
+      ExecConstraints(to.info, to.slots[0], to.state);
+    written[i] = insert_unless_there(to, to.slots[0], arbiter);
+  }
+  close_target(to, 1);
+  return can;
+}
+
+// InvalidOid: SQL has to write, or to say why not.
+Oid table_to_write(const char *schema, const char *table) {
+  const Oid id = get_relname_relid(table, get_namespace_oid(schema, false));
+  if (!OidIsValid(id) || pg_class_aclcheck(id, GetUserId(), ACL_INSERT) != ACLCHECK_OK ||
+      check_enable_rls(id, InvalidOid, true) == RLS_ENABLED)
+    return InvalidOid;
+  PreventCommandIfReadOnly("INSERT");
+  return id;
+}
+
 } // namespace
 
 bool RowAppend::write(const char *schema, const char *table, std::initializer_list<Oid> types) {
   Given given{types.begin(), values_.data(), nulls_.data(), columns_, static_cast<int>(rows()), nullptr};
   return call([&] {
-    const Oid id = get_relname_relid(table, get_namespace_oid(schema, false));
-    if (!OidIsValid(id) || pg_class_aclcheck(id, GetUserId(), ACL_INSERT) != ACLCHECK_OK ||
-        check_enable_rls(id, InvalidOid, true) == RLS_ENABLED)
+    const Oid id = table_to_write(schema, table);
+    if (!OidIsValid(id))
       return false;
-    PreventCommandIfReadOnly("INSERT");
     given.order = static_cast<int *>(palloc(sizeof(int) * Max(given.rows, 1)));
     Relation opened = table_open(id, RowExclusiveLock);
     const bool can = write_rows(opened, given);
     table_close(opened, NoLock);
     return can;
   });
+}
+
+std::optional<std::vector<bool>> RowAppend::write_new(const char *schema, const char *table,
+                                                      const char *index, std::initializer_list<Oid> types) {
+  const Given given{types.begin(), values_.data(),           nulls_.data(),
+                    columns_,      static_cast<int>(rows()), nullptr};
+  const auto written = std::make_unique<bool[]>(rows() + 1);
+  const bool can = call([&] {
+    const Oid id = table_to_write(schema, table);
+    const Oid arbiter = get_relname_relid(index, get_namespace_oid(schema, false));
+    if (!OidIsValid(id) || !OidIsValid(arbiter) ||
+        pg_class_aclcheck(id, GetUserId(), ACL_SELECT) != ACLCHECK_OK)
+      return false;
+    Relation opened = table_open(id, RowExclusiveLock);
+    const bool taken = write_new_rows(opened, given, arbiter, written.get());
+    table_close(opened, NoLock);
+    return taken;
+  });
+  if (!can)
+    return std::nullopt;
+  return std::vector<bool>(written.get(), written.get() + rows());
 }
 
 Cell bigints_cell(std::span<const std::int64_t> values) {

@@ -54,6 +54,11 @@ public:
   // indexes, or where the columns are not of these types. Raises what INSERT raises.
   bool write(const char *schema, const char *table, std::initializer_list<Oid> types);
 
+  // As INSERT … ON CONFLICT (the columns of this unique index) DO NOTHING, row by row: for a few. Says of
+  // each row whether it was written. Nothing, and nothing is done, where write() would return false.
+  std::optional<std::vector<bool>> write_new(const char *schema, const char *table, const char *index,
+                                             std::initializer_list<Oid> types);
+
 private:
   int columns_;
   std::vector<Datum> values_;

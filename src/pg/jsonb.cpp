@@ -29,6 +29,20 @@ std::string_view jsonb_text(void *jsonb) {
   });
 }
 
+std::string keep_jsonb(std::string_view content) {
+  std::string kept(VARHDRSZ, '\0');
+  kept.append(content);
+  SET_VARSIZE(kept.data(), kept.size());
+  return kept;
+}
+
+std::string text_of_kept(std::string &kept) {
+  const auto made = jsonb_text(kept.data());
+  std::string text(made);
+  call([&] { pfree(const_cast<char *>(made.data())); });
+  return text;
+}
+
 namespace {
 
 void must(bool ok) {

@@ -14,6 +14,10 @@ void *parse_jsonb(const std::string &text);
 // The view lives as long as the memory context; empty for nullptr.
 std::string_view jsonb_text(void *jsonb);
 
+// A jsonb to keep, from its content without a length, as Cells::text and Rows::view give it; and its text.
+std::string keep_jsonb(std::string_view content);
+std::string text_of_kept(std::string &kept);
+
 // Collects the parts of a content and gives the first 128 bits of the SHA-256 over them; lengths are hashed
 // too, so that no part runs into the next.
 class ContentHash {

@@ -2,12 +2,16 @@
 
 #include <algorithm>
 
+#include "pg/append_rows.hpp"
+
 extern "C" {
 #include "access/genam.h"
+#include "access/stratnum.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_am_d.h"
 #include "storage/bufmgr.h"
 #include "utils/fmgroids.h"
 #include "utils/rel.h"
@@ -102,19 +106,17 @@ void Cells::copy_bigints(int column, std::int64_t *to) const {
   std::memcpy(to, array.data(), array.size() * sizeof *to);
 }
 
-ScannedTable::ScannedTable(const char *schema, const char *table, std::initializer_list<Column> columns)
+ScannedTable::ScannedTable(const char *schema, const char *table, std::initializer_list<Column> columns,
+                           LOCKMODE lock)
     : exceptions_(std::uncaught_exceptions()) {
-  open(schema, table);
+  open(schema, table, lock);
   for (const auto &column : columns)
     find(table, column);
-  call([&] {
-    unpacked_ = AllocSetContextCreate(CurrentMemoryContext, "cdp table scan", ALLOCSET_DEFAULT_SIZES);
-    cells_.slot_ = table_slot_create(table_, nullptr);
-  });
+  call([&] { cells_.slot_ = table_slot_create(table_, nullptr); });
 }
 
-static Relation open_to_read(const char *schema, const char *table) {
-  Relation relation = table_open(get_relname_relid(table, get_namespace_oid(schema, false)), AccessShareLock);
+static Relation open_to_read(const char *schema, const char *table, LOCKMODE lock = AccessShareLock) {
+  Relation relation = table_open(get_relname_relid(table, get_namespace_oid(schema, false)), lock);
   const auto allowed = pg_class_aclcheck(RelationGetRelid(relation), GetUserId(), ACL_SELECT);
   if (allowed != ACLCHECK_OK)
     aclcheck_error(allowed, OBJECT_TABLE, table);
@@ -124,8 +126,8 @@ static Relation open_to_read(const char *schema, const char *table) {
   return relation;
 }
 
-void ScannedTable::open(const char *schema, const char *table) {
-  table_ = call([&] { return open_to_read(schema, table); });
+void ScannedTable::open(const char *schema, const char *table, LOCKMODE lock) {
+  table_ = call([&] { return open_to_read(schema, table, lock); });
 }
 
 void ScannedTable::find(const char *table, Column column) {
@@ -143,7 +145,8 @@ ScannedTable::~ScannedTable() {
   if (unwinds())
     return;
   ExecDropSingleTupleTableSlot(cells_.slot_);
-  MemoryContextDelete(unpacked_);
+  if (unpacked_)
+    MemoryContextDelete(unpacked_);
   table_close(table_, NoLock);
 }
 
@@ -152,7 +155,8 @@ std::size_t ScannedTable::expected_rows() const {
 }
 
 void ScannedTable::start_batch() {
-  MemoryContextReset(unpacked_);
+  if (unpacked_)
+    MemoryContextReset(unpacked_);
 }
 
 void ScannedTable::take_apart() {
@@ -167,6 +171,8 @@ void ScannedTable::unpack(int place) {
   auto *stored = reinterpret_cast<struct varlena *>(DatumGetPointer(datum));
   if (!VARATT_IS_EXTERNAL(stored) && !VARATT_IS_COMPRESSED(stored))
     return;
+  if (!unpacked_)
+    unpacked_ = AllocSetContextCreate(CurrentMemoryContext, "cdp table scan", ALLOCSET_DEFAULT_SIZES);
   MemoryContext before = MemoryContextSwitchTo(unpacked_);
   datum = PointerGetDatum(pg_detoast_datum_packed(stored));
   MemoryContextSwitchTo(before);
@@ -229,6 +235,15 @@ bool PlaceScan::fetch(ItemPointerData place) {
   return true;
 }
 
+bool any_page(const char *schema, const char *table) {
+  return call([&] {
+    Relation opened = open_to_read(schema, table);
+    const bool any = RelationGetNumberOfBlocks(opened) > 0;
+    table_close(opened, NoLock);
+    return any;
+  });
+}
+
 bool any_row(const Moment &moment, const char *schema, const char *table) {
   return call([&] {
     Relation opened = open_to_read(schema, table);
@@ -263,9 +278,13 @@ KeyPart text_part(std::string_view value) {
           })};
 }
 
+KeyPart bigints_part(std::span<const std::int64_t> values) {
+  return {F_ARRAY_EQ, bigints_cell(values).first};
+}
+
 KeyScan::KeyScan(const Moment &moment, const char *schema, const char *table, const char *index,
-                 std::initializer_list<Column> columns)
-    : ScannedTable(schema, table, columns), moment_(moment) {
+                 std::initializer_list<Column> columns, LOCKMODE lock)
+    : ScannedTable(schema, table, columns, lock), moment_(moment) {
   call([&] {
     const Oid id = get_relname_relid(index, get_namespace_oid(schema, false));
     if (!OidIsValid(id))
@@ -292,10 +311,12 @@ KeyScan::~KeyScan() {
 // is.
 void KeyScan::begin(std::initializer_list<KeyPart> key, std::optional<std::int32_t> from) {
   ScanKeyData keys[INDEX_MAX_KEYS];
+  const StrategyNumber equal =
+      index_->rd_rel->relam == HASH_AM_OID ? HTEqualStrategyNumber : BTEqualStrategyNumber;
   int number = 0;
   for (const auto &part : key) {
-    ScanKeyEntryInitialize(&keys[number], 0, static_cast<AttrNumber>(number + 1), BTEqualStrategyNumber,
-                           InvalidOid, index_->rd_indcollation[number], part.equal, part.value);
+    ScanKeyEntryInitialize(&keys[number], 0, static_cast<AttrNumber>(number + 1), equal, InvalidOid,
+                           index_->rd_indcollation[number], part.equal, part.value);
     ++number;
   }
   if (from) {

@@ -85,7 +85,8 @@ public:
     Oid type;
   };
 
-  ScannedTable(const char *schema, const char *table, std::initializer_list<Column> columns);
+  ScannedTable(const char *schema, const char *table, std::initializer_list<Column> columns,
+               LOCKMODE lock = AccessShareLock);
   ~ScannedTable();
   ScannedTable(const ScannedTable &) = delete;
   ScannedTable &operator=(const ScannedTable &) = delete;
@@ -103,7 +104,7 @@ protected:
   struct RelationData *table_ = nullptr;
 
 private:
-  void open(const char *schema, const char *table);
+  void open(const char *schema, const char *table, LOCKMODE lock);
   void find(const char *table, Column column);
   void unpack(int place);
 
@@ -205,6 +206,9 @@ private:
   BlockNumber end_; // of the table, which may have become shorter
 };
 
+// Whether a table has pages at all: none means no rows.
+bool any_page(const char *schema, const char *table);
+
 // Whether a table has a row at all.
 bool any_row(const Moment &moment, const char *schema, const char *table);
 
@@ -215,14 +219,16 @@ struct KeyPart {
 };
 KeyPart bigint_part(std::int64_t value);
 KeyPart integer_part(std::int32_t value);
-KeyPart uuid_part(const pg_uuid_t *value); // which lives as long as it is looked for
-KeyPart text_part(std::string_view value); // made in the current memory context
+KeyPart uuid_part(const pg_uuid_t *value);                  // which lives as long as it is looked for
+KeyPart text_part(std::string_view value);                  // made in the current memory context
+KeyPart bigints_part(std::span<const std::int64_t> values); // likewise; of a hash index: rows may differ
 
 // The rows under some keys, for a few of them: a statement would take several times as long to start.
 class KeyScan : public ScannedTable {
 public:
   KeyScan(const Moment &moment, const char *schema, const char *table, const char *index,
-          std::initializer_list<Column> columns);
+          std::initializer_list<Column> columns)
+      : KeyScan(moment, schema, table, index, columns, AccessShareLock) {}
   ~KeyScan();
 
   // False: somebody took the index away, and SQL has to find them.
@@ -257,14 +263,20 @@ public:
     }
   }
 
-private:
+protected:
+  KeyScan(const Moment &moment, const char *schema, const char *table, const char *index,
+          std::initializer_list<Column> columns, LOCKMODE lock);
   void begin(std::initializer_list<KeyPart> key, std::optional<std::int32_t> from = std::nullopt);
+  const Moment &moment() const { return moment_; }
+
+  struct RelationData *index_ = nullptr;
+  struct IndexScanDescData *scan_ = nullptr;
+
+private:
   bool next();
   bool next_of(std::initializer_list<KeyPart> key, std::span<const std::int32_t> last, std::size_t &at,
                bool begun);
 
-  struct RelationData *index_ = nullptr;
-  struct IndexScanDescData *scan_ = nullptr;
   const Moment &moment_;
 };
 

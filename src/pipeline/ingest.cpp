@@ -198,25 +198,14 @@ std::vector<Candidate> take_in(const std::vector<collect::Incoming> &lines,
   return candidates;
 }
 
-Outcome ingest(const std::vector<collect::Incoming> &lines) {
-  pg::need_read_committed();
-  const pg_uuid_t secret = make_ready();
-  segment::Evaluation evaluation;
+namespace {
 
-  Outcome outcome;
-  identity::Identities identities;
-  identities.use_reserved(lines);
-  auto &candidates = outcome.candidates = take_in(lines, identities);
-  outcome.profile_ids.resize(candidates.size());
-  outcome.decisions.resize(candidates.size());
-  if (outcome.count(Fate::accepted) == 0) {
-    note_imports(candidates, lines, outcome.decisions);
-    return outcome;
-  }
-  profile::People people;
-  identities.settle(candidates, [&](const std::vector<std::int64_t> &ids) { return people.lock(ids); });
-
-  const auto decisions = draw_decisions(candidates, lines, identities);
+// Under the locks of all people concerned.
+void decide_and_store(Outcome &outcome, const std::vector<collect::Incoming> &lines,
+                      identity::Identities &identities, profile::People &people,
+                      segment::Evaluation &evaluation, const profile::Secret &secret) {
+  const auto &candidates = outcome.candidates;
+  const auto decisions = outcome.decisions = draw_decisions(candidates, lines, identities);
   std::vector<std::int64_t> owners(candidates.size());
   std::vector<std::vector<std::int64_t>> carried(candidates.size());
   prepare_people(candidates, identities, people);
@@ -231,7 +220,6 @@ Outcome ingest(const std::vector<collect::Incoming> &lines) {
     carried[i] = identities.carried_ids(i, owner);
   }
 
-  outcome.decisions = decisions;
   note_imports(candidates, lines, decisions);
   keep_messages(candidates, lines, decisions);
   identities.store(candidates, decisions);
@@ -243,6 +231,29 @@ Outcome ingest(const std::vector<collect::Incoming> &lines) {
   decider.store();
   people.store(secret);
   evaluation.store();
+}
+
+} // namespace
+
+Outcome ingest(const std::vector<collect::Incoming> &lines) {
+  pg::need_read_committed();
+  const auto secret = make_ready();
+  segment::Evaluation evaluation;
+
+  Outcome outcome;
+  identity::Identities identities;
+  identities.use_reserved(lines);
+  auto &candidates = outcome.candidates = take_in(lines, identities);
+  outcome.profile_ids.resize(candidates.size());
+  outcome.decisions.resize(candidates.size());
+  if (outcome.count(Fate::accepted) == 0) {
+    note_imports(candidates, lines, outcome.decisions);
+    return outcome;
+  }
+  profile::People people;
+  identities.settle(
+      candidates, [&](const std::vector<std::int64_t> &ids) { return people.lock(ids); },
+      [&] { decide_and_store(outcome, lines, identities, people, evaluation, secret); });
   return outcome;
 }
 

@@ -46,7 +46,7 @@ void number_decisions(const std::string &made, std::int64_t decision) {
 std::int64_t mend(const std::set<std::int64_t> &identifiers, const std::string &reason, bool all,
                   const std::function<void()> &prepare, const std::function<void(std::int64_t)> &numbered) {
   pg::need_read_committed();
-  const pg_uuid_t secret = make_ready();
+  const auto secret = make_ready();
   segment::Evaluation evaluation;
   profile::People people;
   identity::Refold refold(*identity::find_types({}));
@@ -105,7 +105,7 @@ void fold_person(profile::People &people, std::int64_t id, bool was_stale, std::
 
 std::int64_t fold_anew(const std::vector<std::int64_t> &profile_ids) {
   pg::need_read_committed();
-  const pg_uuid_t secret = make_ready();
+  const auto secret = make_ready();
   segment::Evaluation evaluation;
   profile::People people;
   const auto found = people.lock(profile_ids);

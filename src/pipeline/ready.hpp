@@ -5,7 +5,7 @@
 namespace cdp::pipeline {
 
 // Keeps the segments' definitions as they are until commit, makes the database ready at first use, and
-// returns its secret for public ids.
-pg_uuid_t make_ready();
+// returns what finds its secret for public ids, which only new people need.
+std::function<pg_uuid_t()> make_ready();
 
 } // namespace cdp::pipeline

@@ -83,7 +83,7 @@ private:
   const Ids &withdrawn_;
   const std::vector<collect::Incoming> &lines_;
   const std::string &reason_;
-  const pg_uuid_t secret_;
+  const profile::Secret secret_;
   segment::Evaluation evaluation_;
   profile::People people_;
   identity::Identities identities_;

@@ -14,11 +14,10 @@ std::optional<std::string> group_of(const core::Message &message) {
   return message.type == core::MessageType::group ? std::optional(message.group_id) : std::nullopt;
 }
 
-// False: they are few, or SQL has to write them.
+// False: SQL has to write them.
 bool append_assertions(const std::vector<collect::Candidate> &candidates,
                        const std::vector<std::int64_t> &decisions, const std::vector<std::int64_t> &owners,
                        const std::vector<std::vector<std::int64_t>> &carried) {
-  constexpr std::size_t many = 20;
   pg::RowAppend rows(12);
   for (std::size_t i = 0; i < candidates.size(); ++i)
     if (const auto &one = candidates[i]; is_assertion(one))
@@ -28,7 +27,7 @@ bool append_assertions(const std::vector<collect::Candidate> &candidates,
                 pg::bigint_cell(one.received_at), pg::text_cell(one.message.message_id),
                 pg::pointer_cell(one.traits), pg::pointer_cell(one.context), pg::pointer_cell(one.extra),
                 carried[i].empty() ? pg::null_cell() : pg::bigints_cell(carried[i])});
-  return rows.rows() >= many &&
+  return rows.rows() == 0 ||
          rows.write("cdp", "assertions",
                     {INT8OID, INT8OID, INT4OID, TEXTOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID,
                      JSONBOID, JSONBOID, JSONBOID, INT8ARRAYOID});

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "pg/append_rows.hpp"
 #include "pg/jsonb_make.hpp"
+#include "pg/row_update.hpp"
 
 namespace cdp::profile {
 
@@ -35,15 +35,57 @@ bool append_profiles(const std::vector<std::int64_t> &ids, const std::vector<pg_
   return rows.write("cdp", "profiles", {INT8OID, UUIDOID, JSONBOID, JSONBOID, TIMESTAMPTZOID, INT4OID});
 }
 
+// As SELECT … FOR UPDATE. False: SQL has to lock them.
+bool lock_rows(std::vector<std::int64_t> ids, std::vector<StoredProfile> &found) {
+  std::sort(ids.begin(), ids.end());
+  pg::show_own_writes();
+  const pg::Moment moment;
+  pg::KeyLock rows(moment, "cdp", "profiles", "profiles_pkey",
+                   {{"profile_id", INT8OID},
+                    {"traits", JSONBOID},
+                    {"trait_origins", JSONBOID},
+                    {"last_seen_at", TIMESTAMPTZOID},
+                    {"rules_version", INT4OID}});
+  if (!rows.usable())
+    return false;
+  for (auto id : ids)
+    rows.lock({pg::bigint_part(id)}, [&](const pg::Cells &row) {
+      found.push_back({row.bigint(0), pg::keep_jsonb(row.text(1)), pg::keep_jsonb(row.text(2)),
+                       row.timestamp(3), row.integer(4), row.place()});
+    });
+  return true;
+}
+
+void select_rows(const std::vector<std::int64_t> &ids, std::vector<StoredProfile> &found) {
+  static pg::Statement select(
+      "SELECT profile_id, traits, trait_origins, last_seen_at, rules_version, ctid FROM cdp.profiles "
+      "WHERE profile_id = ANY ($1) ORDER BY profile_id FOR UPDATE",
+      pg::few_keys);
+  auto rows = select.run(pg::Params().bigints(ids));
+  for (std::size_t i = 0; i < rows.size(); ++i)
+    found.push_back({rows.bigint(i, 1), pg::keep_jsonb(rows.view(i, 2)), pg::keep_jsonb(rows.view(i, 3)),
+                     rows.timestamp(i, 4), rows.integer(i, 5), rows.place(i, 6)});
+}
+
 } // namespace
 
 void Person::start_anew() {
   folded_.emplace(fold_->rules());
+  packed_ = false;
   texts_stale_ = true;
   version = fold_->version;
 }
 
+void Person::unpack() {
+  if (!packed_)
+    return;
+  traits_ = pg::text_of_kept(traits_);
+  origins_ = pg::text_of_kept(origins_);
+  packed_ = false;
+}
+
 core::Traits &Person::take_apart() {
+  unpack();
   if (!folded_)
     folded_.emplace(traits_, origins_, fold_->rules());
   texts_stale_ = true;
@@ -60,6 +102,7 @@ bool Person::needs_claims() {
     return false;
   if (fold_->rules().has_computed())
     return true;
+  unpack();
   return folded_ ? folded_->needs_claims() : core::Traits(traits_, origins_, fold_->rules()).needs_claims();
 }
 
@@ -85,11 +128,13 @@ void Person::absorb(Person &other) {
   last_seen_at = std::max(last_seen_at, other.last_seen_at);
   as_of = std::max(as_of, other.as_of);
   due = std::min(due, other.due);
+  other.unpack();
   if (other.changed() || other.origins_ != "{}")
     take_apart().absorb(other.take_apart());
 }
 
 const std::string &Person::traits() {
+  unpack();
   if (texts_stale_) {
     folded_->settle(fold_->world, std::max(last_seen_at, as_of), computed_);
     traits_ = folded_->traits_json();
@@ -121,20 +166,15 @@ Timestamp Person::until() {
 }
 
 std::vector<std::int64_t> People::lock(const std::vector<std::int64_t> &profile_ids) {
-  static pg::Statement select(
-      "SELECT profile_id, traits::text, trait_origins::text, last_seen_at, rules_version FROM cdp.profiles "
-      "WHERE profile_id = ANY ($1) ORDER BY profile_id FOR UPDATE",
-      pg::few_keys);
-  auto rows = select.run(pg::Params().bigints(profile_ids));
+  std::vector<StoredProfile> rows;
+  if (!lock_rows(profile_ids, rows))
+    select_rows(profile_ids, rows);
   people_.clear();
   any_stale_ = false;
   std::vector<std::int64_t> found;
-  for (std::size_t i = 0; i < rows.size(); ++i) {
-    found.push_back(rows.bigint(i, 1));
-    const auto &person = people_
-                             .emplace(rows.bigint(i, 1), Person(fold_, rows.text(i, 2), rows.text(i, 3),
-                                                                rows.timestamp(i, 4), rows.integer(i, 5)))
-                             .first->second;
+  for (auto &row : rows) {
+    found.push_back(row.id);
+    const auto &person = people_.emplace(row.id, Person(fold_, std::move(row))).first->second;
     any_stale_ = any_stale_ || person.is_stale();
   }
   if (fold_.rules().has_ages() || follow_computed() || any_stale_)
@@ -246,6 +286,8 @@ void People::refold(const std::set<std::int64_t> &before, const std::set<std::in
     person.as_of = as_of;
     const auto known = old.find(id);
     person.stored = known != old.end() && known->second.stored;
+    if (person.stored)
+      person.place = known->second.place;
   }
   if (any_stale_)
     forget_misfits(ids);
@@ -276,7 +318,7 @@ std::vector<std::int64_t> People::touched() const {
   return ids;
 }
 
-void People::store(const pg_uuid_t &secret) {
+void People::store(const Secret &secret) {
   if (!merged_.empty()) {
     static pg::Statement erase("DELETE FROM cdp.profiles WHERE profile_id = ANY ($1)", pg::few_keys);
     erase.run(pg::Params().bigints(merged_));
@@ -287,7 +329,7 @@ void People::store(const pg_uuid_t &secret) {
   store_notes();
 }
 
-void People::insert_new(const pg_uuid_t &secret) {
+void People::insert_new(const Secret &secret) {
   std::vector<std::int64_t> ids;
   for (const auto &[id, person] : people_)
     if (person.touched && !person.stored)
@@ -295,20 +337,20 @@ void People::insert_new(const pg_uuid_t &secret) {
   if (ids.empty())
     return;
   std::sort(ids.begin(), ids.end());
+  const auto key = secret();
   std::vector<pg_uuid_t> public_ids;
   std::vector<std::string> traits, origins;
   std::vector<Timestamp> seen;
   for (auto id : ids) {
     auto &person = at(id);
     pg::ContentHash hash;
-    hash.add(std::string_view(reinterpret_cast<const char *>(secret.data), UUID_LEN)).add(id);
+    hash.add(std::string_view(reinterpret_cast<const char *>(key.data), UUID_LEN)).add(id);
     public_ids.push_back(hash.finish());
     traits.push_back(person.traits());
     origins.push_back(person.origins());
     seen.push_back(person.last_seen_at);
   }
-  constexpr std::size_t many = 20;
-  if (ids.size() >= many && append_profiles(ids, public_ids, traits, origins, seen, fold_.version))
+  if (append_profiles(ids, public_ids, traits, origins, seen, fold_.version))
     return;
   static pg::Statement insert(
       "INSERT INTO cdp.profiles (profile_id, public_id, traits, trait_origins, last_seen_at, rules_version) "
@@ -327,13 +369,36 @@ void People::update_touched() {
   if (ids.empty())
     return;
   std::sort(ids.begin(), ids.end());
-  if (ids.size() == 1 && !at(ids[0]).changed()) {
-    static pg::Statement see(
-        "UPDATE cdp.profiles SET last_seen_at = $2, rules_version = $3 WHERE profile_id = $1", pg::few_keys);
-    const auto &one = at(ids[0]);
-    see.run(pg::Params().bigint(ids[0]).timestamp(one.last_seen_at).integer(one.version));
-    return;
+  if (const auto left = rewrite(ids); !left.empty())
+    update(left);
+}
+
+// Where they lie, as they were locked. The ids of those that are left to SQL.
+std::vector<std::int64_t> People::rewrite(const std::vector<std::int64_t> &ids) {
+  pg::RowUpdate rows("cdp", "profiles",
+                     {{"last_seen_at", TIMESTAMPTZOID},
+                      {"rules_version", INT4OID},
+                      {"traits", JSONBOID},
+                      {"trait_origins", JSONBOID}});
+  if (!rows.usable())
+    return ids;
+  std::vector<std::int64_t> left;
+  for (auto id : ids) {
+    pg::check_for_interrupts();
+    auto &person = at(id);
+    const auto changed = [&](const std::string &(Person::*text)()) -> std::optional<pg::Cell> {
+      if (!person.changed())
+        return std::nullopt;
+      return pg::pointer_cell(jsonb_of((person.*text)()));
+    };
+    if (!rows.write(person.place, {pg::bigint_cell(person.last_seen_at), pg::integer_cell(person.version),
+                                   changed(&Person::traits), changed(&Person::origins)}))
+      left.push_back(id);
   }
+  return left;
+}
+
+void People::update(const std::vector<std::int64_t> &ids) {
   std::vector<std::optional<std::string>> traits, origins;
   std::vector<Timestamp> seen;
   std::vector<std::int32_t> versions;

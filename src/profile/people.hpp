@@ -1,4 +1,4 @@
-// The profiles a batch touches: read and locked, folded in memory, written back in one statement a table.
+// The profiles a batch touches: read and locked, folded in memory, and written back.
 #pragma once
 #include <optional>
 #include <set>
@@ -10,13 +10,22 @@
 
 namespace cdp::profile {
 
-// One person's profile. Stored texts are taken apart only when a trait may change.
+// A profile row as it was locked: traits and their origins as jsonb.
+struct StoredProfile {
+  std::int64_t id;
+  std::string traits, origins;
+  Timestamp last_seen;
+  std::int32_t version;
+  ItemPointerData place;
+};
+
+// One person's profile. What is stored is taken apart only when a trait may change.
 class Person {
 public:
   explicit Person(const Fold &fold) : version(fold.version), fold_(&fold) {}
-  Person(const Fold &fold, std::string traits, std::string origins, Timestamp last_seen, std::int32_t by)
-      : last_seen_at(last_seen), stored(true), version(by), fold_(&fold), traits_(std::move(traits)),
-        origins_(std::move(origins)) {}
+  Person(const Fold &fold, StoredProfile row)
+      : last_seen_at(row.last_seen), stored(true), version(row.version), place(row.place), fold_(&fold),
+        traits_(std::move(row.traits)), origins_(std::move(row.origins)), packed_(true) {}
 
   // Forgets what is stored: nothing was said about them yet.
   void start_anew();
@@ -50,16 +59,20 @@ public:
   bool touched = false;                   // a message of this batch is about them
   bool loaded = false;                    // all that was said about them is at hand
   std::int32_t version;                   // of the rules
+  ItemPointerData place{};                // of the row
 
 private:
   core::Traits &take_apart();
+  void unpack();
 
   const Fold *fold_;
-  std::string traits_ = "{}", origins_ = "{}";
+  std::string traits_ = "{}", origins_ = "{}"; // as texts; as jsonb while packed_
   std::optional<core::Traits> folded_;
   core::ComputedValues computed_;
-  bool texts_stale_ = false, is_anew_ = false;
+  bool texts_stale_ = false, is_anew_ = false, packed_ = false;
 };
+
+using Secret = std::function<pg_uuid_t()>;
 
 class People {
 public:
@@ -98,16 +111,18 @@ public:
   std::vector<std::int64_t> touched() const;
   std::vector<std::int64_t> ended() const { return merged_; }
 
-  // Writes new, changed and merged profiles. `secret` makes the public ids.
-  void store(const pg_uuid_t &secret);
+  // Writes new, changed and merged profiles. The secret makes the public ids.
+  void store(const Secret &secret);
 
 private:
   void load(const std::vector<std::int64_t> &ids);
   void read_lapses(const std::vector<std::int64_t> &ids);
   void forget_misfits(const std::vector<std::int64_t> &ids);
   void read_last_seen(const std::vector<std::int64_t> &ids);
-  void insert_new(const pg_uuid_t &secret);
+  void insert_new(const Secret &secret);
   void update_touched();
+  std::vector<std::int64_t> rewrite(const std::vector<std::int64_t> &ids);
+  void update(const std::vector<std::int64_t> &ids);
   void store_misfits() const;
   void store_notes();
 
