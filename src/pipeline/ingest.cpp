@@ -5,6 +5,7 @@
 #include "collect/event_names.hpp"
 #include "collect/months.hpp"
 #include "identity/identities.hpp"
+#include "pg/log_ahead.hpp"
 #include "pipeline/computed.hpp"
 #include "pipeline/facts.hpp"
 #include "pipeline/imports.hpp"
@@ -194,6 +195,7 @@ std::vector<Candidate> take_in(const std::vector<collect::Incoming> &lines,
   check_imports(candidates, lines);
   identities.keep_strongest(candidates);
   collect::claim_keys(candidates);
+  pg::write_log_ahead();
   collect::note_counts(candidates, lines);
   return candidates;
 }
@@ -224,6 +226,7 @@ void decide_and_store(Outcome &outcome, const std::vector<collect::Incoming> &li
   keep_messages(candidates, lines, decisions);
   identities.store(candidates, decisions);
   store_events(candidates, decisions, owners, carried);
+  pg::write_log_ahead();
   collect::note_event_names(candidates);
   profile::store_assertions(candidates, decisions, owners, carried);
   if (evaluation.any())
