@@ -203,15 +203,22 @@ void serve(const ProcessKind &kind, Oid database, const char *activity, const ch
     }
     std::string text;
     Failure failure;
-    const Accept accept = [&] {
-      say(std::string(1, accepted));
+    bool given = false;
+    const auto await_job = [&] {
       if (receive(jobs, true, job) != SHM_MQ_SUCCESS)
         call([] { proc_exit(0); });
+      given = true;
+    };
+    const Accept accept = [&] {
+      say(std::string(1, accepted));
+      await_job();
       return job;
     };
     const bool committed = transaction(
         activity, [&] { text = work(accept); }, failure, false);
     say(committed ? std::string(1, done) + text : failure_text(failure));
+    if (!given) // it failed before: the job that is still to come is not the beginning of the next
+      await_job();
     report_idle(idle);
   }
 }
