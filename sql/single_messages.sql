@@ -100,6 +100,22 @@ SELECT cdp.ingest('{"type": "identify", "userId": "long", "traits": {"short": 1}
 SELECT length(traits ->> 'essay'), md5(traits ->> 'essay') = (SELECT md5(string_agg(md5(i::text), '')) FROM generate_series(1, 5000) AS i), traits -> 'short'
   FROM cdp.profiles WHERE traits ? 'essay';
 
+-- A trigger of somebody else's writes the person's row in between.
+ALTER TABLE cdp.profiles ADD COLUMN seen integer NOT NULL DEFAULT 0;
+CREATE FUNCTION count_seen() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  UPDATE cdp.profiles AS p SET seen = p.seen + 1 FROM cdp.identifiers AS i WHERE i.identifier_id = NEW.identifier_id AND p.profile_id = i.profile_id;
+  RETURN NULL;
+END $$;
+CREATE TRIGGER count_seen AFTER INSERT ON cdp.event_records FOR EACH ROW EXECUTE FUNCTION count_seen();
+SELECT cdp.ingest('{"type": "track", "event": "Seen", "userId": "long", "messageId": "counted 1"}'::jsonb);
+SELECT cdp.ingest('{"batch": [{"type": "track", "event": "Seen", "userId": "long", "messageId": "counted 2"},
+  {"type": "identify", "userId": "long", "messageId": "counted 3", "traits": {"short": 2}}]}'::jsonb);
+SELECT seen, traits -> 'short' FROM cdp.profiles WHERE traits ? 'essay';
+DROP TRIGGER count_seen ON cdp.event_records;
+DROP FUNCTION count_seen;
+ALTER TABLE cdp.profiles DROP COLUMN seen;
+
 SELECT * FROM cdp.verify();
 DROP FUNCTION tell, known, differs, hear;
 DROP TABLE heard;

@@ -3,9 +3,12 @@
 extern "C" {
 #include "access/genam.h"
 #include "access/heapam.h"
+#include "access/htup_details.h"
 #include "access/table.h"
 #include "access/tableam.h"
+#include "access/xact.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_am_d.h"
 #include "executor/executor.h"
 #include "tcop/utility.h"
 #include "utils/lsyscache.h"
@@ -41,6 +44,14 @@ void fill_indexes(Relation table, TupleTableSlot *row, [[maybe_unused]] bool onl
 #endif
   ExecCloseIndices(info);
   FreeExecutorState(state);
+}
+
+// Whether this transaction has written a newer version, or deleted it: a trigger may have, since it was
+// locked.
+bool is_rewritten(TupleTableSlot *row) {
+  const HeapTupleHeader header = ExecFetchSlotHeapTuple(row, false, nullptr)->t_data;
+  return !(header->t_infomask & HEAP_XMAX_INVALID) && !HEAP_XMAX_IS_LOCKED_ONLY(header->t_infomask) &&
+         TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetUpdateXid(header));
 }
 
 // What of the new version the indexes are to hold.
@@ -141,8 +152,8 @@ bool RowUpdate::may(Oid table) const {
 
 bool RowUpdate::takes_updates() const {
   const auto *constraints = RelationGetDescr(table_)->constr;
-  return table_->rd_rel->relkind == RELKIND_RELATION && !table_->rd_rel->relispartition &&
-         !fires_on_update(table_->trigdesc) && !table_->rd_rules &&
+  return table_->rd_rel->relkind == RELKIND_RELATION && table_->rd_rel->relam == HEAP_TABLE_AM_OID &&
+         !table_->rd_rel->relispartition && !fires_on_update(table_->trigdesc) && !table_->rd_rules &&
          !(constraints && (constraints->num_check > 0 || constraints->has_generated_stored));
 }
 
@@ -150,6 +161,10 @@ bool RowUpdate::write(ItemPointerData place, std::initializer_list<std::optional
   return call([&] {
     if (!table_tuple_fetch_row_version(table_, &place, SnapshotAny, old_))
       return false;
+    if (is_rewritten(old_)) {
+      ExecClearTuple(old_);
+      return false;
+    }
     const TupleDesc row = RelationGetDescr(table_);
     slot_getallattrs(old_);
     ExecClearTuple(new_);
