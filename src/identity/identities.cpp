@@ -113,6 +113,28 @@ void Identities::keep_strongest(const std::vector<Candidate> &candidates) {
   }
 }
 
+namespace {
+
+// Of telephone numbers, which take longest, what came before is remembered from batch to batch.
+core::NormalizeResult normal_of(core::Normalizer normalizer, const std::string &value,
+                                const std::string &region) {
+  if (normalizer != core::Normalizer::phone)
+    return core::normalize(normalizer, value, region);
+  constexpr std::size_t kMost = 50'000, kLongest = 50;
+  static auto &known = *new std::unordered_map<std::string, core::NormalizeResult>;
+  auto key = key_of(region, value);
+  if (const auto one = known.find(key); one != known.end())
+    return one->second;
+  auto normal = core::normalize(normalizer, value, region);
+  if (known.size() >= kMost)
+    known.clear();
+  if (value.size() <= kLongest)
+    known.emplace(std::move(key), normal);
+  return normal;
+}
+
+} // namespace
+
 Identities::Spelling &Identities::normalize(const core::RawIdentifier &raw, const Candidate &candidate) {
   static auto &key = *new std::string; // what it has allocated serves the next value
   const auto &said = candidate.message.region;
@@ -120,7 +142,7 @@ Identities::Spelling &Identities::normalize(const core::RawIdentifier &raw, cons
   if (const auto known = normalized_.find(std::string_view(key)); known != normalized_.end())
     return known->second;
   const auto &type = types_->at(raw.type);
-  auto normal = core::normalize(type.normalizer, raw.value, said.empty() ? type.default_region : said);
+  auto normal = normal_of(type.normalizer, raw.value, said.empty() ? type.default_region : said);
   return normalized_.emplace(key, Spelling{&type, std::move(normal), std::nullopt}).first->second;
 }
 

@@ -101,12 +101,21 @@ $$;
 
 -- A worker must not touch tables that are half restored (a restore in one transaction is not seen before its end).
 CREATE FUNCTION cdp_internal.restore_is_running() RETURNS boolean
-LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
-  SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'pg_restore')
-    -- A dump sets sequences after the data of all tables: lines beyond theirs are being restored. Where there are none no other line is
-    -- looked at: during a large COPY, or after many were deleted, the oldest is found behind all that are not there.
-    OR (SELECT CASE WHEN (SELECT min(i.inbox_id) FROM cdp.inbox AS i WHERE i.inbox_id > s.drawn) IS NOT NULL THEN (SELECT min(i.inbox_id) FROM cdp.inbox AS i) > s.drawn ELSE false END
-        FROM (SELECT CASE WHEN q.is_called THEN q.last_value ELSE 0 END AS drawn FROM cdp.inbox_inbox_id_seq AS q) AS s)
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  drawn bigint;
+BEGIN
+  IF EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'pg_restore') THEN
+    RETURN true;
+  END IF;
+  -- A dump sets sequences after the data of all tables: lines beyond theirs are being restored. Where there are none no other line is
+  -- looked at: during a large COPY, or after many were deleted, the oldest is found behind all that are not there.
+  drawn := (SELECT CASE WHEN q.is_called THEN q.last_value ELSE 0 END FROM cdp.inbox_inbox_id_seq AS q);
+  IF (SELECT min(i.inbox_id) FROM cdp.inbox AS i WHERE i.inbox_id > drawn) IS NULL THEN
+    RETURN false;
+  END IF;
+  RETURN (SELECT min(i.inbox_id) FROM cdp.inbox AS i) > drawn;
+END
 $$;
 
 CREATE FUNCTION cdp_internal.note_worker(starting boolean, done bigint, failures integer, error text) RETURNS void
