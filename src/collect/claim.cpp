@@ -158,6 +158,13 @@ void Claims::insert() {
     hashes.push_back(claim.content_hash);
   }
   if (keys.size() == 1) {
+    pg::RowAppend alone(3);
+    alone.add({pg::integer_cell(sources[0]), pg::pointer_cell(keys.data()), pg::pointer_cell(hashes.data())});
+    if (const auto written = alone.write_new("cdp", "message_keys", "message_keys_pkey",
+                                             {INT4OID, UUIDOID, UUIDOID}, pg::RowAppend::Looked::not_yet)) {
+      claims_[0].is_ours = written->front();
+      return;
+    }
     static pg::Statement one("INSERT INTO cdp.message_keys (source_id, message_key, content_hash) "
                              "VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
                              pg::few_keys);

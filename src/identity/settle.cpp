@@ -365,9 +365,9 @@ void Identities::insert_missing(const Order &missing) {
   if (sorted.size() >= many) {
     if (append_identifiers(sorted, identifiers_))
       return;
-  } else if (const auto written =
-                 rows_of(sorted, identifiers_)
-                     .write_new("cdp", "identifiers", "identifiers_type_value_key", kWritten)) {
+  } else if (const auto written = rows_of(sorted, identifiers_)
+                                      .write_new("cdp", "identifiers", "identifiers_type_value_key", kWritten,
+                                                 pg::RowAppend::Looked::just_now)) {
     return find_lost(sorted, *written);
   }
   std::vector<std::int64_t> ids, people;

@@ -1,10 +1,11 @@
 #include "pg/append.hpp"
 
+#include "pg/names.hpp"
+
 extern "C" {
 #include "access/heapam.h"
 #include "access/table.h"
 #include "access/tableam.h"
-#include "catalog/namespace.h"
 #include "tcop/utility.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -116,7 +117,7 @@ void TableAppend::finish() {
 
 bool append_row(const char *schema, const char *table, const Params &row) {
   return call([&] {
-    const Oid id = get_relname_relid(table, get_namespace_oid(schema, false));
+    const Oid id = relation_named(schema, table);
     if (!OidIsValid(id) || pg_class_aclcheck(id, GetUserId(), ACL_INSERT) != ACLCHECK_OK ||
         check_enable_rls(id, InvalidOid, true) == RLS_ENABLED)
       return false;

@@ -2,13 +2,15 @@
 
 #include <algorithm>
 
+#include "pg/checks.hpp"
+#include "pg/names.hpp"
+
 extern "C" {
 #include "access/genam.h"
 #include "access/heapam.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
-#include "catalog/namespace.h"
 #include "executor/executor.h"
 #include "partitioning/partbounds.h"
 #include "partitioning/partdesc.h"
@@ -75,6 +77,11 @@ bool is_plain(const IndexInfo *index) {
 Target open_target(Relation table, int rows, bool unsure = false) {
   Target to{table, CreateExecutorState(), makeNode(ResultRelInfo), nullptr, true};
   InitResultRelInfo(to.info, table, 0, nullptr, 0);
+#if PG_VERSION_NUM >= 180000
+  to.info->ri_CheckConstraintExprs = compiled_checks(table);
+#else
+  to.info->ri_ConstraintExprs = compiled_checks(table);
+#endif
   ExecOpenIndices(to.info, unsure);
   for (int i = 0; i < to.info->ri_NumIndices; ++i)
     to.by_index = to.by_index && is_plain(to.info->ri_IndexRelationInfo[i]) &&
@@ -329,18 +336,18 @@ bool insert_speculatively(const Target &to, TupleTableSlot *row, List *index) {
   return !conflicts;
 }
 
-bool insert_unless_there(const Target &to, TupleTableSlot *row, List *index) {
-  for (;;) {
+bool insert_unless_there(const Target &to, TupleTableSlot *row, List *index, bool looked) {
+  for (;; looked = false) {
     CHECK_FOR_INTERRUPTS();
     ResetPerTupleExprContext(to.state);
-    if (!is_free(to, row, index))
+    if (!looked && !is_free(to, row, index))
       return false;
     if (insert_speculatively(to, row, index))
       return true;
   }
 }
 
-bool write_new_rows(Relation table, const Given &given, Oid index, bool *written) {
+bool write_new_rows(Relation table, const Given &given, Oid index, bool looked, bool *written) {
   if (table->rd_rel->relkind != RELKIND_RELATION || table->rd_rel->relispartition ||
       !takes_as_given(table, given.types, given.columns))
     return false;
@@ -356,7 +363,7 @@ bool write_new_rows(Relation table, const Given &given, Oid index, bool *written
     fill(to.slots[0], given, i);
     if (table->rd_att->constr)
       ExecConstraints(to.info, to.slots[0], to.state);
-    written[i] = insert_unless_there(to, to.slots[0], arbiter);
+    written[i] = insert_unless_there(to, to.slots[0], arbiter, looked);
   }
   close_target(to, 1);
   return can;
@@ -364,7 +371,7 @@ bool write_new_rows(Relation table, const Given &given, Oid index, bool *written
 
 // InvalidOid: SQL has to write, or to say why not.
 Oid table_to_write(const char *schema, const char *table) {
-  const Oid id = get_relname_relid(table, get_namespace_oid(schema, false));
+  const Oid id = relation_named(schema, table);
   if (!OidIsValid(id) || pg_class_aclcheck(id, GetUserId(), ACL_INSERT) != ACLCHECK_OK ||
       check_enable_rls(id, InvalidOid, true) == RLS_ENABLED)
     return InvalidOid;
@@ -389,18 +396,19 @@ bool RowAppend::write(const char *schema, const char *table, std::initializer_li
 }
 
 std::optional<std::vector<bool>> RowAppend::write_new(const char *schema, const char *table,
-                                                      const char *index, std::initializer_list<Oid> types) {
+                                                      const char *index, std::initializer_list<Oid> types,
+                                                      Looked looked) {
   const Given given{types.begin(), values_.data(),           nulls_.data(),
                     columns_,      static_cast<int>(rows()), nullptr};
   const auto written = std::make_unique<bool[]>(rows() + 1);
   const bool can = call([&] {
     const Oid id = table_to_write(schema, table);
-    const Oid arbiter = get_relname_relid(index, get_namespace_oid(schema, false));
+    const Oid arbiter = relation_named(schema, index);
     if (!OidIsValid(id) || !OidIsValid(arbiter) ||
         pg_class_aclcheck(id, GetUserId(), ACL_SELECT) != ACLCHECK_OK)
       return false;
     Relation opened = table_open(id, RowExclusiveLock);
-    const bool taken = write_new_rows(opened, given, arbiter, written.get());
+    const bool taken = write_new_rows(opened, given, arbiter, looked == Looked::just_now, written.get());
     table_close(opened, NoLock);
     return taken;
   });

@@ -56,8 +56,10 @@ public:
 
   // As INSERT … ON CONFLICT (the columns of this unique index) DO NOTHING, row by row: for a few. Says of
   // each row whether it was written. Nothing, and nothing is done, where write() would return false.
+  // `looked`: none of them was there just now, so that a row is written before it is looked for.
+  enum class Looked { not_yet, just_now };
   std::optional<std::vector<bool>> write_new(const char *schema, const char *table, const char *index,
-                                             std::initializer_list<Oid> types);
+                                             std::initializer_list<Oid> types, Looked looked);
 
 private:
   int columns_;

@@ -1,5 +1,7 @@
 #include "pg/row_update.hpp"
 
+#include "pg/names.hpp"
+
 extern "C" {
 #include "access/genam.h"
 #include "access/heapam.h"
@@ -7,7 +9,6 @@ extern "C" {
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
-#include "catalog/namespace.h"
 #include "catalog/pg_am_d.h"
 #include "executor/executor.h"
 #include "tcop/utility.h"
@@ -113,7 +114,7 @@ bool KeyLock::next_locked() {
 RowUpdate::RowUpdate(const char *schema, const char *table, std::initializer_list<Column> columns)
     : exceptions_(std::uncaught_exceptions()) {
   call([&] {
-    const Oid id = get_relname_relid(table, get_namespace_oid(schema, false));
+    const Oid id = relation_named(schema, table);
     if (!OidIsValid(id) || !may(id))
       return;
     PreventCommandIfReadOnly("UPDATE");
@@ -122,7 +123,7 @@ RowUpdate::RowUpdate(const char *schema, const char *table, std::initializer_lis
   });
   for (const auto &column : columns)
     if (table_) {
-      const auto number = call([&] { return get_attnum(RelationGetRelid(table_), column.name); });
+      const auto number = call([&] { return column_named(table_, column.name); });
       if (number > 0 && TupleDescAttr(RelationGetDescr(table_), number - 1)->atttypid == column.type)
         places_.push_back(number - 1);
     }

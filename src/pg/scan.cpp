@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "pg/append_rows.hpp"
+#include "pg/names.hpp"
 
 extern "C" {
 #include "access/genam.h"
@@ -10,7 +11,6 @@ extern "C" {
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
-#include "catalog/namespace.h"
 #include "catalog/pg_am_d.h"
 #include "storage/bufmgr.h"
 #include "utils/fmgroids.h"
@@ -29,16 +29,12 @@ std::uint64_t transactions_ended() {
 }
 
 Oid table_named(const char *schema, const char *table) {
-  return call([&] {
-    const Oid space = get_namespace_oid(schema, true);
-    return OidIsValid(space) ? get_relname_relid(table, space) : InvalidOid;
-  });
+  return call([&] { return relation_named(schema, table); });
 }
 
 Oid storage_of(const char *schema, const char *table) {
   return call([&] {
-    Relation relation =
-        table_open(get_relname_relid(table, get_namespace_oid(schema, false)), AccessShareLock);
+    Relation relation = table_open(relation_named(schema, table), AccessShareLock);
     const Oid storage = relation->rd_rel->relfilenode;
     table_close(relation, NoLock);
     return storage;
@@ -47,7 +43,7 @@ Oid storage_of(const char *schema, const char *table) {
 
 void lock_row_share(const char *schema, const char *table) {
   call([&] {
-    const Oid id = get_relname_relid(table, get_namespace_oid(schema, false));
+    const Oid id = relation_named(schema, table);
     const auto allowed = pg_class_aclcheck(id, GetUserId(), ACL_UPDATE | ACL_DELETE | ACL_TRUNCATE);
     if (allowed != ACLCHECK_OK)
       aclcheck_error(allowed, OBJECT_TABLE, table);
@@ -116,7 +112,7 @@ ScannedTable::ScannedTable(const char *schema, const char *table, std::initializ
 }
 
 static Relation open_to_read(const char *schema, const char *table, LOCKMODE lock = AccessShareLock) {
-  Relation relation = table_open(get_relname_relid(table, get_namespace_oid(schema, false)), lock);
+  Relation relation = table_open(relation_named(schema, table), lock);
   const auto allowed = pg_class_aclcheck(RelationGetRelid(relation), GetUserId(), ACL_SELECT);
   if (allowed != ACLCHECK_OK)
     aclcheck_error(allowed, OBJECT_TABLE, table);
@@ -131,7 +127,7 @@ void ScannedTable::open(const char *schema, const char *table, LOCKMODE lock) {
 }
 
 void ScannedTable::find(const char *table, Column column) {
-  const auto number = call([&] { return get_attnum(RelationGetRelid(table_), column.name); });
+  const auto number = call([&] { return column_named(table_, column.name); });
   if (number <= 0 || TupleDescAttr(RelationGetDescr(table_), number - 1)->atttypid != column.type)
     throw Error(ERRCODE_DATATYPE_MISMATCH,
                 std::string("table ") + table + " has no column " + column.name + " as expected");
@@ -201,7 +197,7 @@ IndexScan::IndexScan(const Moment &moment, const char *schema, const char *table
                      std::initializer_list<Column> columns, std::optional<std::int64_t> from)
     : ScannedTable(schema, table, columns) {
   call([&] {
-    index_ = index_open(get_relname_relid(index, get_namespace_oid(schema, false)), AccessShareLock);
+    index_ = index_open(relation_named(schema, index), AccessShareLock);
     scan_ = index_beginscan(table_, index_, moment.snapshot(), from ? 1 : 0, 0);
     ScanKeyData key;
     ScanKeyInit(&key, 1, BTGreaterEqualStrategyNumber, F_INT8GE, Int64GetDatum(from.value_or(0)));
@@ -286,7 +282,7 @@ KeyScan::KeyScan(const Moment &moment, const char *schema, const char *table, co
                  std::initializer_list<Column> columns, LOCKMODE lock)
     : ScannedTable(schema, table, columns, lock), moment_(moment) {
   call([&] {
-    const Oid id = get_relname_relid(index, get_namespace_oid(schema, false));
+    const Oid id = relation_named(schema, index);
     if (!OidIsValid(id))
       return;
     index_ = index_open(id, AccessShareLock);

@@ -1,7 +1,8 @@
 #include "pg/sequence.hpp"
 
+#include "pg/names.hpp"
+
 extern "C" {
-#include "catalog/namespace.h"
 #include "commands/sequence.h"
 }
 
@@ -10,7 +11,7 @@ namespace cdp::pg {
 std::vector<std::int64_t> next_values(const char *schema, const char *sequence, std::size_t count) {
   std::vector<std::int64_t> values(count);
   call([&] {
-    const Oid id = get_relname_relid(sequence, get_namespace_oid(schema, false));
+    const Oid id = relation_named(schema, sequence);
     if (!OidIsValid(id))
       ereport(ERROR, errcode(ERRCODE_UNDEFINED_TABLE),
               errmsg("relation \"%s.%s\" does not exist", schema, sequence));
