@@ -116,6 +116,15 @@ DROP TRIGGER count_seen ON cdp.event_records;
 DROP FUNCTION count_seen;
 ALTER TABLE cdp.profiles DROP COLUMN seen;
 
+-- Calls by the thousand in one transaction leave no memory behind each.
+SELECT cdp.create_segment('often_seen', $$count(*) FILTER (WHERE event = 'Seen') > 2$$);
+CALL cdp.run();
+BEGIN;
+DO $$ BEGIN FOR i IN 1 .. 300 LOOP PERFORM cdp.track('Seen', user_id => 'long'); END LOOP; END $$;
+SELECT count(*) <= 101 AS few FROM pg_backend_memory_contexts WHERE name = 'CurTransactionContext';
+COMMIT;
+SELECT cdp.drop_segment('often_seen');
+
 SELECT * FROM cdp.verify();
 DROP FUNCTION tell, known, differs, hear;
 DROP TABLE heard;

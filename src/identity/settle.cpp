@@ -271,6 +271,9 @@ void Identities::lock_people(const LockProfiles &lock, const std::function<void(
   auto people = people_now();
   if (people.empty())
     return rest();
+  // Calls by the thousand in one transaction rather have a MultiXact each than memory.
+  constexpr int kMost = 100;
+  const bool within = pg::count_in_transaction() <= kMost;
   // A merge that commits while we wait may give an id out of order: let all locks go and take the whole set
   // anew.
   while (!pg::try_in_subtransaction([&] {
@@ -283,11 +286,13 @@ void Identities::lock_people(const LockProfiles &lock, const std::function<void(
     const bool stable =
         complete && std::includes(people.begin(), people.end(), current.begin(), current.end());
     people = std::move(current);
-    if (stable)
+    if (stable && within)
       rest();
     return stable;
   }))
     pg::check_for_interrupts();
+  if (!within)
+    rest();
 }
 
 void Identities::find_existing(Order &missing) {

@@ -126,4 +126,14 @@ bool try_in_subtransaction(const std::function<bool()> &body) {
   return keep_it;
 }
 
+int count_in_transaction() {
+  static TimestampTz began;
+  static int count;
+  if (const auto now = GetCurrentTransactionStartTimestamp(); now != began) {
+    began = now;
+    count = 0;
+  }
+  return ++count;
+}
+
 } // namespace cdp::pg

@@ -136,6 +136,10 @@ bool subtransaction(const std::function<void()> &body, Failure &failure);
 // Run body in a subtransaction that is rolled back when body returns false (its row locks are released).
 bool try_in_subtransaction(const std::function<bool()> &body);
 
+// How often it was asked in this transaction. What a subtransaction has written in leaves 8 kB of memory
+// until its transaction ends, so that there must not be too many.
+int count_in_transaction();
+
 } // namespace pg
 } // namespace cdp
 
