@@ -42,7 +42,7 @@ my $storm = new_server('storm', conf => "cdp.worker = off\ncdp.worker_naptime = 
 $storm->start;
 $storm->safe_psql('postgres', 'CREATE EXTENSION cdp;' . answers() . inbox_of_people(1, $lines, $times));
 $storm->safe_psql('postgres', q{
-	CREATE FUNCTION wait_here() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.012); RETURN NULL; END $$;}
+	CREATE FUNCTION wait_here() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.02); RETURN NULL; END $$;}
 	  . join '', map { "CREATE TRIGGER wait_here AFTER INSERT OR UPDATE OR DELETE ON $_ FOR EACH STATEMENT EXECUTE FUNCTION wait_here();" }
 	  qw(cdp.message_keys cdp.identifiers cdp.evidence cdp.event_records cdp.assertions cdp.profiles cdp.memberships cdp.inbox cdp.quarantine));
 is($storm->safe_psql('postgres', 'SELECT count(*) FROM cdp.inbox'), $lines, 'the same inbox');
