@@ -117,11 +117,9 @@ void TableAppend::finish() {
 
 bool append_row(const char *schema, const char *table, const Params &row) {
   return call([&] {
-    const Oid id = relation_named(schema, table);
-    if (!OidIsValid(id) || pg_class_aclcheck(id, GetUserId(), ACL_INSERT) != ACLCHECK_OK ||
-        check_enable_rls(id, InvalidOid, true) == RLS_ENABLED)
+    const Oid id = table_to_write(schema, table, Writes::insert);
+    if (!OidIsValid(id))
       return false;
-    PreventCommandIfReadOnly("INSERT");
     Relation opened = table_open(id, RowExclusiveLock);
     const bool can = !why_not(opened, static_cast<int>(row.values().size())) && fits(opened, row);
     if (can) {

@@ -19,7 +19,6 @@ extern "C" {
 #include "utils/lsyscache.h"
 #include "utils/partcache.h"
 #include "utils/rel.h"
-#include "utils/rls.h"
 }
 
 namespace cdp::pg {
@@ -369,22 +368,12 @@ bool write_new_rows(Relation table, const Given &given, Oid index, bool looked, 
   return can;
 }
 
-// InvalidOid: SQL has to write, or to say why not.
-Oid table_to_write(const char *schema, const char *table) {
-  const Oid id = relation_named(schema, table);
-  if (!OidIsValid(id) || pg_class_aclcheck(id, GetUserId(), ACL_INSERT) != ACLCHECK_OK ||
-      check_enable_rls(id, InvalidOid, true) == RLS_ENABLED)
-    return InvalidOid;
-  PreventCommandIfReadOnly("INSERT");
-  return id;
-}
-
 } // namespace
 
 bool RowAppend::write(const char *schema, const char *table, std::initializer_list<Oid> types) {
   Given given{types.begin(), values_.data(), nulls_.data(), columns_, static_cast<int>(rows()), nullptr};
   return call([&] {
-    const Oid id = table_to_write(schema, table);
+    const Oid id = table_to_write(schema, table, Writes::insert);
     if (!OidIsValid(id))
       return false;
     given.order = static_cast<int *>(palloc(sizeof(int) * Max(given.rows, 1)));
@@ -402,7 +391,7 @@ std::optional<std::vector<bool>> RowAppend::write_new(const char *schema, const 
                     columns_,      static_cast<int>(rows()), nullptr};
   const auto written = std::make_unique<bool[]>(rows() + 1);
   const bool can = call([&] {
-    const Oid id = table_to_write(schema, table);
+    const Oid id = table_to_write(schema, table, Writes::insert);
     const Oid arbiter = relation_named(schema, index);
     if (!OidIsValid(id) || !OidIsValid(arbiter) ||
         pg_class_aclcheck(id, GetUserId(), ACL_SELECT) != ACLCHECK_OK)

@@ -2,8 +2,12 @@
 
 extern "C" {
 #include "catalog/namespace.h"
+#include "miscadmin.h"
+#include "tcop/utility.h"
+#include "utils/acl.h"
 #include "utils/inval.h"
 #include "utils/rel.h"
+#include "utils/rls.h"
 #include "utils/syscache.h"
 }
 
@@ -61,6 +65,17 @@ Oid relation_named(const char *schema, const char *name) {
     strcpy(place.name, name);
     place.id = id;
   }
+  return id;
+}
+
+Oid table_to_write(const char *schema, const char *name, Writes what) {
+  const bool inserts = what == Writes::insert;
+  const Oid id = relation_named(schema, name);
+  if (!OidIsValid(id) ||
+      pg_class_aclcheck(id, GetUserId(), inserts ? ACL_INSERT : ACL_UPDATE) != ACLCHECK_OK ||
+      check_enable_rls(id, InvalidOid, true) == RLS_ENABLED)
+    return InvalidOid;
+  PreventCommandIfReadOnly(inserts ? "INSERT" : "UPDATE");
   return id;
 }
 

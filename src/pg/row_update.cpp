@@ -14,16 +14,11 @@ extern "C" {
 #include "tcop/utility.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
-#include "utils/rls.h"
 }
 
 namespace cdp::pg {
 
 namespace {
-
-bool hides_rows(Oid table) {
-  return check_enable_rls(table, InvalidOid, true) == RLS_ENABLED;
-}
 
 bool fires_on_update(const TriggerDesc *triggers) {
   return triggers && (triggers->trig_update_before_row || triggers->trig_update_after_row ||
@@ -114,10 +109,9 @@ bool KeyLock::next_locked() {
 RowUpdate::RowUpdate(const char *schema, const char *table, std::initializer_list<Column> columns)
     : exceptions_(std::uncaught_exceptions()) {
   call([&] {
-    const Oid id = relation_named(schema, table);
-    if (!OidIsValid(id) || !may(id))
+    const Oid id = table_to_write(schema, table, Writes::update);
+    if (!OidIsValid(id))
       return;
-    PreventCommandIfReadOnly("UPDATE");
     table_ = table_open(id, RowExclusiveLock);
     CheckCmdReplicaIdentity(table_, CMD_UPDATE);
   });
@@ -145,10 +139,6 @@ RowUpdate::~RowUpdate() {
   ExecDropSingleTupleTableSlot(new_);
   ExecDropSingleTupleTableSlot(old_);
   table_close(table_, NoLock);
-}
-
-bool RowUpdate::may(Oid table) const {
-  return pg_class_aclcheck(table, GetUserId(), ACL_UPDATE) == ACLCHECK_OK && !hides_rows(table);
 }
 
 bool RowUpdate::takes_updates() const {

@@ -52,7 +52,6 @@ public:
   bool write(ItemPointerData place, std::initializer_list<std::optional<Cell>> cells);
 
 private:
-  bool may(Oid table) const;
   bool takes_updates() const;
 
   struct RelationData *table_ = nullptr;
