@@ -19,15 +19,20 @@ constexpr std::initializer_list<pg::ScannedTable::Column> kColumns = {
     {"source", TEXTOID},  {"import", TEXTOID}, {"received_at", TIMESTAMPTZOID},
     {"message", TEXTOID}, {"line", INT8OID},   {"inbox_id", INT8OID}};
 
-// Where lines were found last, while there are any. What was deleted before it is still in the index until
-// the next VACUUM, and going over it again for every batch costs the square of a backlog. A line with a lower
-// number that was committed later waits until all is looked at again: for a second, or until there are no
-// others.
-struct Floor {
+// Where to go on, while there are any. What was deleted before is still in the index until the next VACUUM,
+// and going over it again for every batch costs the square of a backlog. A line with a lower number that was
+// committed later waits until all is looked at again: for a second, or until there are no others. Not so
+// those of a batch that failed: its transaction did not commit.
+struct Next {
   Oid storage = InvalidOid;
   std::int64_t id = 0;
+  TransactionId read_by = InvalidTransactionId;
   steady_clock::time_point until;
-} last_found;
+
+  bool holds(Oid now) const {
+    return storage == now && steady_clock::now() < until && pg::has_committed(read_by);
+  }
+} next;
 
 Incoming line_of(const pg::Cells &row) {
   Incoming incoming{std::string(row.text(source)), std::nullopt, row.timestamp(received_at), {}};
@@ -48,19 +53,19 @@ Oldest read_from(std::optional<std::int64_t> from, std::int32_t most, std::size_
   oldest.lines.reserve(static_cast<std::size_t>(most));
   oldest.places.reserve(static_cast<std::size_t>(most));
   std::size_t bytes = 0;
-  bool first = true;
   const pg::Moment moment;
   pg::IndexScan scan(moment, "cdp", "inbox", "inbox_pkey", kColumns, from);
   scan.each([&](const pg::Cells &row) {
-    if (std::exchange(first, false)) // one at a place left out, too: it may have to be read again
-      last_found.id = row.bigint(inbox_id);
     if (!but.empty() && but.contains(number_of(row.place())))
       return true;
+    next.id = row.bigint(inbox_id) + 1;
     oldest.places.push_back(row.place());
     oldest.lines.push_back(line_of(row));
     bytes += oldest.lines.back().text.size();
     return bytes < most_bytes && oldest.lines.size() < static_cast<std::size_t>(most);
   });
+  if (!oldest.lines.empty())
+    next.read_by = pg::current_transaction();
   return oldest;
 }
 
@@ -79,17 +84,21 @@ void lock_inbox() {
 Oldest read_inbox(std::int32_t most, std::size_t most_bytes, const std::vector<ItemPointerData> &but) {
   if (most <= 0)
     return {};
+  const auto storage = pg::storage_of("cdp", "inbox");
+  if (most > 1 && next.holds(storage))
+    if (auto oldest = read_from(next.id, most, most_bytes, {}); !oldest.lines.empty())
+      return oldest;
+  next.until = steady_clock::now() + 1s;
   Places skipped;
   for (const auto &place : but)
     skipped.insert(number_of(place));
-  const auto storage = pg::storage_of("cdp", "inbox");
-  if (most > 1 && last_found.storage == storage && steady_clock::now() < last_found.until)
-    if (auto oldest = read_from(last_found.id, most, most_bytes, skipped); !oldest.lines.empty())
-      return oldest;
-  last_found.until = steady_clock::now() + 1s;
   auto oldest = read_from(std::nullopt, most, most_bytes, skipped);
-  last_found.storage = oldest.lines.empty() ? InvalidOid : storage;
+  next.storage = oldest.lines.empty() ? InvalidOid : storage;
   return oldest;
+}
+
+void read_anew() {
+  next.storage = InvalidOid;
 }
 
 Oldest read_inbox(const std::vector<ItemPointerData> &places) {

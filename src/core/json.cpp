@@ -128,6 +128,11 @@ bool key_is(std::string_view raw_key, std::string_view name) {
          unescape(raw_key) == name;
 }
 
+inline void Cursor::skip_space() {
+  while (at_ < text_.size() && is_space(text_[at_]))
+    ++at_;
+}
+
 Cursor::Cursor(std::string_view container) : text_(container) {
   if (text_.empty() || (text_.front() != '{' && text_.front() != '[')) {
     done_ = broken_ = true;
@@ -140,11 +145,6 @@ Cursor::Cursor(std::string_view container) : text_(container) {
 bool Cursor::fail() {
   done_ = broken_ = true;
   return false;
-}
-
-void Cursor::skip_space() {
-  while (at_ < text_.size() && is_space(text_[at_]))
-    ++at_;
 }
 
 bool Cursor::next() {

@@ -46,16 +46,20 @@ std::set<std::string> names_of_types(const std::vector<Candidate> &candidates) {
 
 } // namespace
 
+void Identities::expect(std::size_t candidates) {
+  normalized_.reserve(2 * candidates);
+  by_value_.reserve(2 * candidates);
+  identifiers_.reserve(candidates / 2);
+}
+
 void Identities::read(std::vector<Candidate> &candidates) {
   if (auto types = find_types(names_of_types(candidates)); types != types_) {
     normalized_.clear(); // it knows of the others
     types_ = std::move(types);
   }
   const auto before_these = carried_.size();
-  if (before_these == 0) { // later ones make them grow by themselves, which is not each time
-    normalized_.reserve(2 * candidates.size());
-    by_value_.reserve(2 * candidates.size());
-  }
+  if (before_these == 0 && normalized_.bucket_count() < candidates.size())
+    expect(candidates.size());
   find_pattern_blocked(candidates);
   carried_.resize(before_these + candidates.size());
   for (std::size_t i = 0; i < candidates.size(); ++i) {
@@ -83,10 +87,6 @@ void Identities::read(std::vector<Candidate> &candidates) {
     if (auto &known = carried.identifiers; !std::is_sorted(known.begin(), known.end(), before))
       std::stable_sort(known.begin(), known.end(), before);
   }
-}
-
-std::string Identities::name_of(std::size_t index) const {
-  return key_of(identifiers_[index].type, identifiers_[index].value);
 }
 
 std::vector<std::vector<collect::Name>> Identities::names(const std::vector<Candidate> &candidates) const {
@@ -203,6 +203,7 @@ std::optional<std::size_t> Identities::intern(const core::RawIdentifier &raw, co
   identifier.type_index = type.index;
   identifier.priority = type.priority;
   identifier.value = value;
+  identifier.name_hash = std::hash<std::string>()(place->first);
   return spelling.index = place->second;
 }
 

@@ -23,6 +23,7 @@ struct Identifier {
   std::int32_t priority = 0;
   std::uint32_t type_index = 0;
   std::string type, value;
+  std::uint64_t name_hash = 0; // of both
   std::string raw, raw_region; // as its first accepted message spelt it
   Timestamp first_seen_at = 0; // when that was received
   std::int64_t id = 0;
@@ -82,6 +83,9 @@ struct StoredIdentifier {
 
 class Identities {
 public:
+  // About so many candidates are going to be read.
+  void expect(std::size_t candidates);
+
   // Normalises the identifiers of all open candidates; one that has none left is quarantined. Candidates that
   // are read later come after those before.
   void read(std::vector<Candidate> &candidates);
@@ -116,8 +120,8 @@ public:
 
   const Carried &of(std::size_t candidate) const { return carried_[candidate]; }
   std::size_t size() const { return identifiers_.size(); } // identifiers that were read
-  // One of them by type and normal value, as a text that no other one has.
-  std::string name_of(std::size_t index) const;
+  // Of its type and normal value.
+  std::uint64_t name_hash(std::size_t index) const { return identifiers_[index].name_hash; }
   // All identifiers of a message by priority, where its owner is not the only one; else empty.
   std::vector<std::int64_t> carried_ids(std::size_t candidate, std::int64_t owner) const;
 
@@ -137,8 +141,8 @@ public:
   // As they are stored, the people of a candidate's identifiers.
   std::vector<std::int64_t> people_of(std::size_t candidate) const;
 
-  // Whose identifiers they are, as it is stored now and without locking anybody: for people_met.
-  void meet();
+  // Whose these identifiers are, as it is stored now and without locking anybody: for people_met.
+  void meet(std::vector<std::size_t> which);
   bool is_stored(std::size_t index) const { return identifiers_[index].id != 0; }
   // The person of an identifier, and whoever is on it when it is a device: as many as there are.
   std::vector<std::int64_t> people_met(std::size_t index) const;

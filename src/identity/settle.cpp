@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <numeric>
 #include <set>
 #include <unordered_map>
 
@@ -476,18 +475,16 @@ std::vector<std::int64_t> Identities::people_of(std::size_t candidate) const {
 }
 
 std::uint64_t Identities::seen(std::size_t index) const {
-  auto hash = std::hash<std::string>()(name_of(index));
+  auto hash = name_hash(index);
   if (identifiers_[index].expected == 0) // else it is ours
     for (auto person : people_met(index))
       hash = hash * 0x9e3779b97f4a7c15 + static_cast<std::uint64_t>(person);
   return hash;
 }
 
-void Identities::meet() {
-  Order all(identifiers_.size());
-  std::iota(all.begin(), all.end(), std::size_t{0});
-  if (!all.empty())
-    find_existing(all);
+void Identities::meet(Order which) {
+  if (!which.empty())
+    find_existing(which);
 }
 
 std::vector<std::int64_t> Identities::people_met(std::size_t index) const {

@@ -10,6 +10,7 @@ extern "C" {
 #include "access/stratnum.h"
 #include "access/table.h"
 #include "access/tableam.h"
+#include "access/transam.h"
 #include "access/xact.h"
 #include "catalog/pg_am_d.h"
 #include "storage/bufmgr.h"
@@ -26,6 +27,14 @@ void show_own_writes() {
 
 std::uint64_t transactions_ended() {
   return call([] { return GetTransactionSnapshot()->snapXactCompletionCount; });
+}
+
+TransactionId current_transaction() {
+  return call([] { return GetCurrentTransactionId(); });
+}
+
+bool has_committed(TransactionId id) {
+  return call([&] { return TransactionIdIsValid(id) && TransactionIdDidCommit(id); });
 }
 
 Oid table_named(const char *schema, const char *table) {

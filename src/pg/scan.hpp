@@ -37,6 +37,11 @@ void show_own_writes();
 // see is what they saw before, but for own writes. At READ COMMITTED.
 std::uint64_t transactions_ended();
 
+// The id of this transaction, or of the subtransaction that it is in; and whether one, of late, has
+// committed.
+TransactionId current_transaction();
+bool has_committed(TransactionId id);
+
 // A table's identity: another one after DROP and CREATE; none: InvalidOid.
 Oid table_named(const char *schema, const char *table);
 

@@ -157,13 +157,17 @@ void Company::begin(const std::vector<std::size_t> &sizes) {
       one->await_acceptance();
 }
 
-void Company::give(const std::vector<collect::Oldest> &parts) {
-  for (std::size_t part = 0; part < parts.size(); ++part)
+bool Company::give(const std::vector<collect::Oldest> &parts) {
+  bool all = true;
+  for (std::size_t part = 1; part < parts.size(); ++part)
     if (auto *one = std::exchange(begun_[part], nullptr)) {
       out_.insert(out_.end(), parts[part].places.begin(), parts[part].places.end());
       one->give(job_of(parts[part]));
+    } else {
+      all = all && parts[part].places.empty();
     }
   given_at_ = steady_clock::now();
+  return all;
 }
 
 std::int64_t Company::finish() {

@@ -30,8 +30,8 @@ public:
 
   // Lets somebody begin each of these parts, but the first, that has something. Nothing may be out.
   void begin(const std::vector<std::size_t> &sizes);
-  // Gives what was begun.
-  void give(const std::vector<collect::Oldest> &parts);
+  // Gives what was begun. False: somebody is gone, and their part is as if it had not been read.
+  bool give(const std::vector<collect::Oldest> &parts);
   // What was given, until finish().
   const std::vector<ItemPointerData> &out() const { return out_; }
   // Waits for what is out: how many lines came of it. Throws what one of them failed with. Needs an open SPI

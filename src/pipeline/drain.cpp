@@ -50,28 +50,27 @@ constexpr std::int32_t kWhileMonthWaits = 500;
 class Window {
 public:
   Window(std::int32_t size, std::int32_t worth) {
-    const auto weights = more_wait && size > 1 ? pipeline::company().weights() : std::vector<double>{1};
+    weights_ = more_wait && size > 1 ? pipeline::company().weights() : std::vector<double>{1};
     if (pipeline::company().is_awaited())
       size = std::min(size, worth);
+    const bool wanted_before = std::exchange(month_wanted, weights_.size() > 1 && is_month_wanted());
+    if (month_wanted) {
+      weights_ = {1};
+      size = std::min(size, wanted_before ? size : kWhileMonthWaits);
+    }
     // As many lines for each as one would take alone.
-    const auto wide = 1 / *std::max_element(weights.begin(), weights.end());
+    const auto wide = 1 / *std::max_element(weights_.begin(), weights_.end());
     oldest_ = collect::read_inbox(static_cast<std::int32_t>(size * wide),
                                   static_cast<std::size_t>(static_cast<double>(kMostBytes) * wide),
                                   pipeline::company().out());
     is_large_ = oldest_.lines.size() >= static_cast<std::size_t>(worth);
     more_wait = size > 1 && oldest_.lines.size() >= static_cast<std::size_t>(std::min(size, worth));
-    parts_.resize(weights.size());
-    const bool wanted_before = std::exchange(month_wanted, false);
+    parts_.resize(weights_.size());
     if (is_large_ && parts_.size() > 1)
       pg::try_in_subtransaction([&] { // which lets go of its tables: we are going to wait for others
-        month_wanted = collect::months_wait();
-        if (!month_wanted)
-          sharing_.emplace(oldest_.lines);
+        sharing_.emplace(oldest_.lines);
         return false;
       });
-    weights_ = weights;
-    if (month_wanted)
-      leave_all_but(wanted_before ? size : kWhileMonthWaits);
     if (more_wait)
       pipeline::company().gather(); // they arrive while we decide
   }
@@ -80,11 +79,13 @@ public:
 
   // Gives the others theirs, and leaves ours.
   collect::Oldest take_ours() {
-    if (!sharing_)
+    if (!sharing_) {
+      in_other_hands = {};
       return std::move(oldest_);
+    }
     std::vector<std::size_t> part_of, sizes(parts_.size());
     pg::try_in_subtransaction([&] { // as above
-      part_of = sharing_->share_out(oldest_.lines, weights_);
+      part_of = sharing_->share_out(oldest_.lines, weights_, in_other_hands);
       return false;
     });
     for (auto part : part_of)
@@ -100,17 +101,22 @@ public:
       part.lines.push_back(std::move(oldest_.lines[i]));
       part.places.push_back(oldest_.places[i]);
     }
-    pipeline::company().give(parts_);
+    if (!pipeline::company().give(parts_))
+      collect::read_anew();
     return std::move(parts_[0]);
   }
 
 private:
-  void leave_all_but(std::int32_t most) {
-    const auto count = std::min(oldest_.lines.size(), static_cast<std::size_t>(most));
-    oldest_.lines.resize(count);
-    oldest_.places.resize(count);
+  static bool is_month_wanted() {
+    bool wanted = false;
+    pg::try_in_subtransaction([&] { // as above
+      wanted = collect::months_wait();
+      return false;
+    });
+    return wanted;
   }
 
+  static inline pipeline::InOtherHands in_other_hands;
   static inline bool more_wait = false, month_wanted = false; // the last time
   bool is_large_ = false;
   collect::Oldest oldest_;

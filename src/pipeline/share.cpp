@@ -4,8 +4,10 @@
 #include <bit>
 #include <cstdint>
 #include <numeric>
+#include <set>
 #include <string_view>
 
+#include "pg/scan.hpp"
 #include "pg/sequence.hpp"
 
 namespace cdp::pipeline {
@@ -13,7 +15,7 @@ namespace cdp::pipeline {
 namespace {
 
 // What lines can have in common. Two whose hashes are equal by accident are of one group, which does no harm.
-enum class Common : std::uint64_t { identifier, person, message_id, account };
+enum class Common : std::uint64_t { person, message_id, account };
 
 std::uint64_t mix(std::uint64_t hash) {
   hash = (hash ^ (hash >> 30)) * 0xbf58476d1ce4e5b9;
@@ -54,11 +56,51 @@ private:
 
 } // namespace
 
+// Lines and identifiers, by number in this order, that are of one group.
+class Sharing::Groups {
+public:
+  // Of so many; with at most so many hashes of what they have in common.
+  Groups(std::size_t size, std::size_t most) : above_(size), first_with_(most) {
+    std::iota(above_.begin(), above_.end(), std::size_t{0});
+  }
+
+  std::size_t of(std::size_t one) {
+    while (above_[one] != one)
+      one = above_[one] = above_[above_[one]];
+    return one;
+  }
+  // A group is named by its first line.
+  void join(std::size_t one, std::size_t other) {
+    one = of(one);
+    other = of(other);
+    above_[std::max(one, other)] = std::min(one, other);
+  }
+  // One with all that have what this is the hash of.
+  void join_by(std::size_t one, std::uint64_t hash) { join(one, first_with_.put(hash, one)); }
+
+private:
+  std::vector<std::size_t> above_;
+  FirstWith first_with_;
+};
+
+Sharing::Sharing(std::vector<collect::Incoming> &lines) {
+  read_outlines(lines);
+  met_at_ = pg::transactions_ended();
+  std::vector<std::size_t> all(identities_.size());
+  std::iota(all.begin(), all.end(), std::size_t{0});
+  identities_.meet(all);
+  reserve_ids(lines);
+  find_groups(lines.size());
+}
+
+Sharing::~Sharing() = default;
+
 // A few lines after the other, whose memory is at hand still when they are left.
-Sharing::Sharing(const std::vector<collect::Incoming> &lines) {
+void Sharing::read_outlines(const std::vector<collect::Incoming> &lines) {
   constexpr std::size_t kTogether = 1000;
   const collect::Sources sources(lines);
   outlines_.reserve(lines.size());
+  identities_.expect(lines.size());
   for (std::size_t from = 0; from < lines.size(); from += kTogether) {
     auto candidates = collect::read_outlines(lines, from, std::min(from + kTogether, lines.size()), sources);
     identities_.read(candidates);
@@ -86,61 +128,95 @@ void Sharing::reserve_ids(std::vector<collect::Incoming> &lines) const {
     lines[line_of[i]].reserved.push_back(ids[i]);
 }
 
-// Lines and identifiers, by number in this order, that are of one group.
-class Sharing::Groups {
-public:
-  explicit Groups(std::size_t size) : above_(size) {
-    std::iota(above_.begin(), above_.end(), std::size_t{0});
-  }
-
-  std::size_t of(std::size_t one) {
-    while (above_[one] != one)
-      one = above_[one] = above_[above_[one]];
-    return one;
-  }
-  // A group is named by its first line.
-  void join(std::size_t one, std::size_t other) {
-    one = of(one);
-    other = of(other);
-    above_[std::max(one, other)] = std::min(one, other);
-  }
-
-private:
-  std::vector<std::size_t> above_;
-};
-
-Sharing::Groups Sharing::find_groups(std::vector<collect::Incoming> &lines) {
-  const auto first_identifier = lines.size();
-  Groups groups(first_identifier + identities_.size());
+void Sharing::find_groups(std::size_t lines) {
   const auto accounts = std::count_if(outlines_.begin(), outlines_.end(),
                                       [](const Outline &outline) { return outline.account != 0; });
-  // An identifier has a name, a person, and as a device somebody who is on it.
-  FirstWith first_with(outlines_.size() + static_cast<std::size_t>(accounts) + 3 * identities_.size());
-  const auto join = [&](std::size_t one, std::uint64_t hash) { groups.join(one, first_with.put(hash, one)); };
-  std::vector<std::uint64_t> seen(identities_.size()); // 0: not yet
+  // An identifier has a person, and as a device somebody who is on it; both may be others a second time.
+  const auto most = outlines_.size() + static_cast<std::size_t>(accounts) + 4 * identities_.size();
+  groups_ = std::make_unique<Groups>(lines + identities_.size(), most);
   for (std::size_t i = 0; i < outlines_.size(); ++i) {
     const auto &[line, message_id, account] = outlines_[i];
-    if (identities_.of(i).identifiers.empty()) // it goes to quarantine
+    const auto &identifiers = identities_.of(i).identifiers;
+    if (identifiers.empty()) // it goes to quarantine
       continue;
-    lines[line].numbers.push_back(0);
-    for (auto index : identities_.of(i).identifiers) {
-      const auto identifier = first_identifier + index;
-      groups.join(line, identifier);
-      if (seen[index] == 0) {
-        seen[index] = identities_.seen(index);
-        join(identifier, hash_of(Common::identifier, identities_.name_of(index)));
-        for (auto person : identities_.people_met(index))
-          join(identifier, hash_of(Common::person, static_cast<std::uint64_t>(person)));
-      }
-      lines[line].seen.push_back(seen[index]);
-    }
+    for (auto index : identifiers)
+      groups_->join(line, lines + index);
     for (auto hash : {message_id, account})
       if (hash != 0)
-        join(line, hash);
+        groups_->join_by(line, hash);
   }
-  for (std::size_t line = 1; names_content_ && line < lines.size(); ++line) // which one, no outline tells
-    groups.join(0, line);
-  return groups;
+  for (std::size_t index = 0; index < identities_.size(); ++index)
+    join_people(lines, index);
+  for (std::size_t line = 1; names_content_ && line < lines; ++line) // which one, no outline tells
+    groups_->join(0, line);
+}
+
+void Sharing::join_people(std::size_t lines, std::size_t index) {
+  for (auto person : identities_.people_met(index))
+    groups_->join_by(lines + index, hash_of(Common::person, static_cast<std::uint64_t>(person)));
+}
+
+// What has changed since people were read: what was in other hands; all, when others have changed something.
+// Who were of one group stay so, which does no harm.
+void Sharing::meet_again(std::size_t lines, const InOtherHands &theirs) {
+  const auto ended = pg::transactions_ended() - met_at_;
+  if (ended == 0)
+    return;
+  std::vector<std::size_t> changed;
+  for (std::size_t index = 0; index < identities_.size(); ++index) {
+    const auto people = identities_.people_met(index);
+    if (ended > theirs.parts || theirs.identifiers.contains(identities_.name_hash(index)) ||
+        std::any_of(people.begin(), people.end(), [&](auto id) { return theirs.people.contains(id); }))
+      changed.push_back(index);
+  }
+  identities_.meet(changed);
+  for (auto index : changed)
+    join_people(lines, index);
+}
+
+void Sharing::note_seen(std::vector<collect::Incoming> &lines) const {
+  std::vector<std::uint64_t> seen(identities_.size());
+  for (std::size_t index = 0; index < seen.size(); ++index)
+    seen[index] = identities_.seen(index);
+  for (std::size_t i = 0; i < outlines_.size(); ++i) {
+    const auto &identifiers = identities_.of(i).identifiers;
+    if (identifiers.empty())
+      continue;
+    auto &line = lines[outlines_[i].line];
+    line.numbers.push_back(0);
+    line.seen.reserve(line.seen.size() + identifiers.size());
+    for (auto index : identifiers)
+      line.seen.push_back(seen[index]);
+  }
+}
+
+// Where a group has several people, a line may join them, and all that is theirs.
+InOtherHands Sharing::given(const std::vector<std::size_t> &part_of) {
+  InOtherHands given;
+  std::set others(part_of.begin(), part_of.end());
+  others.erase(0);
+  given.parts = others.size();
+  std::vector<std::int64_t> first(part_of.size());
+  std::vector<bool> several(part_of.size());
+  const auto each = [&](const auto &visit) {
+    for (std::size_t index = 0; index < identities_.size(); ++index)
+      if (const auto group = groups_->of(part_of.size() + index);
+          group < part_of.size() && part_of[group] > 0)
+        visit(index, group);
+  };
+  each([&](std::size_t index, std::size_t group) {
+    given.identifiers.insert(identities_.name_hash(index));
+    for (auto person : identities_.people_met(index)) {
+      several[group] = several[group] || (first[group] != 0 && first[group] != person);
+      first[group] = person;
+    }
+  });
+  each([&](std::size_t index, std::size_t group) {
+    if (several[group])
+      for (auto person : identities_.people_met(index))
+        given.people.insert(person);
+  });
+  return given;
 }
 
 void reserve_numbers(std::vector<collect::Incoming> &lines) {
@@ -159,13 +235,11 @@ void reserve_numbers(std::vector<collect::Incoming> &lines) {
 
 // Large groups first, each to the part that is furthest from its share.
 std::vector<std::size_t> Sharing::share_out(std::vector<collect::Incoming> &lines,
-                                            const std::vector<double> &weights) {
-  identities_.meet();
-  reserve_ids(lines);
-  auto groups = find_groups(lines);
+                                            const std::vector<double> &weights, InOtherHands &theirs) {
+  meet_again(lines.size(), theirs);
   std::vector<std::size_t> size(lines.size()), order;
   for (std::size_t line = 0; line < lines.size(); ++line)
-    ++size[groups.of(line)];
+    ++size[groups_->of(line)];
   for (std::size_t line = 0; line < lines.size(); ++line)
     if (size[line] > 0)
       order.push_back(line);
@@ -180,7 +254,9 @@ std::vector<std::size_t> Sharing::share_out(std::vector<collect::Incoming> &line
     filled[part[group]] += static_cast<double>(size[group]) / weights[part[group]];
   }
   for (std::size_t line = 0; line < lines.size(); ++line)
-    part[line] = part[groups.of(line)];
+    part[line] = part[groups_->of(line)];
+  note_seen(lines);
+  theirs = given(part);
   return part;
 }
 

@@ -1,6 +1,8 @@
 // Lines of the inbox that can be decided beside each other: those that share nobody are shared out.
 #pragma once
 #include <cstdint>
+#include <memory>
+#include <unordered_set>
 #include <vector>
 
 #include "collect/candidate.hpp"
@@ -12,19 +14,30 @@ namespace cdp::pipeline {
 // them is on its way, and who will use them has begun.
 void reserve_numbers(std::vector<collect::Incoming> &lines);
 
+// What lines name that others are deciding: all else about people is as it was read, unless somebody came in
+// between.
+struct InOtherHands {
+  std::unordered_set<std::uint64_t> identifiers; // hashes of their names
+  std::unordered_set<std::int64_t> people;       // who may be merged
+  std::size_t parts = 0;                         // a transaction each
+};
+
 // Shares out one window of the inbox. Lines that share an identifier, a person, a messageId or an account are
 // of one part and keep their order, so that the state is that of deciding all in order.
 class Sharing {
 public:
-  // Reads whom lines are about, while others still decide those before. Needs an open SPI session.
-  explicit Sharing(const std::vector<collect::Incoming> &lines);
+  // Reads whom lines are about, while others still decide what they have in their hands. Ids are reserved in
+  // the order of lines, so that the oldest identifier has the smallest one, whoever decides its line first.
+  // Needs an open SPI session.
+  explicit Sharing(std::vector<collect::Incoming> &lines);
+  ~Sharing();
 
   // For each line, which part it belongs to, how many numbers it needs, and what was seen of its people; each
-  // part gets about its weight of the lines. Ids are reserved in the order of lines, so that the oldest
-  // identifier has the smallest one, whoever decides its line first. Locks nobody: where somebody else merges
-  // people meanwhile, parts may wait for each other. Nothing of what came before is on its way.
+  // part gets about its weight of the lines. Locks nobody: where somebody else merges people meanwhile, parts
+  // may wait for each other. Nothing of what came before is on its way any more. `theirs` becomes what all
+  // parts but the first have.
   std::vector<std::size_t> share_out(std::vector<collect::Incoming> &lines,
-                                     const std::vector<double> &weights);
+                                     const std::vector<double> &weights, InOtherHands &theirs);
 
 private:
   class Groups;
@@ -33,12 +46,19 @@ private:
     std::uint64_t message_id = 0, account = 0; // hashes; 0: none
   };
 
+  void read_outlines(const std::vector<collect::Incoming> &lines);
   void reserve_ids(std::vector<collect::Incoming> &lines) const;
-  Groups find_groups(std::vector<collect::Incoming> &lines);
+  void find_groups(std::size_t lines);
+  void join_people(std::size_t lines, std::size_t index);
+  void meet_again(std::size_t lines, const InOtherHands &theirs);
+  void note_seen(std::vector<collect::Incoming> &lines) const;
+  InOtherHands given(const std::vector<std::size_t> &part_of);
 
   identity::Identities identities_;
   std::vector<Outline> outlines_;
-  bool names_content_ = false; // some line comes with a messageId that another may get by its content
+  std::unique_ptr<Groups> groups_; // of lines and identifiers, by number in this order
+  std::uint64_t met_at_ = 0;       // pg::transactions_ended() when people were read
+  bool names_content_ = false;     // some line comes with a messageId that another may get by its content
 };
 
 } // namespace cdp::pipeline
