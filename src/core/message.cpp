@@ -52,6 +52,8 @@ constexpr FieldName kFieldNames[] = {
     {"receivedAt", &Fields::received_at},
 };
 
+constexpr std::size_t kUsualIdentifiers = 4; // of a message
+
 /// null is the same as absent.
 std::string_view unless_null(std::string_view value) {
   return kind_of(value) == Kind::null ? std::string_view() : value;
@@ -299,14 +301,16 @@ private:
     const std::string_view value = trim(raw);
     if (value.empty())
       return true;
-    RawIdentifier identifier{std::string(type), std::string(value)};
     auto &list = message_.identifiers;
-    if (std::find(list.begin(), list.end(), identifier) != list.end())
+    const auto is_it = [&](const RawIdentifier &one) { return one.type == type && one.value == value; };
+    if (std::any_of(list.begin(), list.end(), is_it))
       return true;
     if (list.size() == kMaxIdentifiers)
       return fail(rejection("too_many_identifiers", "a message may carry at most " +
                                                         std::to_string(kMaxIdentifiers) + " identifiers"));
-    list.push_back(std::move(identifier));
+    if (list.empty())
+      list.reserve(kUsualIdentifiers);
+    list.push_back({std::string(type), std::string(value)});
     return true;
   }
 

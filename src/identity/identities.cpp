@@ -68,6 +68,8 @@ void Identities::read(std::vector<Candidate> &candidates) {
       continue;
     auto &carried = carried_[before_these + i];
     const auto &raws = candidate.message.identifiers;
+    carried.identifiers.reserve(raws.size());
+    carried.spelt.reserve(raws.size());
     for (std::size_t own = 0; own < raws.size(); ++own) {
       const auto index = intern(raws[own], candidate, carried);
       if (!index)
