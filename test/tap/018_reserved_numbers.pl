@@ -102,6 +102,19 @@ for my $try (201 .. 220)
 ok($caught, 'both waited for people who were being joined');
 verified($node, 'postgres');
 
+# A line joins two people. The next window, which is read meanwhile, has a line about each, by an identifier that the first does not name:
+# these two keep their order.
+my $couples = 'generate_series(5001, 8000) AS n';
+$node->safe_psql('postgres', 'SELECT FROM cdp.ingest((SELECT json_agg(m)::text FROM (SELECT ' . say('left', $card, ['user_id', 'X']) . " AS m FROM $couples UNION ALL SELECT "
+	. say('right', ['crm_id', 'M'], ['device_id', 'Y']) . " FROM $couples) AS s))");
+$node->safe_psql('postgres', 'INSERT INTO cdp.inbox (message) SELECT m FROM (SELECT n / 250 AS block, 0 AS place, n, ' . say('join', $card, ['crm_id', 'M']) . "::text AS m FROM $couples
+	UNION ALL SELECT n / 250, 1, n, " . say('first', ['user_id', 'X']) . "::text FROM $couples UNION ALL SELECT n / 250, 2, n, " . say('then', ['device_id', 'Y']) . "::text FROM $couples) AS s
+	ORDER BY block, place > 0, n, place");
+ok(drained(), 'lines about people whom others joined');
+is($node->safe_psql('postgres', q{SELECT count(*), count(*) FILTER (WHERE a.decision_seq < b.decision_seq) FROM cdp.assertions AS a JOIN cdp.assertions AS b ON b.message_id = replace(a.message_id, 'first', 'then')
+	WHERE a.message_id LIKE 'first%'}), '3000|3000', 'are decided in their order');
+verified($node, 'postgres');
+
 # Whether the e-mail address that two people have in common is dropped changes while lines are being shared out and decided.
 my $pairs = 0;
 $node->safe_psql('postgres', q{SELECT cdp.create_source('form', drops => '{traits.email}')});
