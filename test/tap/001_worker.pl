@@ -245,6 +245,9 @@ note 'errors';
 	$node->safe_psql('postgres', 'CALL cdp.run()');
 	is(events($node), $before + 2800, 'cdp.run() does the same');
 	is($node->safe_psql('postgres', "SELECT count(*) FROM cdp.quarantine WHERE code = 'processing_error'"), 4, 'quarantined');
+	is($node->safe_psql('postgres', q{SELECT count(*) FILTER (WHERE later) || ' of ' || count(*) FROM (SELECT event_id > lag(event_id, 1, 0::bigint) OVER (ORDER BY number) AS later
+		FROM cdp.event_records, substr(message_id, 2) AS s, CAST(s AS integer) AS number WHERE number BETWEEN 3001 AND 8700) AS e}),
+		'2800 of 2800', 'what a batch fails with does not put later lines before it');
 	$node->safe_psql('postgres', messages(9001, 9030, 'Poison'));
 	($rc, $out, $err) = $node->psql('postgres', 'CALL cdp.run()');
 	like($err, qr/WARNING:.*10 lines in a row went to quarantine/, 'cdp.run() stops when everything fails');
