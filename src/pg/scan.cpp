@@ -228,13 +228,31 @@ bool IndexScan::next() {
   return true;
 }
 
-BlockNumber PlaceScan::end() const {
-  return call([&] { return RelationGetNumberOfBlocks(table_); });
+PlaceScan::PlaceScan(const Moment &moment, const char *schema, const char *table,
+                     std::initializer_list<Column> columns)
+    : ScannedTable(schema, table, columns), moment_(moment) {
+  call([&] {
+    end_ = RelationGetNumberOfBlocks(table_);
+    neighbours_ = table_index_fetch_begin(table_);
+  });
 }
 
+PlaceScan::~PlaceScan() {
+  if (!unwinds())
+    table_index_fetch_end(neighbours_);
+}
+
+// As an index finds rows, which goes over to another version of a row, or does not find one that is another
+// version itself.
 bool PlaceScan::fetch(ItemPointerData place) {
-  if (ItemPointerGetBlockNumber(&place) >= end_ ||
-      !table_tuple_fetch_row_version(table_, &place, moment_.snapshot(), slot()))
+  if (ItemPointerGetBlockNumber(&place) >= end_)
+    return false;
+  ItemPointerData found = place;
+  bool again = false, all_dead = false;
+  const bool is_there =
+      table_index_fetch_tuple(neighbours_, &found, moment_.snapshot(), slot(), &again, &all_dead) &&
+      ItemPointerEquals(&slot()->tts_tid, &place);
+  if (!is_there && !table_tuple_fetch_row_version(table_, &place, moment_.snapshot(), slot()))
     return false;
   take_apart();
   return true;

@@ -186,8 +186,8 @@ private:
 class PlaceScan : public ScannedTable {
 public:
   PlaceScan(const Moment &moment, const char *schema, const char *table,
-            std::initializer_list<Column> columns)
-      : ScannedTable(schema, table, columns), moment_(moment), end_(end()) {}
+            std::initializer_list<Column> columns);
+  ~PlaceScan();
 
   // Calls visit(const Cells &), as above, for each that is there, in the order of `places`.
   template <class Visit> void each(std::span<const ItemPointerData> places, Visit &&visit) {
@@ -204,11 +204,11 @@ public:
   }
 
 private:
-  BlockNumber end() const;
   bool fetch(ItemPointerData place);
 
   const Moment &moment_;
-  BlockNumber end_; // of the table, which may have become shorter
+  BlockNumber end_ = 0;                              // of the table, which may have become shorter
+  struct IndexFetchTableData *neighbours_ = nullptr; // keeps the page of the last one at hand
 };
 
 // Whether a table has pages at all: none means no rows.
