@@ -66,55 +66,73 @@ in_parallel() {
   ELAPSED=$(awk "BEGIN { print $(date +%s.%N) - $start }")
 }
 
-printf '%-66s %9s %8s\n' "$MESSAGES messages of $PEOPLE people; one server, one run" "a second" "share"
-fresh
-psql -d bench <<'SQL'
-CREATE TABLE plain_jsonb (message jsonb);
-CREATE TABLE plain_rows (message_id text, type text, event text, anonymous_id text, user_id text, email text, phone text,
-  loyalty_id text, ts timestamptz, received_at timestamptz, product_id text, category text, value numeric, currency text,
-  country text, campaign text, consent text);
-CREATE INDEX ON plain_rows (message_id);
-CREATE INDEX ON plain_rows (user_id, ts);
-SQL
-jsonb=$(seconds psql -d bench -c "\copy plain_jsonb FROM '$LINES' $AS_TEXT")
-row 'COPY of the lines into one jsonb column' "$MESSAGES" "$jsonb" 1
-rows=$(seconds psql -d bench -c "\copy plain_rows FROM '$WORK/data/events.csv' WITH (FORMAT csv, HEADER)")
-row 'COPY of typed rows with two indexes' "$MESSAGES" "$rows" "$(share "$jsonb" "$rows")"
+median() { sort -g | awk '{ all[NR] = $1 } END { print all[int((NR + 1) / 2)] }'; }
 
+# Before, between and after what is held against it: a machine may be slower for a while.
+copy_jsonb() {
+  psql -d plain -c "DROP TABLE IF EXISTS plain_jsonb" -c "CREATE TABLE plain_jsonb (message jsonb)" -c CHECKPOINT
+  seconds psql -d plain -c "\copy plain_jsonb FROM '$LINES' $AS_TEXT" >>"$WORK/copies"
+}
+psql -d postgres -c "CREATE DATABASE plain"
+psql -d plain -c "CREATE TABLE plain_rows (message_id text, type text, event text, anonymous_id text, user_id text, email text, phone text,
+  loyalty_id text, ts timestamptz, received_at timestamptz, product_id text, category text, value numeric, currency text,
+  country text, campaign text, consent text)" -c "CREATE INDEX ON plain_rows (message_id)" -c "CREATE INDEX ON plain_rows (user_id, ts)"
+copy_jsonb
+rows=$(seconds psql -d plain -c "\copy plain_rows FROM '$WORK/data/events.csv' WITH (FORMAT csv, HEADER)")
+psql -d plain -c "DROP TABLE plain_rows"
+
+declare -A copied drained memory found
 for segments in 0 10; do
   fresh
   if [ $segments = 10 ]; then
     psql -d bench -f - <"$ROOT/test/bench/segments_rules.sql" >/dev/null
     psql -d bench -c "SELECT cdp.create_segment(name, rule, per) FROM ten" >/dev/null
   fi
-  copied=$(seconds psql -d bench -c "\copy cdp.inbox (message) FROM '$LINES' $AS_TEXT")
+  copied[$segments]=$(seconds psql -d bench -c "\copy cdp.inbox (message) FROM '$LINES' $AS_TEXT")
   drain "$segments"
-  total=$(awk "BEGIN { print $copied + $ELAPSED }")
-  row "inbox to fully processed, $segments segments ($MEMORY MiB of its own)" "$MESSAGES" "$ELAPSED" "$(share "$jsonb" "$ELAPSED")"
-  row "  with the COPY into the inbox" "$MESSAGES" "$total" "$(share "$jsonb" "$total")"
-  psql -d bench -At -c "SELECT format('  %s events, %s profiles, %s identifiers, %s memberships, %s quarantined', (SELECT count(*) FROM cdp.events),
+  drained[$segments]=$ELAPSED memory[$segments]=$MEMORY
+  found[$segments]=$(psql -d bench -At -c "SELECT format('  %s events, %s profiles, %s identifiers, %s memberships, %s quarantined', (SELECT count(*) FROM cdp.events),
     (SELECT count(*) FROM cdp.profiles), (SELECT count(*) FROM cdp.identifiers), (SELECT count(*) FROM cdp.memberships),
-    (SELECT count(*) FROM cdp.quarantine))"
+    (SELECT count(*) FROM cdp.quarantine))")
+  copy_jsonb
+done
+psql -d postgres -c "DROP DATABASE plain"
+
+jsonb=$(median <"$WORK/copies")
+printf '%-66s %9s %8s\n' "$MESSAGES messages of $PEOPLE people; one server, one run" "a second" "share"
+row "COPY of the lines into one jsonb column; of $(tr '\n' ' ' <"$WORK/copies")s" "$MESSAGES" "$jsonb" 1
+row 'COPY of typed rows with two indexes' "$MESSAGES" "$rows" "$(share "$jsonb" "$rows")"
+for segments in 0 10; do
+  total=$(awk "BEGIN { print ${copied[$segments]} + ${drained[$segments]} }")
+  row "inbox to fully processed, $segments segments (${memory[$segments]} MiB of its own)" "$MESSAGES" "${drained[$segments]}" "$(share "$jsonb" "${drained[$segments]}")"
+  row "  with the COPY into the inbox" "$MESSAGES" "$total" "$(share "$jsonb" "$total")"
+  echo "${found[$segments]}"
 done
 
-# By the worker, alone and with others beside it; and INSERT of as many rows by as many connections, 20,000 a transaction. The worker begins
-# when it sees them, at most a hundredth of a second later.
+# By the worker, alone and with others beside it; and INSERT of as many rows by as many connections, 20,000 a transaction: in turns, medians. The
+# worker begins when it sees them, at most a hundredth of a second later.
 part=$((MESSAGES / 4))
 psql -d postgres -c "ALTER SYSTEM SET cdp.worker_naptime = 10" -c "ALTER SYSTEM SET cdp.worker = on"
-for workers in $WORKERS; do
-  psql -d postgres -c "ALTER SYSTEM SET cdp.inbox_workers = $workers" -c "SELECT pg_reload_conf()" >/dev/null
+scale() { # WORKERS
+  psql -d postgres -c "ALTER SYSTEM SET cdp.inbox_workers = $1" -c "SELECT pg_reload_conf()" >/dev/null
   fresh
   psql -d bench -c "CREATE TABLE lines (message jsonb, n serial)" -c "\copy lines (message) FROM PROGRAM 'head -n $part $LINES' $AS_TEXT" -c "ANALYZE lines" \
     -c "CREATE TABLE rows (LIKE cdp.event_records)" -c "CREATE UNIQUE INDEX ON rows (event_id)" -c "CREATE INDEX ON rows (identifier_id, occurred_at)"
-  in_parallel "$workers" "DO \$\$ BEGIN FOR i IN 0 .. ($part - 1) / 20000 / $workers LOOP
+  in_parallel "$1" "DO \$\$ BEGIN FOR i IN 0 .. ($part - 1) / 20000 / $1 LOOP
     INSERT INTO rows SELECT n, n, 1, 'track', l.message ->> 'event', (l.message ->> 'timestamp')::timestamptz, now(), l.message ->> 'messageId',
-      l.message -> 'properties', l.message -> 'context' FROM lines AS l WHERE n > (i * $workers + %) * 20000 AND n <= (i * $workers + % + 1) * 20000; COMMIT; END LOOP; END \$\$"
-  [ "$workers" = 1 ] && insert_alone=$ELAPSED
-  row "INSERT of rows with the same indexes, $workers connections" "$part" "$ELAPSED" "x $(share "$insert_alone" "$ELAPSED")"
+      l.message -> 'properties', l.message -> 'context' FROM lines AS l WHERE n > (i * $1 + %) * 20000 AND n <= (i * $1 + % + 1) * 20000; COMMIT; END LOOP; END \$\$"
+  echo "$ELAPSED" >>"$WORK/insert.$1"
   psql -d bench -c "DROP TABLE lines, rows" -c "\copy cdp.inbox (message) FROM PROGRAM 'head -n $part $LINES' $AS_TEXT"
-  drained=$(seconds until_drained)
-  [ "$workers" = 1 ] && drained_alone=$drained
-  row "inbox by the worker, $workers processes" "$part" "$drained" "x $(share "$drained_alone" "$drained")"
+  seconds until_drained >>"$WORK/inbox.$1"
+}
+for ((turn = 0; turn < ${TURNS:-3}; turn++)); do
+  for workers in $WORKERS; do scale "$workers"; done
+done
+for workers in $WORKERS; do
+  insert=$(median <"$WORK/insert.$workers") inbox=$(median <"$WORK/inbox.$workers")
+  [ "$workers" = 1 ] && insert_alone=$insert inbox_alone=$inbox
+  row "INSERT of rows with the same indexes, $workers connections" "$part" "$insert" "x $(share "$insert_alone" "$insert")"
+  row "inbox by the worker, $workers processes" "$part" "$inbox" "x $(share "$inbox_alone" "$inbox")"
 done
 psql -d postgres -c "ALTER SYSTEM SET cdp.worker = off" -c "SELECT pg_reload_conf()" >/dev/null
 
