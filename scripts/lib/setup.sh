@@ -34,7 +34,7 @@ make_workspace() {
   WORK=$(mktemp -d "${TMPDIR:-/tmp}/cdp.XXXXXX")
   chmod 755 "$WORK"
   mkdir -m 1777 "$WORK/tmp"
-  trap 'stop_servers; [ -n "${KEEP:-}" ] || rm -rf "$WORK"' EXIT
+  trap 'stop_servers; give_huge_pages_back; [ -n "${KEEP:-}" ] || rm -rf "$WORK"' EXIT
   if [ "$(id -u)" = 0 ]; then RUN_AS=(runuser -u postgres --); else RUN_AS=(); fi
 }
 
@@ -82,3 +82,27 @@ stop_servers() {
     [ -z "$dir" ] || as_server_user "$BIN/pg_ctl" -D "$dir/data" -m immediate -s stop 2>/dev/null || true
   done
 }
+
+HUGE_PAGES=/proc/sys/vm/nr_hugepages
+HUGE_PAGES_RESERVED=
+# reserve_huge_pages DIR: its server restarts in huge pages, reserved until this script ends; not where the machine's owner has
+# reserved some (then it has them already), where we may not, or where they would take more than half of what is free.
+reserve_huge_pages() {
+  local wanted
+  [ -w "$HUGE_PAGES" ] && [ "$(cat "$HUGE_PAGES")" = 0 ] || return 0
+  as_server_user "$BIN/pg_ctl" -D "$1/data" -m fast -w -s stop
+  wanted=$(as_server_user "$BIN/postgres" -D "$1/data" -C shared_memory_size_in_huge_pages)
+  if [ "$wanted" -gt 0 ] && awk -v wanted="$wanted" '/^MemAvailable/ { free = $2 } /^Hugepagesize/ { size = $2 }
+      END { exit !(2 * wanted * size < free) }' /proc/meminfo; then
+    HUGE_PAGES_RESERVED=yes
+    echo $((wanted + 8)) >"$HUGE_PAGES"
+    [ "$(cat "$HUGE_PAGES")" -ge "$wanted" ] || give_huge_pages_back
+  fi
+  as_server_user "$BIN/pg_ctl" -D "$1/data" -l "$1/log" -w -s start
+}
+give_huge_pages_back() {
+  [ -z "$HUGE_PAGES_RESERVED" ] || echo 0 >"$HUGE_PAGES"
+  HUGE_PAGES_RESERVED=
+}
+# has_huge_pages DIR: whether its server's shared memory is in huge pages.
+has_huge_pages() { awk '/^KernelPageSize/ && $2 > 1024 { found = 1 } END { exit !found }' "/proc/$(head -1 "$1/data/postmaster.pid")/smaps"; }

@@ -1,5 +1,7 @@
 // A message on its way in: read, checked and hashed, but not decided yet.
 #pragma once
+#include <span>
+
 #include "collect/sources.hpp"
 #include "core/message.hpp"
 
@@ -92,9 +94,13 @@ std::string_view content(std::string_view line);
 // Reads lines into candidates; those that cannot be read are quarantined with the reason, never thrown.
 std::vector<Candidate> read(const std::vector<Incoming> &lines, const Sources &sources);
 
-// The same of the lines from one place to another, as far as it tells whom messages are about: their jsonb is
-// not made, and they are not hashed. What cannot be taken for another reason may stay open.
-std::vector<Candidate> read_outlines(const std::vector<Incoming> &lines, std::size_t from, std::size_t to,
+// Whom the message of a line is about, where a glance tells; else false. What cannot be taken for another
+// reason may be read all the same.
+bool read_outline(const Incoming &line, const SourceRules &rules, Timestamp now, core::Outline &outline);
+
+// The same of lines that a glance does not tell of, these ones: their jsonb is not made, and they are not
+// hashed.
+std::vector<Candidate> read_outlines(const std::vector<Incoming> &lines, std::span<const std::size_t> which,
                                      const Sources &sources);
 
 // Finds or registers the source of every open candidate.

@@ -97,6 +97,10 @@ Oldest read_inbox(std::int32_t most, std::size_t most_bytes, const std::vector<I
   return oldest;
 }
 
+bool lines_wait() {
+  return next.storage != InvalidOid;
+}
+
 void read_anew() {
   next.storage = InvalidOid;
 }

@@ -17,6 +17,9 @@ void lock_inbox();
 // already.
 Oldest read_inbox(std::int32_t most, std::size_t most_bytes, const std::vector<ItemPointerData> &but = {});
 
+// Whether there were any when the inbox was read last.
+bool lines_wait();
+
 // Not all that was read was decided: the next time the inbox is read from its beginning.
 void read_anew();
 

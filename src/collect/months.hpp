@@ -15,4 +15,8 @@ void check_times(std::vector<Candidate> &candidates);
 // Whether events wait for tables that the worker is going to make: for that it needs all events for itself.
 bool months_wait();
 
+// When events of lines that wait occurred, as a sample of many tells that is taken now and then; else
+// nothing.
+std::vector<Timestamp> times_that_wait();
+
 } // namespace cdp::collect

@@ -107,33 +107,48 @@ COMMENT ON FUNCTION cdp_internal.drop_month(timestamptz) IS 'Drops the table of 
 
 -- Waits no longer than so many milliseconds for those who read or write, who queue behind it for as long: how many months were
 -- made; -1: somebody would not let go.
-CREATE FUNCTION cdp_internal.make_missing_months(patience integer, most bigint) RETURNS bigint
+CREATE FUNCTION cdp_internal.make_missing_months(patience integer, most bigint, coming timestamptz[] DEFAULT '{}') RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = 0 AS $$
 DECLARE
   missing constant timestamptz[] := cdp_internal.missing_months(most);
+  wanted  constant timestamptz[] := missing || ARRAY(SELECT c FROM unnest(coming) AS c WHERE c <> ALL (missing));
   month   timestamptz;
 BEGIN
-  IF missing = '{}' AND NOT EXISTS (SELECT FROM cdp_internal.empty_months) THEN
+  IF wanted = '{}' AND NOT EXISTS (SELECT FROM cdp_internal.empty_months) THEN
     RETURN 0;
   END IF;
   PERFORM set_config('lock_timeout', patience::text, true);
-  FOR month IN SELECT e.month FROM cdp_internal.empty_months AS e WHERE e.month <> ALL (missing) LOOP
+  FOR month IN SELECT e.month FROM cdp_internal.empty_months AS e WHERE e.month <> ALL (wanted) LOOP
     PERFORM cdp_internal.drop_month(month);
   END LOOP;
-  FOREACH month IN ARRAY missing LOOP
+  FOREACH month IN ARRAY wanted LOOP
     PERFORM cdp_internal.make_month(month);
   END LOOP;
-  RETURN cardinality(missing);
+  RETURN cardinality(wanted);
 EXCEPTION WHEN lock_not_available THEN
   RETURN -1;
 END $$;
-COMMENT ON FUNCTION cdp_internal.make_missing_months(integer, bigint) IS 'Makes the months that are missing; how many, or -1 when who reads or writes events would not let go in time';
+COMMENT ON FUNCTION cdp_internal.make_missing_months(integer, bigint, timestamptz[]) IS 'Makes the months that are missing, and these; how many, or -1 when who reads or writes events would not let go in time';
+
+CREATE FUNCTION cdp_internal.times_that_wait() RETURNS timestamptz[]
+  LANGUAGE c VOLATILE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'cdp_times_that_wait';
+COMMENT ON FUNCTION cdp_internal.times_that_wait() IS 'When events of lines in the inbox occurred, by a sample, if many wait and none was taken for ten seconds; else none';
+
+-- A table that is there before its events costs them nothing; once they are elsewhere they have to be moved. Not too many under one lock.
+CREATE FUNCTION cdp_internal.coming_months() RETURNS timestamptz[]
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT ARRAY(SELECT w.month FROM (SELECT DISTINCT date_trunc('month', t, 'UTC') AS month FROM unnest(cdp_internal.times_that_wait()) AS t) AS w
+    WHERE to_regclass('cdp_months.' || cdp_internal.name_of_month(w.month)) IS NULL AND NOT EXISTS (
+      SELECT FROM cdp_months.events_other AS o WHERE o.occurred_at >= w.month AND o.occurred_at < cdp_internal.next_month(w.month))
+    ORDER BY w.month LIMIT 12)
+$$;
+COMMENT ON FUNCTION cdp_internal.coming_months() IS 'Months without a table, and without events, of lines in the inbox';
 
 -- In a database that was never used a restore may be about to
 -- bring the same tables.
 CREATE FUNCTION cdp_internal.make_months() RETURNS bigint
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-  SELECT CASE WHEN EXISTS (SELECT FROM cdp.secrets AS s WHERE s.name = 'public_id') THEN cdp_internal.make_missing_months(100, cdp_internal.events_moved_at_once()) ELSE 0 END
+  SELECT CASE WHEN EXISTS (SELECT FROM cdp.secrets AS s WHERE s.name = 'public_id') THEN cdp_internal.make_missing_months(100, cdp_internal.events_moved_at_once(), cdp_internal.coming_months()) ELSE 0 END
 $$;
 COMMENT ON FUNCTION cdp_internal.make_months() IS 'Part of cdp.run and the worker';
 
@@ -191,5 +206,5 @@ CREATE VIEW cdp.event_months WITH (security_invoker) AS
 COMMENT ON VIEW cdp.event_months IS 'The months, in UTC, of which events are kept, a table each; without a month: events that wait for theirs';
 COMMENT ON COLUMN cdp.event_months.events IS 'About how many, as of the last VACUUM or ANALYZE';
 REVOKE ALL ON TABLE cdp.event_months, cdp_months.events_other FROM PUBLIC;
-REVOKE ALL ON FUNCTION cdp.make_months(interval), cdp_internal.make_months(), cdp_internal.make_missing_months(integer, bigint), cdp_internal.make_month(timestamptz),
+REVOKE ALL ON FUNCTION cdp.make_months(interval), cdp_internal.make_months(), cdp_internal.make_missing_months(integer, bigint, timestamptz[]), cdp_internal.times_that_wait(), cdp_internal.coming_months(), cdp_internal.make_month(timestamptz),
   cdp_internal.drop_month(timestamptz), cdp_internal.missing_months(bigint), cdp_internal.has_month(timestamptz), cdp_internal.name_of_month(timestamptz), cdp_internal.next_month(timestamptz) FROM PUBLIC;

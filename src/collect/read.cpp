@@ -15,6 +15,13 @@ namespace {
 
 const Timestamp kEarliest = core::midnight_utc(1900, 1, 1);
 
+bool may_be_received_at(Timestamp time, Timestamp now) {
+  return time <= now && time >= kEarliest;
+}
+bool may_be_source(const std::string &name) {
+  return !name.empty() && name.size() <= 255;
+}
+
 void take_apart(Candidate &candidate, std::string_view text) {
   auto parsed = core::parse_message(text, candidate.defaults);
   if (auto *rejection = std::get_if<core::Rejection>(&parsed)) {
@@ -233,17 +240,13 @@ public:
     if (text.empty())
       return;
     begin(i, rules);
-    if (line.received_at > now_ || line.received_at < kEarliest)
+    if (!may_be_received_at(line.received_at, now_))
       return refuse(text, {"invalid_received_at", "the receipt time lies in the future, or before 1900",
                            core::format_iso8601(line.received_at), ""});
-    if (line.source.empty() || line.source.size() > 255)
+    if (!may_be_source(line.source))
       return refuse(
           text, {"invalid_source", "a source has a name of 1 to 255 bytes", line.source.substr(0, 100), ""});
-    const bool is_plain = !treatment_ && !is_keyed();
-    if (depth_ == Depth::outline && is_plain)
-      if (auto outline = core::parse_outline(text))
-        return take_outline(std::move(*outline));
-    if (is_plain && !core::may_be_batch(text))
+    if (!treatment_ && !is_keyed() && !core::may_be_batch(text))
       return take(add({}, {}), text);
     auto split = core::split_batch(text);
     if (auto *rejection = std::get_if<core::Rejection>(&split))
@@ -287,13 +290,6 @@ private:
   void refuse(std::string_view text, Refusal why) {
     add(treatment_ ? treated_line(*treatment_, std::string(text)) : std::string(text), {})
         .quarantine(std::move(why));
-  }
-
-  void take_outline(core::Message message) {
-    auto &candidate = add({}, {});
-    candidate.message = std::move(message);
-    if (candidate.message.region.empty())
-      candidate.message.region = rules_->region;
   }
 
   bool is_keyed() const { return rules_->is_keyed || lines_[line_].came_as; }
@@ -350,10 +346,19 @@ std::string_view content(std::string_view line) {
   return line.find_first_not_of(" \t\r\n") == std::string_view::npos ? std::string_view() : line;
 }
 
-std::vector<Candidate> read_outlines(const std::vector<Incoming> &lines, std::size_t from, std::size_t to,
+bool read_outline(const Incoming &line, const SourceRules &rules, Timestamp now, core::Outline &outline) {
+  if (rules.treatment || rules.is_keyed || line.came_as || !may_be_received_at(line.received_at, now) ||
+      !may_be_source(line.source) || !core::read_outline(content(line.text), outline))
+    return false;
+  if (outline.region.empty())
+    outline.region = rules.region;
+  return true;
+}
+
+std::vector<Candidate> read_outlines(const std::vector<Incoming> &lines, std::span<const std::size_t> which,
                                      const Sources &sources) {
-  LineReader reader(lines, LineReader::Depth::outline, to - from);
-  for (std::size_t i = from; i < to; ++i)
+  LineReader reader(lines, LineReader::Depth::outline, which.size());
+  for (auto i : which)
     reader.read(i, sources.of(lines[i].source).rules);
   return std::move(reader.candidates);
 }

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <forward_list>
 #include <span>
 #include <unordered_set>
 #include <utility>
@@ -77,6 +78,7 @@ void pick(std::string_view object, std::initializer_list<Wanted> wanted) {
 struct PersonTraits {
   std::string_view email, phone, country, address_country;
 
+  PersonTraits() = default;
   explicit PersonTraits(std::string_view traits) {
     std::string_view address;
     pick(traits, {{"email", &email}, {"phone", &phone}, {"country", &country}, {"address", &address}});
@@ -126,39 +128,68 @@ bool is_type_name(std::string_view name) {
          });
 }
 
-/// Reads one validated message; each step returns false once `rejection_` says why.
+/// A number that jsonb would print as it is written.
+bool is_plain_integer(std::string_view number) {
+  return !number.empty() && number.size() <= 255 && (number[0] != '0' || number.size() == 1) &&
+         std::all_of(number.begin(), number.end(), is_ascii_digit);
+}
+
+/// Reads one validated message; each step returns false once `rejection_` says why. Texts are views of what
+/// is read, or of `rewritten_`, until the message is complete.
 class Reader {
 public:
-  Reader(std::string_view object, const BatchDefaults &defaults) : object_(object), defaults_(defaults) {}
+  Reader(std::string_view object, const BatchDefaults &defaults, Outline &outline)
+      : object_(object), defaults_(defaults), outline_(outline) {
+    outline_.message_id = outline_.group_id = {};
+    outline_.identifiers.clear();
+    outline_.region.clear();
+  }
 
   Parsed run() {
     collect_fields([&](std::string_view key, std::string_view value) { add_extra(key, value); });
     if (read_message_id() && read_type() && read_objects() && read_event() && read_group_id() &&
         read_times() && read_identifiers()) {
       read_region();
-      if (read_extra())
+      if (read_extra()) {
+        take_outline();
         return std::move(message_);
+      }
     }
-    rejection_.message_id = std::move(message_.message_id);
+    rejection_.message_id = outline_.message_id;
     return std::move(rejection_);
   }
 
-  std::optional<Message> run_outline() {
+  bool run_outline() {
     bool may_be_batch = false;
     collect_fields([&](std::string_view key, std::string_view) { may_be_batch |= key == "\"batch\""; });
     context_text_ = fields_.context;
-    const bool read = !may_be_batch && read_message_id() && read_type() && check_objects() &&
-                      read_group_id() && read_identifiers();
-    if (!read)
-      return std::nullopt;
+    if (may_be_batch || !read_message_id() || !read_type() || !check_objects() || !read_group_id() ||
+        !read_identifiers() || !rewritten_.empty())
+      return false;
     read_region();
-    return std::move(message_);
+    return true;
   }
 
 private:
   bool fail(Rejection why) {
     rejection_ = std::move(why);
     return false;
+  }
+
+  void take_outline() {
+    message_.type = outline_.type;
+    message_.message_id = outline_.message_id;
+    message_.group_id = outline_.group_id;
+    message_.identifiers.reserve(outline_.identifiers.size());
+    for (const auto &[type, value] : outline_.identifiers)
+      message_.identifiers.push_back({std::string(type), std::string(value)});
+    message_.region = std::move(outline_.region);
+  }
+
+  std::string_view keep(std::string text) { return rewritten_.emplace_front(std::move(text)); }
+  std::string_view text_of(std::string_view string) {
+    return string.find('\\') == std::string_view::npos ? string.substr(1, string.size() - 2)
+                                                       : keep(json::unescape(string));
   }
 
   template <class Other> void collect_fields(const Other &other) {
@@ -180,16 +211,16 @@ private:
   }
 
   /// A string, or a number as jsonb spells it, so that it is the same through every door; "" when absent.
-  bool read_text(std::string_view field, std::string_view value, std::string &text) {
-    text.clear();
+  bool read_text(std::string_view field, std::string_view value, std::string_view &text) {
+    text = {};
     if (value.empty())
       return true;
     switch (kind_of(value)) {
     case Kind::string:
-      text = json::unescape(value);
+      text = text_of(value);
       return true;
     case Kind::number:
-      text = json::plain_number(value);
+      text = is_plain_integer(value) ? value : keep(json::plain_number(value));
       if (text.empty())
         return fail(rejection("invalid_field", "a number that is an id must be a short one",
                               std::string(field) + " is " + shorten(value)));
@@ -200,30 +231,29 @@ private:
   }
 
   bool read_message_id() {
-    std::string id;
+    std::string_view id;
     if (!read_text("messageId", fields_.message_id, id))
       return false;
     if (id.size() > kMaxMessageIdBytes)
       return fail(rejection("invalid_field", "`messageId` must have at most 255 bytes",
                             "messageId has " + std::to_string(id.size()) + " bytes: " + shorten(id)));
-    message_.message_id = std::move(id);
+    outline_.message_id = id;
     return true;
   }
 
   bool read_type() {
     if (fields_.type.empty())
       return fail(rejection("missing_type", "the message has no `type`"));
-    const std::string name =
-        kind_of(fields_.type) == Kind::string ? json::unescape(fields_.type) : std::string();
+    const auto name = kind_of(fields_.type) == Kind::string ? text_of(fields_.type) : std::string_view();
     const auto *found = std::find(kTypeNames.begin(), kTypeNames.end(), name);
     if (found == kTypeNames.end())
       return fail(rejection("unknown_type", "`type` must be identify, track, page, screen, group or alias",
                             "type is " + shorten(fields_.type)));
-    message_.type = static_cast<MessageType>(found - kTypeNames.begin());
+    outline_.type = static_cast<MessageType>(found - kTypeNames.begin());
     return true;
   }
 
-  bool is(MessageType type) const { return message_.type == type; }
+  bool is(MessageType type) const { return outline_.type == type; }
   bool has_name() const { return is(MessageType::page) || is(MessageType::screen); }
 
   bool check_object(std::string_view field, std::string_view value) {
@@ -250,8 +280,12 @@ private:
   }
 
   bool read_event() {
-    if (has_name())
-      return read_text("name", fields_.name, message_.event);
+    if (has_name()) {
+      std::string_view name;
+      const bool read = read_text("name", fields_.name, name);
+      message_.event = name;
+      return read;
+    }
     if (!is(MessageType::track))
       return true;
     if (kind_of(fields_.event) == Kind::string)
@@ -264,11 +298,11 @@ private:
   }
 
   bool read_group_id() {
-    std::string id;
+    std::string_view id;
     if (!read_text("groupId", fields_.group_id, id))
       return false;
-    message_.group_id = trim(id);
-    if (is(MessageType::group) && message_.group_id.empty())
+    outline_.group_id = trim(id);
+    if (is(MessageType::group) && outline_.group_id.empty())
       return fail(rejection("missing_group_id", "a group message needs `groupId`"));
     return true;
   }
@@ -301,8 +335,8 @@ private:
     const std::string_view value = trim(raw);
     if (value.empty())
       return true;
-    auto &list = message_.identifiers;
-    const auto is_it = [&](const RawIdentifier &one) { return one.type == type && one.value == value; };
+    auto &list = outline_.identifiers;
+    const auto is_it = [&](const Outline::Identifier &one) { return one.type == type && one.value == value; };
     if (std::any_of(list.begin(), list.end(), is_it))
       return true;
     if (list.size() == kMaxIdentifiers)
@@ -310,12 +344,12 @@ private:
                                                         std::to_string(kMaxIdentifiers) + " identifiers"));
     if (list.empty())
       list.reserve(kUsualIdentifiers);
-    list.push_back({std::string(type), std::string(value)});
+    list.push_back({type, value});
     return true;
   }
 
   bool take_identifier(std::string_view type, std::string_view field, std::string_view value) {
-    std::string text;
+    std::string_view text;
     return read_text(field, value, text) && add_identifier(type, text);
   }
 
@@ -323,19 +357,18 @@ private:
     if (!read_context())
       return false;
     const bool identify = is(MessageType::identify);
-    const PersonTraits own(identify ? fields_.traits
-                                    : std::string_view()); // a group's traits are the group's
-    const PersonTraits given(context_.traits);
+    own_ = PersonTraits(identify ? fields_.traits : std::string_view()); // a group's traits are the group's
+    given_ = PersonTraits(context_.traits);
     if (!take_identifier("user_id", "userId", fields_.user_id) || !read_alias() ||
-        !take_identifier("email", "traits.email", own.email) ||
-        !take_identifier("email", "context.traits.email", given.email) ||
-        !take_identifier("phone", "traits.phone", own.phone) ||
-        !take_identifier("phone", "context.traits.phone", given.phone) || !read_external_ids() ||
+        !take_identifier("email", "traits.email", own_.email) ||
+        !take_identifier("email", "context.traits.email", given_.email) ||
+        !take_identifier("phone", "traits.phone", own_.phone) ||
+        !take_identifier("phone", "context.traits.phone", given_.phone) || !read_external_ids() ||
         !take_identifier("device_id", "context.device.id", context_.device_id) ||
         !take_identifier("advertising_id", "context.device.advertisingId", context_.advertising_id) ||
         !take_identifier("anonymous_id", "anonymousId", fields_.anonymous_id))
       return false;
-    if (message_.identifiers.empty())
+    if (outline_.identifiers.empty())
       return fail(
           rejection("no_identifier", "the message carries no identifier, so it is nobody's",
                     "one of these must not be empty: userId, anonymousId, traits.email or traits.phone "
@@ -360,8 +393,8 @@ private:
   bool read_alias() {
     if (!is(MessageType::alias))
       return true;
-    std::string previous;
-    if (message_.identifiers.empty())
+    std::string_view previous;
+    if (outline_.identifiers.empty())
       return fail(rejection("missing_user_id", "an alias message needs `userId`"));
     if (!read_text("previousId", fields_.previous_id, previous))
       return false;
@@ -387,13 +420,14 @@ private:
     pick(element, {{"id", &id}, {"type", &type}, {"collection", &collection}});
     if (!collection.empty() && json::unescape(collection) != "users")
       return true; // an account's or another thing's id: it stays in the context only
-    std::string value;
+    std::string_view value;
     if (!read_text("context.externalIds[].id", id, value))
       return false;
     if (trim(value).empty())
       return true;
-    const std::string name =
-        kind_of(type) == Kind::string ? ascii_lower(json::unescape(type)) : std::string();
+    auto name = kind_of(type) == Kind::string ? text_of(type) : std::string_view();
+    if (!is_type_name(name))
+      name = keep(ascii_lower(name));
     if (!is_type_name(name))
       return fail(
           rejection("invalid_field",
@@ -403,19 +437,17 @@ private:
   }
 
   bool try_country(std::string_view value) {
-    if (message_.region.empty() && kind_of(value) == Kind::string)
-      message_.region = region_from_country(json::unescape(value));
-    return !message_.region.empty();
+    if (outline_.region.empty() && kind_of(value) == Kind::string)
+      outline_.region = region_from_country(json::unescape(value));
+    return !outline_.region.empty();
   }
 
   void read_region() {
-    const PersonTraits own(is(MessageType::identify) ? fields_.traits : std::string_view());
-    const PersonTraits given(context_.traits);
-    if (try_country(own.address_country) || try_country(own.country) || try_country(given.address_country) ||
-        try_country(given.country))
+    if (try_country(own_.address_country) || try_country(own_.country) ||
+        try_country(given_.address_country) || try_country(given_.country))
       return;
     if (kind_of(context_.locale) == Kind::string)
-      message_.region = region_from_locale(json::unescape(context_.locale));
+      outline_.region = region_from_locale(json::unescape(context_.locale));
   }
 
   /// The fields that this type of message has no place for, so that nothing is lost.
@@ -444,6 +476,9 @@ private:
   Fields fields_;
   std::string_view context_text_;
   ContextParts context_;
+  PersonTraits own_, given_;
+  std::forward_list<std::string> rewritten_; // texts that are not what is read, byte by byte
+  Outline &outline_;                         // what the message says already
   Message message_;
   Rejection rejection_;
 };
@@ -475,16 +510,17 @@ Parsed parse_message(std::string_view json, const BatchDefaults &defaults) {
   const std::string_view value = json::trim_space(json);
   if (kind_of(value) != Kind::object)
     return rejection("invalid_json", "a message must be a JSON object", shorten(value));
-  return Reader(value, defaults).run();
+  Outline outline;
+  return Reader(value, defaults, outline).run();
 }
 
-std::optional<Message> parse_outline(std::string_view json) {
+bool read_outline(std::string_view json, Outline &outline) {
   static const BatchDefaults none;
   const std::string_view value = json::trim_space(json);
   if (json.size() > kMaxJsonBytes || kind_of(value) != Kind::object ||
       value.find('\\') != std::string_view::npos) // escapes may mean anything before they are checked
-    return std::nullopt;
-  return Reader(value, none).run_outline();
+    return false;
+  return Reader(value, none, outline).run_outline();
 }
 
 Timestamp occurred_at(const Message &message, Timestamp received_at) {

@@ -79,10 +79,22 @@ using Parsed = std::variant<Message, Rejection>;
 /// of duplicate keys the last one wins. `defaults` must come from split_batch.
 Parsed parse_message(std::string_view json, const BatchDefaults &defaults = {});
 
-/// The type, messageId, groupId, identifiers and region that parse_message would read from a text, at a
-/// fraction of its cost: whether the text is sound is not looked at. Nothing where only parse_message or
-/// split_batch can say.
-std::optional<Message> parse_outline(std::string_view json);
+/// Whom a message is about, as views of the text that it was read from.
+struct Outline {
+  struct Identifier {
+    std::string_view type;
+    std::string_view value;
+  };
+  MessageType type = MessageType::track;
+  std::string_view message_id, group_id;
+  std::vector<Identifier> identifiers;
+  std::string region;
+};
+
+/// What parse_message would read of these from a text, at a fraction of its cost: whether the text is sound
+/// is not looked at. False where only parse_message or split_batch can say; then `outline` says nothing. What
+/// it has allocated serves the next one.
+bool read_outline(std::string_view json, Outline &outline);
 
 /// When it happened, by Segment's clock-skew rule; `received_at` is used where the message has no receivedAt.
 /// The result is clamped to the years 1900..9999, which an absurd sentAt could leave.

@@ -52,11 +52,15 @@ void Identities::expect(std::size_t candidates) {
   identifiers_.reserve(candidates / 2);
 }
 
-void Identities::read(std::vector<Candidate> &candidates) {
-  if (auto types = find_types(names_of_types(candidates)); types != types_) {
+void Identities::know_types(const std::set<std::string> &names) {
+  if (auto types = find_types(names); types != types_) {
     normalized_.clear(); // it knows of the others
     types_ = std::move(types);
   }
+}
+
+void Identities::read(std::vector<Candidate> &candidates) {
+  know_types(names_of_types(candidates));
   const auto before_these = carried_.size();
   if (before_these == 0 && normalized_.bucket_count() < candidates.size())
     expect(candidates.size());
@@ -71,7 +75,7 @@ void Identities::read(std::vector<Candidate> &candidates) {
     carried.identifiers.reserve(raws.size());
     carried.spelt.reserve(raws.size());
     for (std::size_t own = 0; own < raws.size(); ++own) {
-      const auto index = intern(raws[own], candidate, carried);
+      const auto index = intern(raws[own].type, raws[own].value, candidate.message.region, carried.refused);
       if (!index)
         continue;
       carried.spelt.emplace_back(own, *index);
@@ -83,12 +87,33 @@ void Identities::read(std::vector<Candidate> &candidates) {
                             candidate.has_own_id ? candidate.message.message_id : ""});
       continue;
     }
-    const auto before = [&](std::size_t a, std::size_t b) {
-      return identifiers_[a].priority > identifiers_[b].priority;
-    };
-    if (auto &known = carried.identifiers; !std::is_sorted(known.begin(), known.end(), before))
-      std::stable_sort(known.begin(), known.end(), before);
+    put_in_order(carried.identifiers);
   }
+}
+
+bool Identities::read(const core::Outline &outline, std::vector<std::size_t> &named) {
+  for (const auto &raw : outline.identifiers) {
+    if (!types_ || !types_->contains(raw.type))
+      know_types({std::string(raw.type)});
+    if (!types_->find(raw.type)->second.blocked_patterns.empty())
+      return false;
+  }
+  const auto before_these = static_cast<std::ptrdiff_t>(named.size());
+  std::vector<Refused> refused; // whoever decides the line says so
+  for (const auto &[type, value] : outline.identifiers)
+    if (const auto index = intern(type, value, outline.region, refused);
+        index && std::find(named.begin() + before_these, named.end(), *index) == named.end())
+      named.push_back(*index);
+  put_in_order({named.begin() + before_these, named.end()});
+  return true;
+}
+
+void Identities::put_in_order(std::span<std::size_t> indexes) const {
+  const auto before = [&](std::size_t a, std::size_t b) {
+    return identifiers_[a].priority > identifiers_[b].priority;
+  };
+  if (!std::is_sorted(indexes.begin(), indexes.end(), before))
+    std::stable_sort(indexes.begin(), indexes.end(), before);
 }
 
 std::vector<std::vector<collect::Name>> Identities::names(const std::vector<Candidate> &candidates) const {
@@ -118,8 +143,8 @@ void Identities::keep_strongest(const std::vector<Candidate> &candidates) {
 namespace {
 
 // Of telephone numbers, which take longest, what came before is remembered from batch to batch.
-core::NormalizeResult normal_of(core::Normalizer normalizer, const std::string &value,
-                                const std::string &region) {
+core::NormalizeResult normal_of(core::Normalizer normalizer, std::string_view value,
+                                std::string_view region) {
   if (normalizer != core::Normalizer::phone)
     return core::normalize(normalizer, value, region);
   constexpr std::size_t kMost = 50'000, kLongest = 50;
@@ -137,14 +162,14 @@ core::NormalizeResult normal_of(core::Normalizer normalizer, const std::string &
 
 } // namespace
 
-Identities::Spelling &Identities::normalize(const core::RawIdentifier &raw, const Candidate &candidate) {
+Identities::Spelling &Identities::normalize(std::string_view type_name, std::string_view value,
+                                            std::string_view region) {
   static auto &key = *new std::string; // what it has allocated serves the next value
-  const auto &said = candidate.message.region;
-  write_key(key, raw.type, raw.value, said);
+  write_key(key, type_name, value, region);
   if (const auto known = normalized_.find(std::string_view(key)); known != normalized_.end())
     return known->second;
-  const auto &type = types_->at(raw.type);
-  auto normal = normal_of(type.normalizer, raw.value, said.empty() ? type.default_region : said);
+  const auto &type = types_->find(type_name)->second;
+  auto normal = normal_of(type.normalizer, value, region.empty() ? type.default_region : region);
   return normalized_.emplace(key, Spelling{&type, std::move(normal), std::nullopt}).first->second;
 }
 
@@ -158,7 +183,8 @@ void Identities::find_pattern_blocked(const std::vector<Candidate> &candidates) 
     if (candidate.fate == collect::Fate::open)
       for (const auto &raw : candidate.message.identifiers)
         if (!types_->at(raw.type).blocked_patterns.empty())
-          if (const auto *normal = std::get_if<core::Normalized>(&normalize(raw, candidate).normal))
+          if (const auto *normal = std::get_if<core::Normalized>(
+                  &normalize(raw.type, raw.value, candidate.message.region).normal))
             asked.emplace(raw.type, normal->value);
   if (asked.empty())
     return;
@@ -175,33 +201,33 @@ void Identities::find_pattern_blocked(const std::vector<Candidate> &candidates) 
     pattern_blocked_.emplace(rows.text(i, 1), rows.text(i, 2));
 }
 
-std::optional<std::size_t> Identities::intern(const core::RawIdentifier &raw, const Candidate &candidate,
-                                              Carried &carried) {
-  auto &spelling = normalize(raw, candidate);
+std::optional<std::size_t> Identities::intern(std::string_view type_name, std::string_view raw,
+                                              std::string_view region, std::vector<Refused> &refusals) {
+  auto &spelling = normalize(type_name, raw, region);
   if (spelling.index)
     return spelling.index;
   const auto &type = *spelling.type;
   if (auto *refused = std::get_if<core::Refused>(&spelling.normal)) {
     // Junk is often not even well formed: say so, which is more useful than what is wrong with its form.
-    const auto junk = blocked_reason(raw.type, type, raw.value);
-    carried.refused.push_back(
-        {raw.type, raw.value, junk ? "blocked" : "invalid", junk.value_or(refused->reason)});
+    const auto junk = blocked_reason(std::string(type_name), type, std::string(raw));
+    refusals.push_back({std::string(type_name), std::string(raw), junk ? "blocked" : "invalid",
+                        junk.value_or(refused->reason)});
     return std::nullopt;
   }
   const auto &value = std::get<core::Normalized>(spelling.normal).value;
-  auto [place, fresh] = by_value_.try_emplace(key_of(raw.type, value), identifiers_.size());
+  auto [place, fresh] = by_value_.try_emplace(key_of(type_name, value), identifiers_.size());
   if (!fresh)
     return spelling.index = place->second;
-  auto blocked = blocked_reason(raw.type, type, value);
-  if (!blocked && pattern_blocked_.contains({raw.type, value}))
+  auto blocked = blocked_reason(std::string(type_name), type, value);
+  if (!blocked && pattern_blocked_.contains({std::string(type_name), value}))
     blocked = "it matches a blocked pattern of its type";
   if (blocked) {
     by_value_.erase(place);
-    carried.refused.push_back({raw.type, raw.value, "blocked", *blocked});
+    refusals.push_back({std::string(type_name), std::string(raw), "blocked", *blocked});
     return std::nullopt;
   }
   auto &identifier = identifiers_.emplace_back();
-  identifier.type = raw.type;
+  identifier.type = type_name;
   identifier.type_index = type.index;
   identifier.priority = type.priority;
   identifier.value = value;

@@ -90,6 +90,10 @@ public:
   // are read later come after those before.
   void read(std::vector<Candidate> &candidates);
 
+  // The same of one message of which nothing else is kept: its identifiers by priority are added to `named`,
+  // none when it has none that can be used. False, and nothing added, where it takes a statement to tell.
+  bool read(const core::Outline &outline, std::vector<std::size_t> &named);
+
   // New identifiers get the ids that are reserved for the line which names them first; these lines outlive
   // settle().
   void use_reserved(const std::vector<collect::Incoming> &lines) { lines_ = &lines; }
@@ -172,10 +176,12 @@ private:
     core::NormalizeResult normal;
     std::optional<std::size_t> index;
   };
-  Spelling &normalize(const core::RawIdentifier &raw, const Candidate &candidate);
+  Spelling &normalize(std::string_view type, std::string_view value, std::string_view region);
   void find_pattern_blocked(const std::vector<Candidate> &candidates);
-  std::optional<std::size_t> intern(const core::RawIdentifier &raw, const Candidate &candidate,
-                                    Carried &carried);
+  std::optional<std::size_t> intern(std::string_view type, std::string_view value, std::string_view region,
+                                    std::vector<Refused> &refused);
+  void know_types(const std::set<std::string> &names);
+  void put_in_order(std::span<std::size_t> indexes) const;
   void note_first_sight(const Candidate &candidate, const Carried &carried);
   std::vector<std::size_t> needed(const std::vector<Candidate> &candidates);
   void find_existing(std::vector<std::size_t> &missing);

@@ -24,7 +24,7 @@ struct Type {
   std::uint32_t index = 0;                   // among all types, by name
 };
 
-using Types = std::map<std::string, Type>;
+using Types = std::map<std::string, Type, std::less<>>;
 
 // All types as applied; of these names, one that is new is registered with the defaults. The same object for
 // as long as nobody changes them.

@@ -1,5 +1,6 @@
 #include "pg/companion.hpp"
 
+#include <cstring>
 #include <utility>
 
 extern "C" {
@@ -18,7 +19,8 @@ namespace {
 // A segment of memory: a queue of jobs, and one of what the companion says of them.
 constexpr Size kJobs = 128 << 10, kAnswers = 16 << 10; // more is sent in pieces
 
-// What the first byte says; after it comes the answer, or the error's state, message and detail.
+// What the first byte says; after it come how long it took and the answer, or the error's state, message and
+// detail.
 enum Said : char { connected = 'c', accepted = 'a', done = 'd', failed = 'f' };
 
 shm_mq *jobs_of(dsm_segment *segment) {
@@ -40,6 +42,12 @@ shm_mq_result receive(shm_mq_handle *queue, bool wait, std::string &text) {
   if (result == SHM_MQ_SUCCESS)
     text.assign(static_cast<const char *>(data), size);
   return result;
+}
+
+std::string answer_text(std::chrono::nanoseconds took, const std::string &answer) {
+  std::string text(1, done);
+  text.append(reinterpret_cast<const char *>(&took), sizeof took);
+  return text + answer;
 }
 
 std::string failure_text(const Failure &failure) {
@@ -162,7 +170,8 @@ std::string Companion::answer() {
     throw lost();
   if (said_[0] == failed)
     throw_failure(said_);
-  return said_.substr(1);
+  std::memcpy(&took_, said_.data() + 1, sizeof took_);
+  return said_.substr(1 + sizeof took_);
 }
 
 // ---- Inside a companion
@@ -204,10 +213,12 @@ void serve(const ProcessKind &kind, Oid database, const char *activity, const ch
     std::string text;
     Failure failure;
     bool given = false;
+    std::chrono::steady_clock::time_point began;
     const auto await_job = [&] {
       if (receive(jobs, true, job) != SHM_MQ_SUCCESS)
         call([] { proc_exit(0); });
       given = true;
+      began = std::chrono::steady_clock::now();
     };
     const Accept accept = [&] {
       say(std::string(1, accepted));
@@ -216,7 +227,7 @@ void serve(const ProcessKind &kind, Oid database, const char *activity, const ch
     };
     const bool committed = transaction(
         activity, [&] { text = work(accept); }, failure, false);
-    say(committed ? std::string(1, done) + text : failure_text(failure));
+    say(committed ? answer_text(std::chrono::steady_clock::now() - began, text) : failure_text(failure));
     if (!given) // it failed before: the job that is still to come is not the beginning of the next
       await_job();
     report_idle(idle);

@@ -5,6 +5,7 @@
 //   this process    begin ───────────────> give ───> ... ───────────────> answer
 //   the companion         begin, accept          work, commit, say what came of it
 #pragma once
+#include <chrono>
 #include <memory>
 #include <string>
 
@@ -31,6 +32,8 @@ public:
   void give(std::string_view job);
   // What came of the job. Waits for it; throws what it failed with, or that it is gone.
   std::string answer();
+  // What it answered last took so long from the job to its commit.
+  std::chrono::nanoseconds took() const { return took_; }
 
 private:
   struct Queues;
@@ -39,6 +42,7 @@ private:
 
   std::unique_ptr<Queues> queues_;
   bool connected_ = false, gone_ = false, busy_ = false, accepted_ = false;
+  std::chrono::nanoseconds took_{};
   std::string said_; // its answer, as it came; empty: none yet
 };
 

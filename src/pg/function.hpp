@@ -1,5 +1,8 @@
 // Arguments and results of SQL-callable functions. May throw PgError.
 #pragma once
+#include <algorithm>
+#include <span>
+
 #include "pg/guard.hpp"
 
 namespace cdp::pg {
@@ -62,6 +65,16 @@ inline std::vector<std::string> texts_argument(FunctionCallInfo fcinfo, int numb
 inline Datum text_result(std::string_view value) {
   return call([&] {
     return PointerGetDatum(cstring_to_text_with_len(value.data(), static_cast<int>(value.size())));
+  });
+}
+
+inline Datum timestamps_result(std::span<const TimestampTz> values) {
+  return call([&] {
+    auto *datums = static_cast<Datum *>(palloc(values.size() * sizeof(Datum)));
+    std::transform(values.begin(), values.end(), datums,
+                   [](TimestampTz one) { return TimestampTzGetDatum(one); });
+    return PointerGetDatum(construct_array(datums, static_cast<int>(values.size()), TIMESTAMPTZOID, 8,
+                                           FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
   });
 }
 

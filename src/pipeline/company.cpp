@@ -19,11 +19,6 @@ using namespace std::chrono_literals;
 constexpr std::string_view kNothing = "nothing"; // a job
 constexpr auto kRetry = 10s;                     // after a process could not be started, or went away
 
-struct Taken {
-  std::int64_t lines;
-  std::chrono::nanoseconds took;
-};
-
 template <class T> void append(std::string &bytes, const T *values, std::size_t count) {
   static_assert(std::is_trivially_copyable_v<T>);
   bytes.append(reinterpret_cast<const char *>(values), count * sizeof(T));
@@ -191,10 +186,10 @@ std::int64_t Company::finish() {
       try {
         const auto answer = one->answer();
         std::string_view bytes = answer;
-        Taken taken;
-        take(bytes, &taken, 1);
-        lines += taken.lines;
-        longest = std::max(longest, taken.took);
+        std::int64_t decided;
+        take(bytes, &decided, 1);
+        lines += decided;
+        longest = std::max(longest, one->took());
       } catch (const Error &) {
         failed = std::current_exception();
       }
@@ -217,8 +212,7 @@ void Company::learn(steady_clock::duration ours, steady_clock::duration theirs) 
 void keep_company(Oid database) {
   pg::serve(pg::inbox_process, database, "draining cdp.inbox", "waiting for lines",
             [](const pg::Accept &accept) {
-              const auto began = std::chrono::steady_clock::now();
-              Taken taken{0, 0ns};
+              std::int64_t lines = 0;
               pg::Session session;
               // Who gave us the job has the extension's lock until we accept. For all other locks we may
               // have to wait, which nobody sees that it waits for.
@@ -227,11 +221,10 @@ void keep_company(Oid database) {
               const auto job = accept();
               if (job != kNothing && pg::extension_exists()) {
                 collect::lock_inbox();
-                taken.lines = decide(lines_of(job));
-                taken.took = std::chrono::steady_clock::now() - began;
+                lines = decide(lines_of(job));
               }
               std::string answer;
-              append(answer, &taken, 1);
+              append(answer, &lines, 1);
               return answer;
             });
 }

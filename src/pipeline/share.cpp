@@ -95,34 +95,63 @@ Sharing::Sharing(std::vector<collect::Incoming> &lines) {
 
 Sharing::~Sharing() = default;
 
-// A few lines after the other, whose memory is at hand still when they are left.
 void Sharing::read_outlines(const std::vector<collect::Incoming> &lines) {
-  constexpr std::size_t kTogether = 1000;
   const collect::Sources sources(lines);
+  const auto now = GetCurrentTimestamp();
   outlines_.reserve(lines.size());
+  named_.reserve(3 * lines.size());
   identities_.expect(lines.size());
-  for (std::size_t from = 0; from < lines.size(); from += kTogether) {
-    auto candidates = collect::read_outlines(lines, from, std::min(from + kTogether, lines.size()), sources);
+  std::vector<std::size_t> others;
+  core::Outline outline;
+  for (std::size_t i = 0; i < lines.size(); ++i) {
+    const auto first = named_.size();
+    if (collect::read_outline(lines[i], *sources.of(lines[i].source).rules, now, outline) &&
+        identities_.read(outline, named_))
+      note(i, first, outline.type, outline.message_id, outline.group_id);
+    else
+      others.push_back(i);
+  }
+  if (others.empty())
+    return;
+  read_wholly(lines, others, sources);
+  std::stable_sort(outlines_.begin(), outlines_.end(),
+                   [](const Outline &a, const Outline &b) { return a.line < b.line; });
+}
+
+// A few lines after the other, whose memory is at hand still when they are left.
+void Sharing::read_wholly(const std::vector<collect::Incoming> &lines, std::span<const std::size_t> which,
+                          const collect::Sources &sources) {
+  constexpr std::size_t kTogether = 1000;
+  for (std::size_t from = 0, read = 0; from < which.size(); from += kTogether) {
+    const auto together = which.subspan(from, std::min(kTogether, which.size() - from));
+    auto candidates = collect::read_outlines(lines, together, sources);
     identities_.read(candidates);
     for (const auto &candidate : candidates) {
+      const auto first = named_.size();
+      const auto &identifiers = identities_.of(read++).identifiers;
+      named_.insert(named_.end(), identifiers.begin(), identifiers.end());
       const auto &message = candidate.message;
-      auto &outline = outlines_.emplace_back(Outline{candidate.incoming});
-      if (!message.message_id.empty())
-        outline.message_id = hash_of(Common::message_id, message.message_id);
-      names_content_ = names_content_ || message.message_id.starts_with(collect::kContentId);
-      if (message.type == core::MessageType::group)
-        outline.account = hash_of(Common::account, message.group_id);
+      note(candidate.incoming, first, message.type, message.message_id, message.group_id);
     }
   }
+}
+
+void Sharing::note(std::size_t line, std::size_t first, core::MessageType type, std::string_view message_id,
+                   std::string_view group_id) {
+  const bool is_group = type == core::MessageType::group;
+  outlines_.push_back({line, first, named_.size(),
+                       message_id.empty() ? 0 : hash_of(Common::message_id, message_id),
+                       is_group ? hash_of(Common::account, group_id) : 0});
+  names_content_ = names_content_ || message_id.starts_with(collect::kContentId);
 }
 
 // As many ids for each line as it has identifiers that are not stored: it may come to name them first.
 void Sharing::reserve_ids(std::vector<collect::Incoming> &lines) const {
   std::vector<std::size_t> line_of;
-  for (std::size_t i = 0; i < outlines_.size(); ++i)
-    for (auto index : identities_.of(i).identifiers)
+  for (const auto &outline : outlines_)
+    for (auto index : named_by(outline))
       if (!identities_.is_stored(index))
-        line_of.push_back(outlines_[i].line);
+        line_of.push_back(outline.line);
   const auto ids = pg::next_values("cdp", "identifiers_identifier_id_seq", line_of.size());
   for (std::size_t i = 0; i < ids.size(); ++i)
     lines[line_of[i]].reserved.push_back(ids[i]);
@@ -134,16 +163,14 @@ void Sharing::find_groups(std::size_t lines) {
   // An identifier has a person, and as a device somebody who is on it; both may be others a second time.
   const auto most = outlines_.size() + static_cast<std::size_t>(accounts) + 4 * identities_.size();
   groups_ = std::make_unique<Groups>(lines + identities_.size(), most);
-  for (std::size_t i = 0; i < outlines_.size(); ++i) {
-    const auto &[line, message_id, account] = outlines_[i];
-    const auto &identifiers = identities_.of(i).identifiers;
-    if (identifiers.empty()) // it goes to quarantine
+  for (const auto &outline : outlines_) {
+    if (named_by(outline).empty())
       continue;
-    for (auto index : identifiers)
-      groups_->join(line, lines + index);
-    for (auto hash : {message_id, account})
+    for (auto index : named_by(outline))
+      groups_->join(outline.line, lines + index);
+    for (auto hash : {outline.message_id, outline.account})
       if (hash != 0)
-        groups_->join_by(line, hash);
+        groups_->join_by(outline.line, hash);
   }
   for (std::size_t index = 0; index < identities_.size(); ++index)
     join_people(lines, index);
@@ -178,14 +205,14 @@ void Sharing::note_seen(std::vector<collect::Incoming> &lines) const {
   std::vector<std::uint64_t> seen(identities_.size());
   for (std::size_t index = 0; index < seen.size(); ++index)
     seen[index] = identities_.seen(index);
-  for (std::size_t i = 0; i < outlines_.size(); ++i) {
-    const auto &identifiers = identities_.of(i).identifiers;
-    if (identifiers.empty())
+  for (const auto &outline : outlines_) {
+    const auto named = named_by(outline);
+    if (named.empty())
       continue;
-    auto &line = lines[outlines_[i].line];
+    auto &line = lines[outline.line];
     line.numbers.push_back(0);
-    line.seen.reserve(line.seen.size() + identifiers.size());
-    for (auto index : identifiers)
+    line.seen.reserve(line.seen.size() + named.size());
+    for (auto index : named)
       line.seen.push_back(seen[index]);
   }
 }

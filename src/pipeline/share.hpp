@@ -2,6 +2,7 @@
 #pragma once
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <unordered_set>
 #include <vector>
 
@@ -43,10 +44,18 @@ private:
   class Groups;
   struct Outline { // what is left of a message once its identifiers are read
     std::size_t line;
-    std::uint64_t message_id = 0, account = 0; // hashes; 0: none
+    std::size_t first, end;            // of its identifiers in named_, none: it goes to quarantine
+    std::uint64_t message_id, account; // hashes; 0: none
   };
 
   void read_outlines(const std::vector<collect::Incoming> &lines);
+  void read_wholly(const std::vector<collect::Incoming> &lines, std::span<const std::size_t> which,
+                   const collect::Sources &sources);
+  void note(std::size_t line, std::size_t first, core::MessageType type, std::string_view message_id,
+            std::string_view group_id);
+  std::span<const std::size_t> named_by(const Outline &outline) const {
+    return {named_.begin() + static_cast<std::ptrdiff_t>(outline.first), outline.end - outline.first};
+  }
   void reserve_ids(std::vector<collect::Incoming> &lines) const;
   void find_groups(std::size_t lines);
   void join_people(std::size_t lines, std::size_t index);
@@ -55,7 +64,8 @@ private:
   InOtherHands given(const std::vector<std::size_t> &part_of);
 
   identity::Identities identities_;
-  std::vector<Outline> outlines_;
+  std::vector<Outline> outlines_; // in the order of lines
+  std::vector<std::size_t> named_;
   std::unique_ptr<Groups> groups_; // of lines and identifiers, by number in this order
   std::uint64_t met_at_ = 0;       // pg::transactions_ended() when people were read
   bool names_content_ = false;     // some line comes with a messageId that another may get by its content

@@ -99,16 +99,20 @@ void check_treated(std::string_view text) {
 
 /// Of text that nobody has checked nothing is certain, but what it says of a sound message is so.
 void check_outline(std::string_view text) {
-  const auto outline = parse_outline(text);
+  Outline outline;
+  const bool is_read = read_outline(text, outline);
   const auto parsed = parse_message(text);
   const auto split = split_batch(text);
   const auto *message = std::get_if<Message>(&parsed);
   const auto *batch = std::get_if<Batch>(&split);
-  if (!outline || !message || !batch || batch->messages != std::vector{std::string(text)})
+  if (!is_read || !message || !batch || batch->messages != std::vector{std::string(text)})
     return;
-  require(outline->type == message->type && outline->message_id == message->message_id &&
-              outline->group_id == message->group_id && outline->identifiers == message->identifiers &&
-              outline->region == message->region,
+  const auto is_same = [](const Outline::Identifier &one, const RawIdentifier &other) {
+    return one.type == other.type && one.value == other.value;
+  };
+  require(outline.type == message->type && outline.message_id == message->message_id &&
+              outline.group_id == message->group_id && outline.region == message->region &&
+              std::ranges::equal(outline.identifiers, message->identifiers, is_same),
           "an outline says what the whole says", text);
 }
 
