@@ -30,6 +30,7 @@ SELECT traits ->> 'name' AS name, key AS product FROM cdp_segments.cart_reminder
 -- The same as a rule.
 SELECT cdp.create_segment('cart_reminder_rule', $$
       max(occurred_at) FILTER (WHERE event = 'Product Added') > now() - interval '7 days'
+  AND max(occurred_at) FILTER (WHERE event = 'Product Added') <= now() - interval '1 hour'
   AND max(occurred_at) FILTER (WHERE event = 'Product Added') >
       coalesce(max(occurred_at) FILTER (WHERE event IN ('Order Completed', 'Product Removed')), '-infinity')
   AND count(*) FILTER (WHERE event = 'Cart Reminder Sent' AND occurred_at > now() - interval '7 days') = 0
