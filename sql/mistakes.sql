@@ -10,6 +10,12 @@ SELECT cdp.create_segment('wrong', $$traits ->> 'age' > 30$$);
 SELECT cdp.create_segment('wrong', $$count(*) FILTER (WHERE properties ->> 'total' >= 9.95) > 0$$);
 SELECT cdp.create_segment('wrong', $$traits ->> 'country' = "NL"$$);
 SELECT cdp.create_segment('wrong', $$SELECT profile_id FROM cdp.profiles$$);
+SELECT cdp.create_segment('wrong', $$traits -> 'country' = 'NL'$$);
+SELECT cdp.create_segment('wrong', $$count(*) FILTER (WHERE properties -> 'total' > 50) > 0$$);
+SELECT cdp.create_segment('wrong', $$max(occurred_at) > now() - '7 days'$$);
+SELECT cdp.create_segment('wrong', $$max(occurred_at) > now() - 7$$);
+SELECT cdp.create_segment('wrong', $$cdp.funnel('3 days', occurred_at, event = 'a', event = 'b')$$);
+SELECT cdp.create_segment('wrong', $$count(*) > 0 AND$$);
 
 SELECT cdp.identify(user_id => 'anna') IS NOT NULL AS known;
 SELECT cdp.lookup('emial', 'anna@example.com');

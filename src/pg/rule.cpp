@@ -45,7 +45,20 @@ const char *of_common_mistake(const ErrorData &data) {
         return "traits, computed, properties and context are jsonb: write traits ->> 'country', not "
                "traits.country.";
     return nullptr;
+  case ERRCODE_INVALID_TEXT_REPRESENTATION:
+    return says("type json") ? "-> and [] give jsonb: write traits ->> 'country' = 'NL'." : nullptr;
+  case ERRCODE_INVALID_DATETIME_FORMAT:
+    return "A time is written '2026-01-31', and a length of time interval '7 days': now() - interval '7 "
+           "days'.";
+  case ERRCODE_DATATYPE_MISMATCH:
+    return says("argument of HAVING")
+               ? "A rule is a condition: compare the value with another, such as count(*) > 0."
+               : nullptr;
   case ERRCODE_UNDEFINED_FUNCTION:
+    if (says("timestamp with time zone - integer"))
+      return "Write a length of time with its unit: now() - interval '7 days'.";
+    if (says("jsonb ") && (says(" integer") || says(" numeric")))
+      return "-> gives jsonb: write (properties ->> 'total')::numeric > 50.";
     return says(": text ") && (says(" integer") || says(" numeric") || says(" bigint") || says(" boolean"))
                ? "->> gives text: write (traits ->> 'age')::numeric > 30."
                : nullptr;
@@ -344,9 +357,10 @@ Node *parse_expression(const std::string &text, const char *what) {
   List *parsed = pointing_at(text, [&] { return raw_parser(text.c_str(), RAW_PARSE_PLPGSQL_EXPR); });
   auto *select = call([&] { return castNode(SelectStmt, linitial_node(RawStmt, parsed)->stmt); });
   const std::string one = std::string(what) + " is exactly one expression";
-  const char *hint = std::string_view(what).ends_with("trait")
-                         ? "Write one value, such as count(*), without SELECT, FROM, WHERE or ORDER BY."
-                         : "Write conditions joined by AND and OR, without SELECT, FROM, WHERE or ORDER BY.";
+  const char *hint =
+      std::string_view(what).ends_with("trait")
+          ? "Write one value, such as count(*), without SELECT, FROM, WHERE or ORDER BY."
+          : "Write conditions joined by AND and OR, without SELECT, FROM, WHERE, HAVING or ORDER BY.";
   const Source source{&text, nullptr};
   if (Node *clause = surplus(select))
     refuse(source, call([&] { return exprLocation(clause); }), ERRCODE_SYNTAX_ERROR, one, hint);
@@ -357,7 +371,8 @@ Node *parse_expression(const std::string &text, const char *what) {
            ERRCODE_SYNTAX_ERROR, one, hint);
   auto *target = reinterpret_cast<ResTarget *>(linitial(select->targetList));
   if (target->name || target->indirection != NIL)
-    refuse(source, target->location, ERRCODE_SYNTAX_ERROR, one + ", without an alias", hint);
+    refuse(source, target->location, ERRCODE_SYNTAX_ERROR,
+           one + ", without an alias" + (target->name ? " (" + std::string(target->name) + ")" : ""), hint);
   return target->val;
 }
 
