@@ -79,6 +79,7 @@ SELECT profile_id = :cleo AS is_cleo, until FROM cdp.members('spender');
 SELECT happened('cleo', 'Order Completed', '0', '{"revenue": "a lot"}');
 SELECT count(*) FROM cdp.members('spender');
 SELECT s.name, e.profile_id = :cleo AS is_cleo, e.sqlstate, e.message FROM cdp.segment_errors AS e JOIN cdp.segments AS s USING (segment_id);
+SELECT * FROM cdp.why_member('spender', :cleo);
 -- A function that is gone breaks the rule for all; refresh_segment judges everybody anew once it is back.
 DROP FUNCTION cents(numeric);
 SELECT happened('anna', 'Order Completed', '0', '{"revenue": 500}');

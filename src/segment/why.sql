@@ -46,9 +46,14 @@ BEGIN
     RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('profile %s does not exist', $3),
       HINT = 'cdp.lookup(type, value) finds a person''s profile_id.';
   END IF;
-  RETURN QUERY
-    SELECT x.condition, x.holds, x."values", x.evidence || cdp_internal.trait_evidence(person, x.asked), x.key, x.needed, x.part_of
-    FROM cdp_internal.explain_segment(chosen.segment_id, person, known) AS x;
+  BEGIN
+    RETURN QUERY
+      SELECT x.condition, x.holds, x."values", x.evidence || cdp_internal.trait_evidence(person, x.asked), x.key, x.needed, x.part_of
+      FROM cdp_internal.explain_segment(chosen.segment_id, person, known) AS x;
+  EXCEPTION WHEN data_exception THEN
+    RAISE EXCEPTION USING ERRCODE = SQLSTATE, MESSAGE = format('the rule of segment "%s" fails for this person: %s', $2, SQLERRM),
+      HINT = 'Their membership stays as it was before: SELECT * FROM cdp.segment_errors;';
+  END;
   IF NOT FOUND THEN
     RETURN QUERY SELECT 'per ' || chosen.per, false, '{}'::jsonb, '{}'::jsonb, NULL::text, 'is nothing, needs an event'::text, NULL::text;
   END IF;
