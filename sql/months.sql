@@ -97,6 +97,12 @@ SELECT count(*) FROM cdp.inbox;
 SELECT month, (SELECT count(*) FROM cdp.events AS e WHERE date_trunc('month', e.occurred_at) = m.month) AS events FROM months AS m WHERE month BETWEEN '2022-01-01' AND '2022-12-01' ORDER BY 1;
 RESET cdp.batch_size;
 CALL cdp.run();
+-- One for which nothing came after all goes again after an hour.
+SELECT cdp_internal.make_missing_months(1000, 0, '{2021-01-01}');
+UPDATE cdp_internal.empty_months SET not_before = now();
+SELECT count(*) FROM months WHERE month = '2021-01-01';
+SELECT cdp.make_months();
+SELECT count(*) FROM months WHERE month = '2021-01-01';
 SELECT month, (SELECT count(*) FROM cdp.events AS e WHERE date_trunc('month', e.occurred_at) = m.month) AS events FROM months AS m WHERE month BETWEEN '2022-01-01' AND '2022-12-01' ORDER BY 1;
 SELECT * FROM cdp.verify();
 

@@ -83,8 +83,9 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION cdp_internal.make_month(timestamptz) IS 'Makes the table of a month and moves its events there. Before any other lock';
 
--- Months that retention or detaching left empty, before this one: their tables can go.
-CREATE TABLE cdp_internal.empty_months (month timestamptz PRIMARY KEY);
+-- Months that retention or detaching left empty, before this one: their tables can go. So can, after an hour, those that were made for
+-- lines that turned out to bring nothing.
+CREATE TABLE cdp_internal.empty_months (month timestamptz PRIMARY KEY, not_before timestamptz NOT NULL DEFAULT '-infinity');
 SELECT pg_catalog.pg_extension_config_dump('cdp_internal.empty_months', '');
 COMMENT ON TABLE cdp_internal.empty_months IS 'Months that may have no events any more: whoever makes months drops their tables, if so';
 
@@ -114,16 +115,17 @@ DECLARE
   wanted  constant timestamptz[] := missing || ARRAY(SELECT c FROM unnest(coming) AS c WHERE c <> ALL (missing));
   month   timestamptz;
 BEGIN
-  IF wanted = '{}' AND NOT EXISTS (SELECT FROM cdp_internal.empty_months) THEN
+  IF wanted = '{}' AND NOT EXISTS (SELECT FROM cdp_internal.empty_months AS e WHERE e.not_before <= now()) THEN
     RETURN 0;
   END IF;
   PERFORM set_config('lock_timeout', patience::text, true);
-  FOR month IN SELECT e.month FROM cdp_internal.empty_months AS e WHERE e.month <> ALL (wanted) LOOP
+  FOR month IN SELECT e.month FROM cdp_internal.empty_months AS e WHERE e.month <> ALL (wanted) AND e.not_before <= now() LOOP
     PERFORM cdp_internal.drop_month(month);
   END LOOP;
   FOREACH month IN ARRAY wanted LOOP
     PERFORM cdp_internal.make_month(month);
   END LOOP;
+  INSERT INTO cdp_internal.empty_months SELECT c, now() + interval '1 hour' FROM unnest(coming) AS c ON CONFLICT DO NOTHING;
   RETURN cardinality(wanted);
 EXCEPTION WHEN lock_not_available THEN
   RETURN -1;

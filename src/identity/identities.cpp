@@ -92,12 +92,13 @@ void Identities::read(std::vector<Candidate> &candidates) {
 }
 
 bool Identities::read(const core::Outline &outline, std::vector<std::size_t> &named) {
-  for (const auto &raw : outline.identifiers) {
-    if (!types_ || !types_->contains(raw.type))
-      know_types({std::string(raw.type)});
-    if (!types_->find(raw.type)->second.blocked_patterns.empty())
+  if (!types_)
+    know_types({});
+  for (const auto &raw :
+       outline.identifiers) // a new type is registered only once the text is known to be sound
+    if (const auto type = types_->find(raw.type);
+        type == types_->end() || !type->second.blocked_patterns.empty())
       return false;
-  }
   const auto before_these = static_cast<std::ptrdiff_t>(named.size());
   std::vector<Refused> refused; // whoever decides the line says so
   for (const auto &[type, value] : outline.identifiers)
