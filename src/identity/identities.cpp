@@ -94,8 +94,8 @@ void Identities::read(std::vector<Candidate> &candidates) {
 bool Identities::read(const core::Outline &outline, std::vector<std::size_t> &named) {
   if (!types_)
     know_types({});
-  for (const auto &raw :
-       outline.identifiers) // a new type is registered only once the text is known to be sound
+  // A new type is registered only once the text is known to be sound.
+  for (const auto &raw : outline.identifiers)
     if (const auto type = types_->find(raw.type);
         type == types_->end() || !type->second.blocked_patterns.empty())
       return false;
